@@ -1,0 +1,25 @@
+"""The link from a task to the AWS console."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
+
+
+class DynamoDBBackupLink(BaseAwsLink):
+    """Leads to the backed up table in the DynamoDB console, whose Backups tab lists the backup.
+
+    A deep link to one backup is not known to be stable.
+    """
+
+    name = "DynamoDB backup"
+    key = "dynamodb_backup"
+    format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#table?name={table_name}"
+
+    def format_link(self, **kwargs: Any) -> str:
+        """Return the address; the table's name is escaped, though its legal characters need none."""
+        kwargs["table_name"] = quote(str(kwargs.get("table_name", "")), safe="")
+        link: str = super().format_link(**kwargs)
+        return link

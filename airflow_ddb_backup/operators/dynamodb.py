@@ -1,0 +1,151 @@
+"""The operator that backs a table up."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_ddb_backup.backup import (
+    Backup,
+    BackupArn,
+    check_backup_name,
+    check_table_name,
+    derive_backup_name,
+    table_region,
+)
+from airflow_ddb_backup.deferral import DeferredWaitMixin
+from airflow_ddb_backup.errors import Subject
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
+from airflow_ddb_backup.parameters import check_interval, check_literal, check_timeout
+from airflow_ddb_backup.waiting import BackupWait, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+XCOM_BACKUP_ARN = "backup_arn"
+
+
+class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
+    """Back a DynamoDB table up, on demand, and wait until the backup is AVAILABLE. Returns its ARN.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`howto/operator:DynamoDBCreateBackupOperator`
+
+    The ARN is pushed to XCom as ``backup_arn`` before any waiting, and returned at the end. Killing, clearing or
+    timing out the task never deletes the backup.
+
+    :param table_name: the table's name, 3 to 255 characters, or its ARN, up to 1024 (templated)
+    :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]`` (templated). ``None``: derived from dag_id, task_id,
+        run_id and map_index, the same on every try of one run and different for every other
+    :param wait_for_completion: wait until the backup is AVAILABLE
+    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
+    :param poll_interval: seconds between looks at the backup, above 0
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is AVAILABLE; 60 to 7200
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param region_name: the region; ``None``: the connection's, or boto3's default
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    aws_hook_class = DynamoDBBackupHook
+    template_fields: Sequence[str] = aws_template_fields("table_name", "backup_name")
+    operator_extra_links = (DynamoDBBackupLink(),)
+    ui_color = "#d9e6f7"
+
+    def __init__(
+        self,
+        *,
+        table_name: str | XComArg,
+        backup_name: str | XComArg | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 5,
+        timeout: float | timedelta = 1800,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_literal(check_table_name, table_name)
+        if backup_name is not None:
+            check_literal(check_backup_name, backup_name)
+        self.table_name = table_name
+        self.backup_name = backup_name
+        # A rendered None would otherwise pass for "derive a name".
+        self._derives_name = backup_name is None
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = check_interval("poll_interval", poll_interval)
+        self.timeout = check_timeout(timeout)
+
+    def execute(self, context: Context) -> str:
+        """Start the backup, and wait for it."""
+        # In Unix seconds, not monotonic ones: the triggerer, another process or machine, goes by it too.
+        deadline = time.time() + self.timeout
+        backup = self._create(context)
+        self._publish(context, backup)
+        if not self.wait_for_completion:
+            return backup.arn.text
+        wait = BackupWait(backup.arn, deadline, time.time())
+        # What is AVAILABLE already is not worth a deferral, and Airflow fails a task whose trigger fires at once.
+        verdict = wait.see(backup, time.time()) or self.hook.look(wait)
+        if verdict is None and self.deferrable:
+            self.defer_wait(wait, self.poll_interval)
+        return self._finish(verdict or self.hook.wait_for_backup(wait, self.poll_interval))
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
+        """Take the trigger's event.
+
+        :param event: the trigger's payload
+        :raises BackupTimeoutError: the time was up
+        :raises BackupLostError: the wait has failed, or the event is none of ours
+        """
+        return self._finish(Verdict.from_event(event))
+
+    def awaited(self, context: Context) -> Subject:
+        """Return what this task waits for; the ARN is in its XCom."""
+        ti = context["ti"]
+        arn = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index)
+        return BackupArn.parse(arn).subject if arn else Subject(str(self.table_name), region=self.region_name)
+
+    def _create(self, context: Context) -> Backup:
+        table_name = check_table_name(self.table_name)
+        backup_name = self._derived_name(context) if self._derives_name else check_backup_name(self.backup_name)
+        self.hook.check_region(table_region(table_name), self.hook.subject(table_name, backup_name))
+        self.hook.describe_table(table_name)
+        self.log.info("Starting backup creation: table %s, backup name %s", table_name, backup_name)
+        return self.hook.create_backup(table_name, backup_name)
+
+    @staticmethod
+    def _derived_name(context: Context) -> str:
+        ti = context["ti"]
+        return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id, -1 if ti.map_index is None else ti.map_index)
+
+    def _publish(self, context: Context, backup: Backup) -> None:
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=XCOM_BACKUP_ARN, value=backup.arn.text)
+        DynamoDBBackupLink.persist(
+            context=context,
+            operator=self,
+            region_name=backup.arn.region,
+            aws_partition=backup.arn.partition,
+            table_name=backup.arn.table_name,
+        )
+
+    def _finish(self, verdict: Verdict) -> str:
+        details = verdict.details()
+        self.log.info(
+            "Backup completed successfully: %s, %s bytes (AWS fills the size in later), created at %s",
+            details["backup_arn"],
+            details["size_bytes"],
+            details["created_at"],
+        )
+        return str(details["backup_arn"])

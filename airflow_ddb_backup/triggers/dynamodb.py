@@ -1,0 +1,100 @@
+"""The trigger: one waiting task on the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_ddb_backup.backup import Backup, BackupArn
+from airflow_ddb_backup.errors import BackupError
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.translation import translated
+from airflow_ddb_backup.waiting import BackupWait, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# An event that comes before the scheduler has taken in the deferral makes Airflow fail the task (3.3.2: "Executor …
+# reported … finished with state success, but the task instance's state attribute is queued"). 13 of 36 tasks did
+# under load, none with the first event held back for 7 s.
+FIRST_EVENT_AFTER = 7.0
+
+
+class DynamoDBBackupTrigger(BaseTrigger):
+    """Waits until a backup is AVAILABLE, lost, or time is up. Cancelled or killed, it only stops watching.
+
+    :param backup_arn: the backup
+    :param poll_interval: seconds between looks, above 0
+    :param deadline: when time is up, in Unix seconds: absolute, so that no restart of the triggerer gives more time
+    :param aws_conn_id: the Airflow connection
+    :param region_name: the region; ``None``: the connection's
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    """
+
+    def __init__(
+        self,
+        *,
+        backup_arn: str,
+        poll_interval: float,
+        deadline: float,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
+        self.backup_arn = backup_arn
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and all arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "backup_arn": self.backup_arn,
+            "poll_interval": self.poll_interval,
+            "deadline": self.deadline,
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "botocore_config": self.botocore_config,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event, not before Airflow can take it."""
+        loop = asyncio.get_running_loop()
+        earliest = loop.time() + FIRST_EVENT_AFTER
+        verdict = await self._wait()
+        await asyncio.sleep(max(0.0, earliest - loop.time()))
+        yield TriggerEvent(verdict.as_event())
+
+    async def _wait(self) -> Verdict:
+        wait = BackupWait(BackupArn.parse(self.backup_arn), self.deadline, time.time())
+        hook = DynamoDBBackupHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+        async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]  # the provider's is not typed
+            while (verdict := await self._look(client, wait)) is None:
+                if line := wait.report(time.time()):
+                    self.log.info("%s", line)
+                await asyncio.sleep(wait.pause(self.poll_interval, time.time()))
+            return verdict
+
+    async def _look(self, client: Any, wait: BackupWait) -> Verdict | None:
+        try:
+            with translated(wait.arn.subject):
+                response = await client.describe_backup(BackupArn=wait.arn.text)
+        except BackupError as error:
+            self.log.warning("%s", error)
+            return wait.miss(error, time.time())
+        return wait.see(Backup.from_description(response), time.time())

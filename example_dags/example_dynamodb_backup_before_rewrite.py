@@ -1,0 +1,35 @@
+"""Back a table up, and rewrite it only once the backup is AVAILABLE."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+
+
+@task
+def rewrite_table(backup_arn: str) -> None:
+    """Put your own rewrite here: it runs only after the backup, and knows its ARN."""
+    logging.getLogger(__name__).info("Rewriting the table; to go back, restore %s", backup_arn)
+
+
+with DAG(
+    dag_id="example_dynamodb_backup_before_rewrite",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+    params={"table_name": "orders"},
+):
+    # [START howto_operator_dynamodb_create_backup]
+    back_up = DynamoDBCreateBackupOperator(
+        task_id="back_up",
+        table_name="{{ params.table_name }}",
+        deferrable=True,
+    )
+    # [END howto_operator_dynamodb_create_backup]
+
+    rewrite_table(back_up.output)

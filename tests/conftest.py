@@ -1,0 +1,96 @@
+"""Isolation: an Airflow home of its own, no AWS setting of the machine, the simulated control plane for AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests.dynamodb.clock import Clock, StillClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.dynamodb.control_plane import ControlPlane
+
+EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
+# Airflow reads these once, when it is imported first.
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-")
+for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "BOTO"))]:
+    del os.environ[_name]
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": f"{_HOME.name}/dags",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+(DAGS_FOLDER := Path(_HOME.name, "dags")).mkdir()
+(DAGS_FOLDER / "examples").symlink_to(EXAMPLE_DAGS)
+
+# All that ask for the time.
+_TIMED = ("deferral", "hooks.dynamodb", "operators.dynamodb", "sensors.dynamodb", "triggers.dynamodb")
+# A triggered wait of 7 s takes a tenth of a second.
+_SPEED = 50.0
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """An event loop by whose clock everything takes a fraction of its time; I/O is as real as ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        select = self._selector.select  # type: ignore[attr-defined]  # no public name
+        self._selector.select = lambda timeout=None: select(timeout and timeout / _SPEED)  # type: ignore[attr-defined]  # as above
+
+    def time(self) -> float:
+        """Return the loop's own seconds."""
+        return super().time() * _SPEED
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Run async tests on asyncio, fast."""
+    return "asyncio", {"loop_factory": FastLoop}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    if "anyio_backend" not in request.fixturenames:
+        yield
+        return
+    with blockbuster_ctx() as blockbuster:
+        for function in blockbuster.functions.values():
+            # aiobotocore reads its models from disk when a client is opened, and can't do so elsewhere.
+            function.can_block_in("aiobotocore/session.py", "_create_client")
+        yield
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give package and control plane one time: fast in async tests, one that only sleeping moves in all others."""
+    on_a_loop = {"anyio_backend", "run_dag"} & set(request.fixturenames)
+    clock = Clock(_SPEED) if on_a_loop else StillClock()
+    for module in _TIMED:
+        monkeypatch.setattr(import_module(f"airflow_ddb_backup.{module}"), "time", clock)
+    return clock
+
+
+@pytest.fixture
+def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
+    """Serve the simulated control plane to the connection ``aws_default``, with the table ``orders``."""
+    from tests.dynamodb.control_plane import ControlPlane
+
+    with ControlPlane(clock=clock).serve() as plane:
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
+        plane.create_table("orders")
+        yield plane

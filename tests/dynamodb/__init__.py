@@ -1,0 +1,1 @@
+"""The simulated control plane of DynamoDB backups."""

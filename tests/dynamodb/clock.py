@@ -1,0 +1,49 @@
+"""Time as the tests tell it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """The real time, ``speed`` times as fast, from now on.
+
+    :param speed: how many seconds pass in one; tests of 7 s then take a fraction of one
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._start = time.time()
+        self._origin = time.monotonic()
+
+    def time(self) -> float:
+        """Return Unix seconds."""
+        return self._start + (time.monotonic() - self._origin) * self.speed
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        time.sleep(seconds / self.speed)
+
+    def utcnow(self) -> datetime:
+        """Return the time as moto keeps it: UTC, without a time zone."""
+        return datetime.fromtimestamp(self.time(), tz=UTC).replace(tzinfo=None)
+
+
+class StillClock(Clock):
+    """Time that passes only when somebody sleeps: hours take no time, and every number comes out exact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slept = 0.0
+        self._lock = threading.Lock()
+
+    def time(self) -> float:
+        """Return Unix seconds."""
+        return self._start + self._slept
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass, at once."""
+        with self._lock:
+            self._slept += seconds

@@ -1,0 +1,1 @@
+"""Real Airflow: its command line, its processes."""

@@ -1,0 +1,51 @@
+"""Whole DAGs on real Airflow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from tests.conftest import DAGS_FOLDER, FastLoop
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+    from tests.dynamodb.control_plane import ControlPlane
+
+
+class RunDag(Protocol):
+    """Runs a DAG of the DAGs folder to its end, in this process."""
+
+    def __call__(self, dag_id: str, **kwargs: Any) -> DagRun:
+        """Take the DAG's id, and what ``DAG.test`` takes."""
+
+
+@pytest.fixture(scope="session")
+def _airflow_database() -> None:
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+def _dag_bag() -> Any:
+    try:
+        module = import_module("airflow.dag_processing.dagbag")
+    except ImportError:  # before Airflow 3.1
+        module = import_module("airflow.models.dagbag")
+    return module.DagBag(DAGS_FOLDER)
+
+
+@pytest.fixture
+def run_dag(control_plane: ControlPlane, _airflow_database: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
+    """Return what runs a DAG by ``DAG.test``, its triggers on a fast loop."""
+    monkeypatch.setattr("asyncio.events.new_event_loop", FastLoop)
+
+    def run(dag_id: str, **kwargs: Any) -> DagRun:
+        bag = _dag_bag()
+        assert not bag.import_errors
+        run: DagRun = bag.dags[dag_id].test(**kwargs)
+        return run
+
+    return run

@@ -1,0 +1,71 @@
+"""What unit tests stand on: a task instance without a database, and every sort of DescribeBackup answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.dynamodb.control_plane import ControlPlane
+
+SETTINGS: dict[str, Any] = {
+    "aws_conn_id": "other",
+    "region_name": "eu-west-1",
+    "verify": False,
+    "botocore_config": {"read_timeout": 9},
+}
+
+
+@dataclass
+class FakeTaskInstance:
+    """A task instance that keeps its XComs in a dict."""
+
+    dag_id: str = "shop"
+    task_id: str = "back_up"
+    run_id: str = "manual__2026-11-23"
+    map_index: int = -1
+    try_number: int = 1
+    xcoms: dict[str, Any] = field(default_factory=dict)
+
+    def xcom_push(self, key: str, value: object) -> None:
+        """Keep a value."""
+        self.xcoms[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> object:
+        """Return a value of this very task instance."""
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcoms.get(key)
+
+    def get_first_reschedule_date(self, context: Context) -> None:
+        """Never have been rescheduled."""
+
+
+@pytest.fixture
+def ti() -> FakeTaskInstance:
+    """Return a task instance that is not mapped, in its first try."""
+    return FakeTaskInstance()
+
+
+@pytest.fixture
+def context(ti: FakeTaskInstance) -> Context:
+    """Return what ``execute`` is given."""
+    return cast("Context", {"ti": ti})
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return what reads the log so far; Airflow 3 prints it, Airflow 2 uses the standard library's."""
+    return lambda: capsys.readouterr().out + caplog.text
+
+
+@pytest.fixture
+def backup_arn(control_plane: ControlPlane) -> str:
+    """Create a backup of ``orders`` and return its ARN."""
+    created = control_plane.client().create_backup(TableName="orders", BackupName="nightly")
+    return str(created["BackupDetails"]["BackupArn"])

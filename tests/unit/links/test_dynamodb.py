@@ -1,0 +1,60 @@
+"""The link to the console."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from airflow.providers.common.compat.sdk import XCom
+
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.unit.conftest import FakeTaskInstance
+
+
+def link_from(monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any] | None) -> str:
+    """Return the address that the UI shows for a stored XCom."""
+    monkeypatch.setattr(XCom, "get_value", lambda **_: stored)
+    link: str = DynamoDBBackupLink().get_link(cast("Any", None), ti_key=cast("Any", None))
+    return link
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+    ],
+)
+def test_each_partition_has_its_console(
+    monkeypatch: pytest.MonkeyPatch, context: Context, ti: FakeTaskInstance, partition: str, region: str, host: str
+) -> None:
+    """What is stored before the wait leads to the table in the right console."""
+    task = cast("Any", SimpleNamespace(do_xcom_push=True))
+    DynamoDBBackupLink.persist(context, task, region, partition, table_name="orders")
+    link = link_from(monkeypatch, ti.xcoms["dynamodb_backup"])
+    assert link == f"https://{host}/dynamodbv2/home?region={region}#table?name=orders"
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"), [("a.b-c_D", "a.b-c_D"), ("a&b=c", "a%26b%3Dc"), ("a b/c", "a%20b%2Fc"), ("{x}", "%7Bx%7D")]
+)
+def test_awkward_table_names_stay_whole(monkeypatch: pytest.MonkeyPatch, table: str, shown: str) -> None:
+    """A name can't end the address or add to it."""
+    stored = {"region_name": "eu-west-1", "aws_domain": "aws.amazon.com", "table_name": table}
+    assert link_from(monkeypatch, stored).endswith(f"#table?name={shown}")
+
+
+def test_without_xcom_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that has not started a backup leads nowhere."""
+    assert link_from(monkeypatch, None) == ""
+
+
+def test_its_name_is_what_users_see() -> None:
+    """The UI's button says so."""
+    assert DynamoDBBackupLink().name == "DynamoDB backup"

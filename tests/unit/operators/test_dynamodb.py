@@ -1,0 +1,329 @@
+"""The operator."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+
+from airflow_ddb_backup.errors import (
+    BackupLostError,
+    BackupTimeoutError,
+    InvalidValueError,
+    OtherRegionError,
+    TableNotFoundError,
+    TableNotReadyError,
+    TriggerFailedError,
+)
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from tests.unit.conftest import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.dynamodb.clock import Clock
+    from tests.dynamodb.control_plane import ControlPlane
+    from tests.unit.conftest import FakeTaskInstance
+
+
+def operator(**kwargs: Any) -> DynamoDBCreateBackupOperator:
+    """Return an operator that backs ``orders`` up."""
+    return DynamoDBCreateBackupOperator(**{"task_id": "back_up", "table_name": "orders"} | kwargs)
+
+
+def defer(task: DynamoDBCreateBackupOperator, context: Context) -> TaskDeferred:
+    """Execute a task that should defer."""
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    return deferred.value
+
+
+def test_the_aws_settings_default_to_the_connection_s() -> None:
+    """A bare operator asks what ``aws_default`` says."""
+    hook = operator().hook
+    assert (hook.aws_conn_id, hook.region_name, hook.verify) == ("aws_default", None, None)
+
+
+def test_the_aws_settings_reach_the_hook() -> None:
+    """All four can be set on the task."""
+    hook = operator(**SETTINGS).hook
+    assert (hook.aws_conn_id, hook.region_name, hook.verify) == ("other", "eu-west-1", False)
+    assert hook.config.read_timeout == 9
+
+
+def test_template_fields_are_attributes() -> None:
+    """Airflow renders them on the instance."""
+    task = operator()
+    assert set(task.template_fields) == {"table_name", "backup_name", "aws_conn_id", "region_name", "verify"}
+    assert all(hasattr(task, name) for name in task.template_fields)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """Users rely on them."""
+    task = operator()
+    assert (task.backup_name, task.wait_for_completion, task.deferrable) == (None, True, False)
+    assert (task.poll_interval, task.timeout) == (5, 1800)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"table_name": "a b"}, "table_name must be a table's name"),
+        ({"table_name": None}, "table_name must be a table's name"),
+        ({"backup_name": "ab"}, "backup_name must be 3 to 255"),
+        ({"backup_name": ""}, "backup_name must be 3 to 255"),
+        ({"timeout": 30}, "timeout must be 60 to 7200 seconds"),
+        ({"timeout": timedelta(hours=3)}, "timeout must be 60 to 7200 seconds"),
+        ({"poll_interval": 0}, "poll_interval must be more than 0 seconds"),
+    ],
+)
+def test_wrong_literals_are_refused_when_the_dag_is_parsed(wrong: dict[str, Any], rule: str) -> None:
+    """The DAG shows as broken, with the value and the rule."""
+    with pytest.raises(InvalidValueError, match=rule) as refusal:
+        operator(**wrong)
+    assert repr(next(iter(wrong.values()))) in str(refusal.value)
+
+
+def test_unknown_parameters_are_refused_when_the_dag_is_parsed() -> None:
+    """A typo does not go unnoticed."""
+    with pytest.raises(TypeError, match="tabel_name"):
+        operator(tabel_name="orders")
+
+
+def test_mapped_parameters_are_refused_when_the_dag_is_parsed() -> None:
+    """A typo in ``partial`` or ``expand`` does not go unnoticed either."""
+    with pytest.raises(TypeError, match="backup_nam"):
+        DynamoDBCreateBackupOperator.partial(task_id="t", backup_nam="x").expand(table_name=["orders"])
+
+
+def test_templates_are_accepted_when_the_dag_is_parsed() -> None:
+    """They are checked when they have a value."""
+    task = operator(table_name="{{ params.table }}", backup_name="{{ params.name }}")
+    assert task.table_name == "{{ params.table }}"
+
+
+@pytest.mark.parametrize(
+    ("field", "rendered"),
+    [
+        ("table_name", None),
+        ("table_name", ""),
+        ("table_name", "a b"),
+        ("table_name", 123),
+        ("backup_name", None),
+        ("backup_name", ""),
+        ("backup_name", "x/y"),
+    ],
+)
+def test_rendered_values_are_checked_before_anything_is_created(
+    control_plane: ControlPlane, context: Context, field: str, rendered: object
+) -> None:
+    """A template that renders to nothing, or to nonsense, leaves no backup behind."""
+    task = operator(**{field: "{{ x }}"})
+    setattr(task, field, rendered)
+    with pytest.raises(InvalidValueError, match=f"{field} must be"):
+        task.execute(context)
+    assert control_plane.backup_arns() == []
+
+
+def test_a_table_arn_of_another_region_is_refused(control_plane: ControlPlane, context: Context) -> None:
+    """AWS would look for it in its own region."""
+    arn = control_plane.create_table("orders", region="eu-west-1")
+    with pytest.raises(OtherRegionError, match="region 'us-east-1'. The ARN is of 'eu-west-1'"):
+        operator(table_name=arn).execute(context)
+    assert control_plane.backup_arns("eu-west-1") == control_plane.backup_arns() == []
+
+
+def test_a_missing_table_is_refused(control_plane: ControlPlane, context: Context) -> None:
+    """No backup is tried."""
+    with pytest.raises(TableNotFoundError, match="table 'nowhere'"):
+        operator(table_name="nowhere").execute(context)
+    assert control_plane.calls["CreateBackup"] == 0
+
+
+def test_a_table_that_is_not_ready_is_refused(control_plane: ControlPlane, context: Context) -> None:
+    """CreateBackup on a DELETING table succeeds for a second or two."""
+    control_plane.statuses["orders"] = "DELETING"
+    with pytest.raises(TableNotReadyError, match="table 'orders', region 'us-east-1'. It is DELETING"):
+        operator().execute(context)
+    assert control_plane.calls["CreateBackup"] == 0
+
+
+def test_it_waits_until_the_backup_is_available(control_plane: ControlPlane, context: Context, clock: Clock) -> None:
+    """The ARN comes back after the backup's time, at the next look."""
+    control_plane.creating_for = 98
+    start = clock.time()
+    assert [operator().execute(context)] == control_plane.backup_arns()
+    assert clock.time() - start == 100
+
+
+def test_the_log_tells_start_progress_and_end(
+    control_plane: ControlPlane, context: Context, log: Callable[[], str]
+) -> None:
+    """Every 30 s there is a line with status and whole seconds."""
+    control_plane.creating_for = 62
+    arn = operator(backup_name="nightly").execute(context)
+    text = log()
+    assert "Starting backup creation: table orders, backup name nightly" in text
+    assert [f"status CREATING, {elapsed} s after" in text for elapsed in (25, 30, 60)] == [False, True, True]
+    assert f"Backup completed successfully: {arn}, 123 bytes" in text
+
+
+def test_arn_and_link_are_kept_before_any_waiting(
+    control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+) -> None:
+    """A task that is killed while it waits has told them already."""
+    control_plane.creating_for = 9999
+    with pytest.raises(BackupTimeoutError):
+        operator().execute(context)
+    assert [ti.xcoms["backup_arn"]] == control_plane.backup_arns()
+    assert ti.xcoms["dynamodb_backup"]["table_name"] == "orders"
+
+
+def test_a_task_that_pushes_no_xcom_pushes_none(
+    control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+) -> None:
+    """``do_xcom_push=False`` is honoured."""
+    assert [operator(do_xcom_push=False).execute(context)] == control_plane.backup_arns()
+    assert ti.xcoms == {}
+
+
+def test_a_timeout_names_arn_and_last_status(control_plane: ControlPlane, context: Context, clock: Clock) -> None:
+    """Time counts from the start of ``execute``; the backup goes on."""
+    control_plane.creating_for = 9999
+    start = clock.time()
+    with pytest.raises(BackupTimeoutError, match="region 'us-east-1'. Last status CREATING, 90 s") as timeout:
+        operator(timeout=90, poll_interval=40).execute(context)
+    assert clock.time() - start == 90
+    assert control_plane.backup_arns()[0] in str(timeout.value)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_without_waiting_it_neither_waits_nor_defers(
+    control_plane: ControlPlane, context: Context, *, deferrable: bool
+) -> None:
+    """``deferrable`` does not imply ``wait_for_completion``."""
+    control_plane.creating_for = 9999
+    task = operator(wait_for_completion=False, deferrable=deferrable)
+    assert [task.execute(context)] == control_plane.backup_arns()
+    assert control_plane.calls["DescribeBackup"] == 0
+
+
+def test_a_backup_that_is_available_at_once_does_not_defer(control_plane: ControlPlane, context: Context) -> None:
+    """There is nothing to wait for."""
+    assert [operator(deferrable=True).execute(context)] == control_plane.backup_arns()
+
+
+def test_deferral_carries_the_wait_and_all_aws_settings(
+    control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggerer asks as the worker would, until the same deadline; Airflow's own limit comes a minute later."""
+    control_plane.creating_for = 9999
+    control_plane.create_table("orders", region="eu-west-1")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", control_plane.connection())
+    start = clock.time()
+    deferred = defer(operator(deferrable=True, timeout=600, poll_interval=7, **SETTINGS), context)
+    assert isinstance(deferred.trigger, DynamoDBBackupTrigger)
+    assert deferred.trigger.serialize()[1] == {
+        "backup_arn": control_plane.backup_arns("eu-west-1")[0],
+        "poll_interval": 7,
+        "deadline": start + 600,
+        **SETTINGS,
+    }
+    assert deferred.timeout == timedelta(seconds=660)
+    assert deferred.method_name == "execute_complete"
+
+
+def test_arn_and_link_are_kept_before_the_deferral(
+    control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+) -> None:
+    """Whatever becomes of the trigger, the ARN is known."""
+    control_plane.creating_for = 9999
+    defer(operator(deferrable=True), context)
+    assert [ti.xcoms["backup_arn"]] == control_plane.backup_arns()
+    assert "dynamodb_backup" in ti.xcoms
+
+
+def event(status: str) -> dict[str, Any]:
+    """Return an event of the trigger."""
+    backup = {"backup_arn": "arn:x", "size_bytes": 5, "created_at": "2026-11-23T02:00:00+00:00"}
+    return {"status": status, "backup": backup, "message": "the reason"}
+
+
+def test_success_returns_the_arn_of_the_event(context: Context) -> None:
+    """Airflow may have dropped everything else."""
+    assert operator().execute_complete(context, event("success")) == "arn:x"
+
+
+@pytest.mark.parametrize(("status", "kind"), [("error", BackupLostError), ("timeout", BackupTimeoutError)])
+def test_failure_raises_the_reason_of_the_event(context: Context, status: str, kind: type[Exception]) -> None:
+    """The same errors as without deferral."""
+    with pytest.raises(kind, match="the reason"):
+        operator().execute_complete(context, event(status))
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"status": "running"}, event("done")])
+def test_other_events_are_no_success(context: Context, payload: dict[str, Any] | None) -> None:
+    """Only what the trigger sends is believed."""
+    with pytest.raises(BackupLostError):
+        operator().execute_complete(context, payload)
+
+
+def test_a_deferral_that_nobody_ended_is_a_timeout(control_plane: ControlPlane, context: Context) -> None:
+    """Airflow's own words name no backup."""
+    control_plane.creating_for = 9999
+    task = operator(deferrable=True)
+    defer(task, context)
+    with pytest.raises(BackupTimeoutError, match="No triggerer has reported") as timeout:
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert f"backup '{control_plane.backup_arns()[0]}', region 'us-east-1'" in str(timeout.value)
+
+
+def test_a_trigger_that_raised_is_told_with_its_traceback(context: Context, log: Callable[[], str]) -> None:
+    """The reason is in the task's log; a retry may help."""
+    failure = {"error": "Trigger failure", "traceback": ["Traceback\n", "ImportError: no package\n"]}
+    with pytest.raises(TriggerFailedError, match="table 'orders'.*Trigger failure"):
+        operator().resume_execution("__fail__", failure, context)
+    assert "ImportError: no package" in log()
+
+
+def test_it_resumes_where_the_trigger_left(context: Context) -> None:
+    """Any other resumption is the base class's."""
+    assert operator().resume_execution("execute_complete", {"event": event("success")}, context) == "arn:x"
+
+
+def test_a_given_name_is_the_backup_s(control_plane: ControlPlane, context: Context) -> None:
+    """``backup_name`` is used as it is."""
+    arn = operator(backup_name="before-rewrite").execute(context)
+    details = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+    assert details["BackupName"] == "before-rewrite"
+
+
+def test_without_a_name_it_is_derived_from_the_run(
+    control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+) -> None:
+    """DAG, task, run and map index make the name."""
+    ti.map_index = 3
+    arn = operator().execute(context)
+    details = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+    assert details["BackupName"].startswith("shop.back_up.manual__2026-11-23.3.")
+
+
+def test_it_can_be_mapped(control_plane: ControlPlane, context: Context) -> None:
+    """``partial`` and ``expand`` take every parameter."""
+    control_plane.create_table("customers")
+    with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        mapped = DynamoDBCreateBackupOperator.partial(task_id="back_up", timeout=90, **SETTINGS).expand(
+            table_name=["orders", "customers"]
+        )
+    task = cast("DynamoDBCreateBackupOperator", mapped.unmap({"table_name": "customers"}))
+    assert (task.table_name, task.timeout, task.aws_conn_id) == ("customers", 90, "other")
+
+
+def test_the_link_is_the_operator_s() -> None:
+    """The UI finds it by its name."""
+    assert [link.name for link in operator().operator_extra_links] == ["DynamoDB backup"]

@@ -1,0 +1,247 @@
+"""The sensor."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+
+from airflow_ddb_backup.errors import (
+    BackupLostError,
+    BackupSensorTimeoutError,
+    InvalidValueError,
+    OtherRegionError,
+    TriggerFailedError,
+)
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from tests.unit.conftest import SETTINGS
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.dynamodb.clock import Clock
+    from tests.dynamodb.control_plane import ControlPlane
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
+# Every way to wait that ends in the process that it began in.
+MODES = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}]
+
+
+def sensor(backup_arn: str = ARN, **kwargs: Any) -> DynamoDBBackupSensor:
+    """Return a sensor."""
+    return DynamoDBBackupSensor(**{"task_id": "wait", "backup_arn": backup_arn} | kwargs)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """Users rely on them."""
+    task = sensor()
+    assert (task.poke_interval, task.timeout, task.mode, task.deferrable) == (5, 1800, "poke", False)
+
+
+def test_the_aws_settings_reach_the_hook() -> None:
+    """All four can be set on the task, and default to the connection's."""
+    default, hook = sensor().hook, sensor(**SETTINGS).hook
+    assert (default.aws_conn_id, default.region_name) == ("aws_default", None)
+    assert (hook.aws_conn_id, hook.region_name, hook.verify) == ("other", "eu-west-1", False)
+    assert hook.config.read_timeout == 9
+
+
+def test_template_fields_are_attributes() -> None:
+    """Airflow renders them on the instance."""
+    task = sensor()
+    assert set(task.template_fields) == {"backup_arn", "aws_conn_id", "region_name", "verify"}
+    assert all(hasattr(task, name) for name in task.template_fields)
+
+
+@pytest.mark.parametrize("wrong", [{"backup_arn": "orders"}, {"backup_arn": None}, {"poke_interval": 0}])
+def test_wrong_literals_are_refused_when_the_dag_is_parsed(wrong: dict[str, Any]) -> None:
+    """The DAG shows as broken, with the parameter."""
+    with pytest.raises(InvalidValueError, match=next(iter(wrong))):
+        sensor(**wrong)
+
+
+def test_templates_are_accepted_when_the_dag_is_parsed() -> None:
+    """They are checked when they have a value."""
+    assert sensor("{{ ti.xcom_pull('create') }}").backup_arn == "{{ ti.xcom_pull('create') }}"
+
+
+def test_it_can_be_mapped() -> None:
+    """``partial`` and ``expand`` take every parameter."""
+    DynamoDBBackupSensor.partial(task_id="wait", deferrable=True, **SETTINGS).expand(backup_arn=[ARN])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("rendered", [None, "", "orders"])
+def test_rendered_values_are_checked(context: Context, mode: dict[str, Any], rendered: Any) -> None:
+    """An ARN that renders to nothing, or to nonsense, is refused."""
+    task = sensor("{{ x }}", **mode)
+    task.backup_arn = rendered
+    with pytest.raises(InvalidValueError, match="backup_arn must be"):
+        task.execute(context)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_arn_of_another_region_is_refused(
+    control_plane: ControlPlane, context: Context, mode: dict[str, Any]
+) -> None:
+    """AWS would only say that the backup does not exist."""
+    with pytest.raises(OtherRegionError, match="region 'us-east-1'. The ARN is of 'eu-west-1'"):
+        sensor(ARN.replace("us-east-1", "eu-west-1"), **mode).execute(context)
+    assert control_plane.calls["DescribeBackup"] == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_available_backup_returns_its_details(
+    control_plane: ControlPlane, context: Context, backup_arn: str, mode: dict[str, Any]
+) -> None:
+    """The same dict in every mode."""
+    details = sensor(backup_arn, **mode).execute(context)
+    assert details | {"created_at": ""} == {
+        "backup_arn": backup_arn,
+        "backup_name": "nightly",
+        "table_name": "orders",
+        "status": "AVAILABLE",
+        "size_bytes": 123,
+        "created_at": "",
+    }
+
+
+def test_a_poke_that_finds_it_creating_is_not_done(
+    control_plane: ControlPlane, context: Context, backup_arn: str
+) -> None:
+    """Airflow pokes again later."""
+    control_plane.creating_for = 60
+    assert not sensor(backup_arn).poke(context)
+
+
+@pytest.fixture
+def gone(control_plane: ControlPlane, backup_arn: str) -> str:
+    """Return the ARN of a backup that was deleted."""
+    control_plane.client().delete_backup(BackupArn=backup_arn)
+    return backup_arn
+
+
+def in_mode(task: DynamoDBBackupSensor, context: Context) -> Any:
+    """Execute a sensor; one that defers is told at once that the backup is lost."""
+    try:
+        return task.execute(context)
+    except TaskDeferred:
+        backup = {"backup_arn": task.backup_arn, "status": "DELETED"}
+        event = {"status": "error", "backup": backup, "message": "not found 3 times in a row"}
+        return task.resume_execution("execute_complete", {"event": event}, context)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_backup_that_is_not_found_three_times_fails_it(context: Context, gone: str, mode: dict[str, Any]) -> None:
+    """Every mode forgives two misses in a row, and no more."""
+    with pytest.raises(BackupLostError, match="not found 3 times in a row"):
+        in_mode(sensor(gone, **mode), context)
+
+
+def test_one_rescheduled_poke_looks_three_times(
+    control_plane: ControlPlane, context: Context, gone: str, clock: Clock
+) -> None:
+    """The next poke would be a new process that knows of no earlier miss."""
+    start = clock.time()
+    with pytest.raises(BackupLostError):
+        sensor(gone, mode="reschedule", poke_interval=300).execute(context)
+    assert (control_plane.calls["DescribeBackup"], clock.time() - start) == (3, 10)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deleted_backup_fails_it(
+    control_plane: ControlPlane, context: Context, backup_arn: str, mode: dict[str, Any]
+) -> None:
+    """It never becomes AVAILABLE."""
+    control_plane.statuses[backup_arn] = "DELETED"
+    with pytest.raises(BackupLostError, match="It was deleted"):
+        sensor(backup_arn, **mode).execute(context)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_soft_fail_skips_instead(
+    control_plane: ControlPlane, context: Context, gone: str, mode: dict[str, Any]
+) -> None:
+    """What would fail the sensor skips it, in every mode."""
+    with pytest.raises(AirflowSkipException):
+        in_mode(sensor(gone, soft_fail=True, **mode), context)
+
+
+@pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}])
+def test_a_timeout_names_the_backup(
+    control_plane: ControlPlane, context: Context, backup_arn: str, mode: dict[str, Any]
+) -> None:
+    """Airflow's own message does not."""
+    control_plane.creating_for = 9999
+    with pytest.raises(AirflowSensorTimeout, match=f"backup '{backup_arn}', region 'us-east-1'. Sensor has timed out"):
+        sensor(backup_arn, timeout=0, **mode).execute(context)
+
+
+def test_a_deferred_timeout_is_a_sensor_timeout(context: Context) -> None:
+    """As that of every sensor, Airflow does not retry it."""
+    event = {"status": "timeout", "backup": {}, "message": "the reason"}
+    with pytest.raises(BackupSensorTimeoutError, match="the reason"):
+        sensor().resume_execution("execute_complete", {"event": event}, context)
+
+
+@pytest.mark.parametrize(
+    "resumption",
+    [
+        ("execute_complete", {"event": {"status": "timeout", "backup": {}, "message": "the reason"}}),
+        ("execute_complete", {"event": {"status": "error", "backup": {}, "message": "the reason"}}),
+        ("__fail__", {"error": "Trigger timeout"}),
+        ("__fail__", {"error": "Trigger failure"}),
+    ],
+)
+def test_soft_fail_skips_whatever_ends_the_deferral(context: Context, resumption: tuple[str, dict[str, Any]]) -> None:
+    """Timeouts, errors and failures of the trigger alike."""
+    with pytest.raises(AirflowSkipException):
+        sensor(soft_fail=True).resume_execution(*resumption, context)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        ("Trigger timeout", BackupSensorTimeoutError, "No triggerer has reported"),
+        ("Trigger failure", TriggerFailedError, "Trigger failure"),
+    ],
+)
+def test_failures_of_the_deferral_name_the_backup(
+    context: Context, error: str, kind: type[Exception], says: str
+) -> None:
+    """Airflow's own words do not."""
+    with pytest.raises(kind, match=f"backup '{ARN}', region 'us-east-1'.*{says}"):
+        sensor().resume_execution("__fail__", {"error": error}, context)
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"status": "done", "backup": {}, "message": ""}])
+def test_other_events_are_no_success(context: Context, payload: dict[str, Any] | None) -> None:
+    """Only what the trigger sends is believed."""
+    with pytest.raises(BackupLostError):
+        sensor().execute_complete(context, payload)
+
+
+def test_deferral_carries_the_wait_and_all_aws_settings(
+    control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggerer asks as the worker would; Airflow's own limit comes a minute after the deadline."""
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", control_plane.connection())
+    control_plane.create_table("orders", region="eu-west-1")
+    created = control_plane.client("eu-west-1").create_backup(TableName="orders", BackupName="nightly")
+    control_plane.creating_for = 9999
+    arn = created["BackupDetails"]["BackupArn"]
+    start = clock.time()
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(arn, deferrable=True, timeout=600, poke_interval=7, **SETTINGS).execute(context)
+    kwargs = {"backup_arn": arn, "poll_interval": 7, "deadline": start + 600, **SETTINGS}
+    assert deferred.value.trigger.serialize()[1] == kwargs
+    assert deferred.value.timeout == timedelta(seconds=660)
+
+
+def test_what_may_pass_does_not_end_the_wait(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
+    """A throttled poke is followed by another."""
+    control_plane.fail_next("DescribeBackup", "ThrottlingException")
+    one_attempt = {"retries": {"total_max_attempts": 1}}
+    assert not sensor(backup_arn, botocore_config=one_attempt).poke(context)

@@ -1,0 +1,124 @@
+"""AWS's errors in this package's terms."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ReadTimeoutError,
+)
+
+from airflow_ddb_backup import errors
+from airflow_ddb_backup.errors import BackupError, Subject
+from airflow_ddb_backup.translation import from_aws, translated
+
+SUBJECT = Subject("orders", "nightly", "eu-west-1")
+
+
+def client_error(
+    code: str, text: str = "AWS's words", status: int = 400, operation: str = "CreateBackup"
+) -> ClientError:
+    """Return what boto raises for an error response."""
+    response = {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, operation)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        ("TableNotFoundException", errors.TableNotFoundError, "does not exist"),
+        ("ResourceNotFoundException", errors.TableNotFoundError, "does not exist"),
+        ("TableInUseException", errors.TableInUseError, "in use"),
+        ("BackupInUseException", errors.BackupInUseError, "being created, deleted or restored"),
+        ("LimitExceededException", errors.LimitExceededError, "Up to 500 table operations"),
+        ("ContinuousBackupsUnavailableException", errors.ContinuousBackupsUnavailableError, "point-in-time recovery"),
+        ("ContinuousBackupsUnavailableException", errors.ContinuousBackupsUnavailableError, "continuous backups"),
+        ("InternalServerError", errors.OutcomeUnknownError, "not known"),
+        ("AccessDeniedException", errors.AccessDeniedError, "dynamodb:CreateBackup"),
+        ("BackupNotFoundException", errors.BackupNotFoundError, "does not exist"),
+        ("ThrottlingException", errors.ThrottledError, "throttles"),
+        ("ValidationException", errors.InvalidRequestError, "invalid"),
+        ("ExpiredTokenException", errors.CredentialsError, "credentials"),
+        ("UnrecognizedClientException", errors.CredentialsError, "credentials"),
+        ("SomethingNewException", BackupError, "API reference"),
+    ],
+)
+def test_every_code_has_its_error(code: str, kind: type[BackupError], says: str) -> None:
+    """The message names table, backup, region, AWS's code and AWS's text, and says what to do."""
+    error = from_aws(client_error(code), SUBJECT)
+    assert type(error) is kind
+    for part in ("table 'orders'", "backup 'nightly'", "region 'eu-west-1'", code, "AWS's words", says):
+        assert part in str(error)
+
+
+def test_a_server_error_without_a_known_code_is_ambiguous() -> None:
+    """After any 5xx AWS may have done what it was asked."""
+    assert isinstance(from_aws(client_error("ServiceUnavailable", status=503), SUBJECT), errors.OutcomeUnknownError)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (NoRegionError(), errors.NoRegionSetError),
+        (NoCredentialsError(), errors.CredentialsError),
+        (EndpointConnectionError(endpoint_url="http://x"), errors.UnreachableError),
+        (ConnectTimeoutError(endpoint_url="http://x"), errors.UnreachableError),
+        (ReadTimeoutError(endpoint_url="http://x"), errors.OutcomeUnknownError),
+        (ConnectionClosedError(endpoint_url="http://x"), errors.OutcomeUnknownError),
+    ],
+)
+def test_what_botocore_raises_itself_has_its_error(cause: BotoCoreError, kind: type[BackupError]) -> None:
+    """A connection that was never made is told from a response that was lost."""
+    error = from_aws(cause, SUBJECT)
+    assert type(error) is kind
+    assert type(cause).__name__ in str(error)
+
+
+def test_the_original_error_is_the_cause() -> None:
+    """Nothing of what boto knew is lost."""
+    cause = client_error("ThrottlingException")
+    with pytest.raises(errors.ThrottledError) as raised, translated(SUBJECT):
+        raise cause
+    assert raised.value.__cause__ is cause
+
+
+def test_a_refused_role_names_the_action_of_sts() -> None:
+    """The permission to add is that of the call which was refused."""
+    assert "sts:AssumeRole" in str(from_aws(client_error("AccessDenied", operation="AssumeRole"), SUBJECT))
+
+
+def test_what_is_not_boto_s_passes_through() -> None:
+    """No other error is dressed up as AWS's."""
+    with pytest.raises(KeyError), translated(SUBJECT):
+        raise KeyError
+
+
+def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
+    """Airflow does not retry an AirflowFailException; timeouts and refusals that may pass are none."""
+    final = {
+        kind.__name__
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, AirflowFailException)
+    }
+    assert final - {"AirflowFailException"} == {
+        "AccessDeniedError",
+        "BackupLostError",
+        "BackupRefusedError",
+        "InvalidRequestError",
+        "InvalidValueError",
+        "NoRegionSetError",
+        "OtherRegionError",
+        "TableNotFoundError",
+    }
+
+
+def test_the_root_is_an_airflow_exception() -> None:
+    """Callbacks and soft_fail treat our errors as any other's."""
+    assert issubclass(BackupError, AirflowException)
