@@ -37,6 +37,7 @@ os.environ |= {
 
 (DAGS_FOLDER := Path(_HOME.name, "dags")).mkdir()
 (DAGS_FOLDER / "examples").symlink_to(EXAMPLE_DAGS)
+(DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
 # All that ask for the time.
 _TIMED = ("deferral", "hooks.dynamodb", "operators.dynamodb", "sensors.dynamodb", "triggers.dynamodb")

@@ -1,0 +1,32 @@
+"""One backup, waited for in every way, patiently and not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+
+PATIENCE: dict[str, dict[str, Any]] = {
+    "sensor_modes": {"timeout": 600},
+    "sensor_modes_soft_fail": {"timeout": 1, "soft_fail": True},
+}
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+}
+
+for dag_id, patience in PATIENCE.items():
+    with DAG(
+        dag_id,
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        params={"backup_arn": ""},
+    ):
+        for task_id, mode in MODES.items():
+            DynamoDBBackupSensor(
+                task_id=task_id, backup_arn="{{ params.backup_arn }}", poke_interval=0.5, **patience, **mode
+            )

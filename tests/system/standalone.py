@@ -1,0 +1,202 @@
+"""Real Airflow in processes of its own: api-server, scheduler, dag-processor and triggerer on SQLite."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+_FINISHED = {"success", "failed"}
+# Airflow is healthy after 12 to 18 s on 2 cores, when nothing else runs.
+_PATIENCE = 180.0
+
+
+class StandaloneError(Exception):
+    """Airflow did not do what was waited for."""
+
+
+class Airflow:
+    """A running Airflow.
+
+    :param home: its AIRFLOW_HOME
+    :param environment: more environment variables, such as connections
+    :param say: takes lines on the progress
+    """
+
+    def __init__(self, home: Path, environment: dict[str, str], say: Callable[[str], None]) -> None:
+        self.home = home
+        self.say = say
+        api, worker_logs, trigger_logs = _free_ports(3)
+        self.url = f"http://127.0.0.1:{api}"
+        self.api_port = api
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+            "AIRFLOW__API__BASE_URL": self.url,
+            # Only the DAG that is asked for runs: another's schedule would back up tables that nobody named.
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+            **environment,
+        }
+        self._http = httpx.Client(base_url=self.url, timeout=30)
+
+    @contextmanager
+    def running(self) -> Iterator[Airflow]:
+        """Start all processes, wait until they are healthy, and stop them at the end."""
+        self.say("creating the metadata database")
+        self._airflow("db", "migrate").check_returncode()
+        with self._http, ExitStack() as stack:
+            for component in COMPONENTS:
+                self.say(f"starting the {component}")
+                stack.enter_context(self._process(component))
+            self._wait_until_healthy()
+            yield self
+            self.say("stopping Airflow")
+
+    def run_dag(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run, wait for its end, and return its state."""
+        self._wait(f"the DAG {dag_id}", lambda: self._get(f"/api/v2/dags/{dag_id}") is not None)
+        self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+        body = {"logical_date": None, "conf": conf}
+        started = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        started.raise_for_status()
+        self._run = f"/api/v2/dags/{dag_id}/dagRuns/{started.json()['dag_run_id']}"
+        self._wait(f"the run of {dag_id}", self._run_has_ended)
+        return str((self._get(self._run) or {})["state"])
+
+    def task_states(self) -> dict[str, str]:
+        """Return the state of each task of the last run."""
+        found = (self._get(f"{self._run}/taskInstances") or {})["task_instances"]
+        return {task["task_id"]: task["state"] or "none" for task in found}
+
+    def xcom(self, task_id: str, key: str) -> Any:
+        """Return an XCom of the last run."""
+        return (self._get(f"{self._run}/taskInstances/{task_id}/xcomEntries/{key}") or {}).get("value")
+
+    def links(self, task_id: str) -> dict[str, str]:
+        """Return the extra links of a task of the last run."""
+        links: dict[str, str] = (self._get(f"{self._run}/taskInstances/{task_id}/links") or {})["extra_links"]
+        return links
+
+    def task_log(self, task_id: str) -> str:
+        """Return what a user reads in the log of a task's first try."""
+        return self._http.get(f"{self._run}/taskInstances/{task_id}/logs/1?full_content=true").text
+
+    def _run_has_ended(self) -> bool:
+        states = self.task_states()
+        return (self._get(self._run) or {})["state"] in _FINISHED or self._note(states)
+
+    def _note(self, states: dict[str, str]) -> bool:
+        if states != getattr(self, "_noted", None):
+            self._noted = states
+            self.say("  ".join(f"{task}: {state}" for task, state in sorted(states.items())))
+        return False
+
+    def _wait_until_healthy(self) -> None:
+        self._wait("the API", lambda: self._get("/api/v2/version") is not None)
+        self._http.headers["Authorization"] = f"Bearer {self._token()}"
+        # The first call of the execution API takes seconds: better now than in the first task.
+        self._http.get("/execution/health").raise_for_status()
+        self._wait("scheduler, dag-processor and triggerer", self._is_healthy)
+
+    def _token(self) -> str:
+        answer = self._http.get("/auth/token")
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+    def _is_healthy(self) -> bool:
+        health = self._get("/api/v2/monitor/health") or {}
+        parts = ("scheduler", "dag_processor", "triggerer", "metadatabase")
+        return all(health.get(part, {}).get("status") == "healthy" for part in parts)
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        try:
+            answer = self._http.get(path)
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.is_success else None
+
+    def _wait(self, what: str, done: Callable[[], bool]) -> None:
+        self.say(f"waiting for {what}")
+        give_up = time.monotonic() + _PATIENCE
+        while not done():
+            if time.monotonic() > give_up:
+                message = f"waited {_PATIENCE:.0f} s for {what}; the logs are in {self.home}/logs"
+                raise StandaloneError(message)
+            time.sleep(0.5)
+
+    def _airflow(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "airflow", *arguments]
+        return subprocess.run(command, env=self.environment, cwd=self.home, check=False, capture_output=True)
+
+    @contextmanager
+    def _process(self, component: str) -> Iterator[None]:
+        command = [sys.executable, "-m", "airflow", component]
+        if component == "api-server":
+            command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(self.api_port)]
+        with Path(self.home, f"{component}.log").open("wb") as log:
+            # A session of its own: the children of a process go with it.
+            process = subprocess.Popen(
+                command, env=self.environment, cwd=self.home, stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                yield
+            finally:
+                _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, stop)
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextmanager
+def airflow(environment: dict[str, str], say: Callable[[str], None]) -> Iterator[Airflow]:
+    """Run Airflow in a temporary home.
+
+    :param environment: more environment variables, such as connections
+    :param say: takes lines on the progress
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as home,
+        Airflow(Path(home), environment, say).running() as running,
+    ):
+        yield running

@@ -1,0 +1,48 @@
+"""The sensor in all its modes, in real task runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+    from tests.dynamodb.control_plane import ControlPlane
+    from tests.system.conftest import RunDag
+
+
+@pytest.fixture
+def creating(control_plane: ControlPlane) -> str:
+    """Return the ARN of a backup that takes a minute."""
+    control_plane.creating_for = 60
+    created = control_plane.client().create_backup(TableName="orders", BackupName="nightly")
+    return str(created["BackupDetails"]["BackupArn"])
+
+
+def states(run: DagRun) -> dict[str, str]:
+    """Return how each task of a run has ended."""
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+
+
+def test_every_mode_waits_until_the_backup_is_available(run_dag: RunDag, creating: str) -> None:
+    """Poke, reschedule and deferrable come to the same end."""
+    run = run_dag("sensor_modes", run_conf={"backup_arn": creating})
+    assert states(run) == dict.fromkeys(["poke", "reschedule", "deferrable"], "success")
+
+
+def test_soft_fail_skips_a_timeout_in_every_mode(run_dag: RunDag, control_plane: ControlPlane, creating: str) -> None:
+    """A wait that takes too long skips the task."""
+    control_plane.creating_for = 99_999
+    run = run_dag("sensor_modes_soft_fail", run_conf={"backup_arn": creating})
+    assert states(run) == dict.fromkeys(["poke", "reschedule", "deferrable"], "skipped")
+
+
+def test_soft_fail_skips_a_lost_backup_in_every_mode(
+    run_dag: RunDag, control_plane: ControlPlane, creating: str
+) -> None:
+    """A backup that is gone skips the task."""
+    control_plane.client().delete_backup(BackupArn=creating)
+    run = run_dag("sensor_modes_soft_fail", run_conf={"backup_arn": creating})
+    assert states(run) == dict.fromkeys(["poke", "reschedule", "deferrable"], "skipped")
