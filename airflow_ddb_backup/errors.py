@@ -61,7 +61,7 @@ class OutcomeUnknownError(BackupError):
 
     codes = ("InternalServerError",)
     happened = "The outcome of the call is not known"
-    advice = "This is AWS's side or the network; a retry looks for the backup before it creates one."
+    advice = "This is AWS's side or the network. A retry looks for the backup first, unless if_exists is 'create'."
 
 
 class InvalidValueError(BackupRefusedError, ValueError):
@@ -106,11 +106,33 @@ class TableNotReadyError(NothingDoneError):
 class AccessDeniedError(BackupRefusedError):
     """IAM refuses a call."""
 
-    codes = ("AccessDeniedException", "AccessDenied")
+    codes: ClassVar[tuple[str, ...]] = ("AccessDeniedException", "AccessDenied")
     happened = "Access is denied"
     advice = (
         "Allow that action to the credentials of the Airflow connection; backups of other accounts need a role there."
     )
+
+
+class ListBackupsDeniedError(AccessDeniedError):
+    """IAM refuses ListBackups, without which a run can't find its backup again."""
+
+    codes: ClassVar[tuple[str, ...]] = ()
+    happened = "The table's backups can't be listed"
+    advice = "Allow dynamodb:ListBackups on '*' (it has no resource-level permission), or set if_exists='create'."
+
+
+class BackupExistsError(BackupRefusedError):
+    """``if_exists="fail"``, and a backup of that name is there."""
+
+    happened = "A backup of that name exists already"
+    advice = "Set if_exists='reuse' to take it, or if_exists='create' to make another of the same name."
+
+
+class PointInTimeRecoveryDisabledError(BackupRefusedError):
+    """``require_point_in_time_recovery``, and the table has none."""
+
+    happened = "Point-in-time recovery (PITR) is required, and the table's is not ENABLED"
+    advice = "Enable PITR on the table, or drop require_point_in_time_recovery: an on-demand backup does not need it."
 
 
 class InvalidRequestError(BackupRefusedError):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ddb_backup.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from enum import StrEnum
 
+_Choice = TypeVar("_Choice", bound="StrEnum")
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _SHORTEST_TIMEOUT = 60
 _LONGEST_TIMEOUT = 7200
@@ -51,6 +53,32 @@ def check_interval(parameter: str, value: object) -> float:
     if seconds is None or not 0 < seconds < float("inf"):
         raise InvalidValueError.of(parameter, value, "more than 0 seconds, as a number or a timedelta")
     return seconds
+
+
+def check_choice(parameter: str, value: object, choices: type[_Choice]) -> _Choice:
+    """Return one of a parameter's choices.
+
+    :param parameter: the name of the parameter
+    :param value: one of the choices
+    :param choices: all of them
+    :raises InvalidValueError: it is none
+    """
+    try:
+        return choices(str(value))
+    except ValueError:
+        rule = "one of " + ", ".join(repr(choice.value) for choice in choices)
+        raise InvalidValueError.of(parameter, value, rule) from None
+
+
+def check_reuse_within(value: object) -> timedelta | None:
+    """Return how old a backup may be that is reused.
+
+    :param value: a ``timedelta`` above 0, or ``None``
+    :raises InvalidValueError: it is neither
+    """
+    if value is None or (isinstance(value, timedelta) and value > timedelta(0)):
+        return value
+    raise InvalidValueError.of("reuse_within", value, "a timedelta above 0, or None")
 
 
 def _seconds(value: object) -> float | None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_ddb_backup.errors import BackupError, OutcomeUnknownError, Subject
+from airflow_ddb_backup.errors import (
+    AccessDeniedError,
+    BackupError,
+    ListBackupsDeniedError,
+    OutcomeUnknownError,
+    Subject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +42,8 @@ def from_aws(error: ClientError | BotoCoreError, subject: Subject) -> BackupErro
         code, text = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         kind = _BY_CODE.get(code, OutcomeUnknownError if status >= _SERVER_ERROR else BackupError)
+        if kind is AccessDeniedError and error.operation_name == "ListBackups":
+            kind = ListBackupsDeniedError
         source = f"{'sts' if error.operation_name in _STS else 'dynamodb'}:{error.operation_name}"
     else:
         code, text, source = type(error).__name__, str(error), "botocore"

@@ -40,7 +40,15 @@ os.environ |= {
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
 # All that ask for the time.
-_TIMED = ("deferral", "hooks.dynamodb", "operators.dynamodb", "sensors.dynamodb", "triggers.dynamodb")
+_TIMED = (
+    "deferral",
+    "hooks.dynamodb",
+    "hooks.retrying",
+    "hooks.run_backup",
+    "operators.dynamodb",
+    "sensors.dynamodb",
+    "triggers.dynamodb",
+)
 # A triggered wait of 7 s takes a tenth of a second.
 _SPEED = 50.0
 
@@ -80,7 +88,8 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give package and control plane one time: fast in async tests, one that only sleeping moves in all others."""
     on_a_loop = {"anyio_backend", "run_dag"} & set(request.fixturenames)
-    clock = Clock(_SPEED) if on_a_loop else StillClock()
+    speed = request.node.get_closest_marker("clock_speed")
+    clock = Clock(speed.args[0] if speed else _SPEED) if on_a_loop or speed else StillClock()
     for module in _TIMED:
         monkeypatch.setattr(import_module(f"airflow_ddb_backup.{module}"), "time", clock)
     return clock

@@ -11,10 +11,21 @@ from botocore import xform_name
 from botocore.config import Config
 
 from airflow_ddb_backup.backup import Backup, BackupArn, Table
-from airflow_ddb_backup.errors import BackupError, OtherRegionError, Subject, TableNotReadyError
+from airflow_ddb_backup.errors import (
+    BackupError,
+    OtherRegionError,
+    PointInTimeRecoveryDisabledError,
+    Subject,
+    TableNotReadyError,
+)
+from airflow_ddb_backup.hooks.retrying import retrying
+from airflow_ddb_backup.hooks.run_backup import RunBackup
 from airflow_ddb_backup.translation import translated
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_ddb_backup.creation import Claim, IfExists
     from airflow_ddb_backup.waiting import BackupWait, Verdict
 
 # CreateBackup answers for both; on a DELETING table it succeeds for a second or two, so it is refused here.
@@ -73,6 +84,34 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise TableNotReadyError.about(subject, f"It is {table.status}.")
         return table
 
+    def check_point_in_time_recovery(self, table_name: str) -> None:
+        """Refuse a table without point-in-time recovery.
+
+        :param table_name: name or ARN
+        :raises PointInTimeRecoveryDisabledError: it is not ENABLED
+        """
+        subject = self.subject(table_name)
+        response = self._call("DescribeContinuousBackups", subject, TableName=table_name)
+        recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+        status = recovery.get("PointInTimeRecoveryStatus", "not known")
+        if status != "ENABLED":
+            raise PointInTimeRecoveryDisabledError.about(subject, f"It is {status}.")
+
+    def find_or_create(
+        self, table_name: str, claim: Claim, if_exists: IfExists, *, deadline: float, retried: bool
+    ) -> Backup:
+        """Return the one backup of a run: the one that it has, or a new one.
+
+        :param table_name: name or ARN
+        :param claim: which backups are the run's
+        :param if_exists: what to do when it has one
+        :param deadline: when to give up trying, in Unix seconds
+        :param retried: an earlier try may have made a backup, may even be making one now
+        :raises BackupExistsError: there is a namesake, and ``if_exists`` is ``"fail"``
+        :raises BackupError: AWS refused, or time was up
+        """
+        return RunBackup(self, table_name, claim, deadline).find_or_create(if_exists, retried=retried)
+
     def create_backup(self, table_name: str, backup_name: str) -> Backup:
         """Start a backup, with one call: a lost response is not asked for again.
 
@@ -83,6 +122,25 @@ class DynamoDBBackupHook(AwsBaseHook):
         subject = self.subject(table_name, backup_name)
         request = {"TableName": table_name, "BackupName": backup_name}
         return Backup.from_aws(self._call("CreateBackup", subject, self._unretried_client, **request)["BackupDetails"])
+
+    def list_backups(self, table_name: str, *, made_since: datetime, deadline: float) -> list[Backup]:
+        """List the on-demand backups of a table, all pages of them.
+
+        :param table_name: name or ARN
+        :param made_since: leave out what was requested earlier
+        :param deadline: when to give up trying, in Unix seconds
+        :raises ListBackupsDeniedError: IAM refuses it
+        """
+        subject = self.subject(table_name)
+        request: dict[str, Any] = {"TableName": table_name, "BackupType": "USER", "TimeRangeLowerBound": made_since}
+        backups: list[Backup] = []
+        while True:
+            page = retrying(deadline, self.log)(self._call, "ListBackups", subject, self._unretried_client, **request)
+            backups += map(Backup.from_aws, page.get("BackupSummaries", ()))
+            # A page may be empty and yet not the last.
+            if not (cursor := page.get("LastEvaluatedBackupArn")):
+                return backups
+            request["ExclusiveStartBackupArn"] = cursor
 
     def describe_backup(self, arn: BackupArn) -> Backup:
         """Look at a backup.

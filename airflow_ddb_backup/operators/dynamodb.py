@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import Asset, conf
 
 from airflow_ddb_backup.backup import (
     Backup,
@@ -17,11 +17,18 @@ from airflow_ddb_backup.backup import (
     derive_backup_name,
     table_region,
 )
+from airflow_ddb_backup.creation import Claim, IfExists, run_due
 from airflow_ddb_backup.deferral import DeferredWaitMixin
 from airflow_ddb_backup.errors import Subject
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
-from airflow_ddb_backup.parameters import check_interval, check_literal, check_timeout
+from airflow_ddb_backup.parameters import (
+    check_choice,
+    check_interval,
+    check_literal,
+    check_reuse_within,
+    check_timeout,
+)
 from airflow_ddb_backup.waiting import BackupWait, Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +53,10 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
     :param table_name: the table's name, 3 to 255 characters, or its ARN, up to 1024 (templated)
     :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]`` (templated). ``None``: derived from dag_id, task_id,
         run_id and map_index, the same on every try of one run and different for every other
+    :param if_exists: what to do when this run has its backup already: ``"reuse"`` it, ``"fail"``, or ``"create"``
+        another
+    :param reuse_within: also reuse the newest backup of the table, whatever its name, that is at most this old
+    :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until the backup is AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
     :param poll_interval: seconds between looks at the backup, above 0
@@ -67,6 +78,9 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         *,
         table_name: str | XComArg,
         backup_name: str | XComArg | None = None,
+        if_exists: Literal["reuse", "fail", "create"] = "reuse",
+        reuse_within: timedelta | None = None,
+        require_point_in_time_recovery: bool = False,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 5,
@@ -81,6 +95,9 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         self.backup_name = backup_name
         # A rendered None would otherwise pass for "derive a name".
         self._derives_name = backup_name is None
+        self.if_exists = check_choice("if_exists", if_exists, IfExists)
+        self.reuse_within = check_reuse_within(reuse_within)
+        self.require_point_in_time_recovery = require_point_in_time_recovery
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = check_interval("poll_interval", poll_interval)
@@ -90,16 +107,16 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         """Start the backup, and wait for it."""
         # In Unix seconds, not monotonic ones: the triggerer, another process or machine, goes by it too.
         deadline = time.time() + self.timeout
-        backup = self._create(context)
+        backup = self._find_or_create(context, deadline)
         self._publish(context, backup)
         if not self.wait_for_completion:
-            return backup.arn.text
+            return self._hand_on(context, backup.as_dict())
         wait = BackupWait(backup.arn, deadline, time.time())
         # What is AVAILABLE already is not worth a deferral, and Airflow fails a task whose trigger fires at once.
         verdict = wait.see(backup, time.time()) or self.hook.look(wait)
         if verdict is None and self.deferrable:
             self.defer_wait(wait, self.poll_interval)
-        return self._finish(verdict or self.hook.wait_for_backup(wait, self.poll_interval))
+        return self._finish(context, verdict or self.hook.wait_for_backup(wait, self.poll_interval))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
@@ -108,7 +125,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: the wait has failed, or the event is none of ours
         """
-        return self._finish(Verdict.from_event(event))
+        return self._finish(context, Verdict.from_event(event))
 
     def awaited(self, context: Context) -> Subject:
         """Return what this task waits for; the ARN is in its XCom."""
@@ -116,13 +133,17 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         arn = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index)
         return BackupArn.parse(arn).subject if arn else Subject(str(self.table_name), region=self.region_name)
 
-    def _create(self, context: Context) -> Backup:
+    def _find_or_create(self, context: Context, deadline: float) -> Backup:
         table_name = check_table_name(self.table_name)
         backup_name = self._derived_name(context) if self._derives_name else check_backup_name(self.backup_name)
         self.hook.check_region(table_region(table_name), self.hook.subject(table_name, backup_name))
-        self.hook.describe_table(table_name)
-        self.log.info("Starting backup creation: table %s, backup name %s", table_name, backup_name)
-        return self.hook.create_backup(table_name, backup_name)
+        table = self.hook.describe_table(table_name)
+        if self.require_point_in_time_recovery:
+            self.hook.check_point_in_time_recovery(table_name)
+        made_since = None if self._derives_name else run_due(context["dag_run"])
+        claim = Claim(table, backup_name, made_since, self.reuse_within)
+        retried = context["ti"].try_number > 1
+        return self.hook.find_or_create(table_name, claim, self.if_exists, deadline=deadline, retried=retried)
 
     @staticmethod
     def _derived_name(context: Context) -> str:
@@ -140,7 +161,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
             table_name=backup.arn.table_name,
         )
 
-    def _finish(self, verdict: Verdict) -> str:
+    def _finish(self, context: Context, verdict: Verdict) -> str:
         details = verdict.details()
         self.log.info(
             "Backup completed successfully: %s, %s bytes (AWS fills the size in later), created at %s",
@@ -148,4 +169,13 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
             details["size_bytes"],
             details["created_at"],
         )
-        return str(details["backup_arn"])
+        return self._hand_on(context, details)
+
+    def _hand_on(self, context: Context, details: Mapping[str, Any]) -> str:
+        """Put the backup into each outlet asset's event, in the process that ends the task; return the ARN."""
+        arn = BackupArn.parse(details["backup_arn"])
+        extra = {key: details[key] for key in ("backup_arn", "backup_name", "created_at")}
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(extra, table_arn=arn.table_arn)
+        return arn.text

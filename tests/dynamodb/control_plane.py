@@ -9,20 +9,22 @@ from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, uuid5
 from zlib import crc32
 
 import boto3
 import moto.dynamodb.models.table
 from moto.backends import get_backend
+from moto.dynamodb.models.table import Backup
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.dynamodb.clock import Clock
+from tests.dynamodb.faults import Answer, Fault
+from tests.dynamodb.rules import BACKUP_ARN, BACKUP_NAME, RATES, Bucket, is_allowed, page_of_backups, table_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 ACCOUNT = "123456789012"
@@ -42,24 +44,27 @@ class ControlPlane:
     def __init__(self, creating_for: float = 0.0, clock: Clock | None = None) -> None:
         self.creating_for = creating_for
         self.clock = clock or Clock()
-        self.calls: Counter[str] = Counter()
         self.url = ""
+        #: calls by operation, and those of them that were throttled
+        self.calls: Counter[str] = Counter()
+        self.throttled: Counter[str] = Counter()
         #: statuses that tests set, by ARN of the backup or by name of the table
         self.statuses: dict[str, str] = {}
-        self._failures: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        #: seconds after its creation that a table's backups are enabled (AWS.md, "Point-in-time recovery")
+        self.backups_enabled_after = 0.0
+        #: seconds that ListBackups is behind
+        self.listing_lag = 0.0
+        #: the IAM policy of whoever calls; None allows everything
+        self.policy: dict[str, Any] | None = None
+        #: called when a backup was created and its response not yet sent
+        self.on_commit: Callable[[str], object] = lambda _: None
+        #: called once, just before the next backup is created
+        self.before_creation: Callable[[], object] | None = None
+        self._buckets = {operation: Bucket(*rate, self.clock.time) for operation, rate in RATES.items()}
+        self._faults: defaultdict[str, list[Fault]] = defaultdict(list)
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
         setattr(moto.dynamodb.models.table, "utcnow", self.clock.utcnow)  # noqa: B010  # moto imports it for itself
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
-        request = Request(environ)
-        body = request.get_data()
-        operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        self.calls[operation] += 1
-        if failures := self._failures[operation]:
-            response = _error(*failures.pop())
-        else:
-            response = self._answer(operation, environ, body)
-        return response(environ, start_response)
 
     @contextmanager
     def serve(self) -> Iterator[ControlPlane]:
@@ -72,13 +77,18 @@ class ControlPlane:
         try:
             yield self
         finally:
+            self._closing.set()
             server.shutdown()
             thread.join()
             server.server_close()
 
-    def fail_next(self, operation: str, code: str, status: int = 400, times: int = 1) -> None:
-        """Answer the next calls of an operation with an error, and do nothing."""
-        self._failures[operation] += [(code, status)] * times
+    def fail_next(self, operation: str, fault: Fault, times: int = 1) -> None:
+        """Let the next calls of an operation go wrong."""
+        self._faults[operation] += [fault] * times
+
+    def clear_faults(self) -> None:
+        """Let nothing more go wrong."""
+        self._faults.clear()
 
     @cache  # noqa: B019  # a control plane lives as long as its test
     def client(self, region: str = REGION) -> Any:
@@ -89,7 +99,7 @@ class ControlPlane:
     def connection(self, region: str | None = REGION) -> str:
         """Return an Airflow connection to here, as the environment variable holds it."""
         extra = {"endpoint_url": self.url} | ({"region_name": region} if region else {})
-        return json.dumps({"conn_type": "aws", "login": "test", "password": "test", "extra": extra})
+        return json.dumps({"conn_type": "aws", "login": "simulated", "password": "simulated", "extra": extra})
 
     def create_table(self, name: str, region: str = REGION) -> str:
         """Create an ACTIVE table and return its ARN."""
@@ -101,30 +111,106 @@ class ControlPlane:
         )
         return str(table["TableDescription"]["TableArn"])
 
+    def add_backups(self, table: str, count: int, name: str = "other", kind: str = "USER") -> None:
+        """Add AVAILABLE backups of a table, as if they had been made now."""
+        backend = _BACKENDS[ACCOUNT][REGION]
+        for _ in range(count):
+            backup = Backup(ACCOUNT, REGION, name, backend.tables[table], type_=kind)
+            backend.backups[backup.arn] = backup
+
     def backup_arns(self, region: str = REGION) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""
         return list(_BACKENDS[ACCOUNT][region].backups)
 
-    def _answer(self, operation: str, environ: WSGIEnvironment, body: bytes) -> Response:
-        response = Response.from_app(_MOTO, {**environ, "wsgi.input": BytesIO(body)})
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        request = Request(environ)
+        call = _Call(request.headers.get("X-Amz-Target", "").rpartition(".")[2], request.get_data(), environ)
+        with self._lock:
+            self.calls[call.operation] += 1
+            faults = self._faults[call.operation]
+            fault = faults.pop(0) if faults else None
+            refusal = self._refusal(call)
+        response = self._go_wrong(fault, call) if fault else refusal or self._answer(call)
+        return response(environ, start_response)
+
+    def _go_wrong(self, fault: Fault, call: _Call) -> Response:
+        if fault.committed:
+            self._answer(call)
+        if fault.answer is Answer.ERROR:
+            return _error(fault.code, "The simulation refuses this call", fault.status)
+        if fault.answer is Answer.HANGING:
+            self._closing.wait(60)
+        # The server takes it for a client that has gone, and closes the connection without a word.
+        raise ConnectionResetError
+
+    def _refusal(self, call: _Call) -> Response | None:
+        """Refuse what AWS refuses, in its order (AWS.md, "Errors"); nothing is done."""
+        bucket = self._buckets.get(call.operation)
+        if bucket and not bucket.take():
+            self.throttled[call.operation] += 1
+            return _error("ThrottlingException", "Rate exceeded")
+        if self.policy and not is_allowed(self.policy, call.operation, call.resource):
+            user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
+            text = f"User: {user} is not authorized to perform: dynamodb:{call.operation} on resource: {call.resource}"
+            return _error("AccessDeniedException", text)
+        if call.operation == "CreateBackup":
+            return self._creation_refusal(call)
+        arn = call.body.get("BackupArn")
+        if arn is not None and not BACKUP_ARN.fullmatch(arn):
+            return _error("ValidationException", "Invalid Backup ARN")
+        return None
+
+    def _creation_refusal(self, call: _Call) -> Response | None:
+        if not BACKUP_NAME.fullmatch(call.body["BackupName"]):
+            return _error("ValidationException", "1 validation error detected: Value at 'backupName' failed")
+        table = _BACKENDS[ACCOUNT][call.region].tables.get(call.table)
+        if table is None or self.statuses.get(call.table) == "CREATING":
+            return _error("TableNotFoundException", f"Table not found: {call.table}")
+        age = (self.clock.utcnow() - table.created_at).total_seconds()
+        if age < self.backups_enabled_after:
+            text = f"Backups are being enabled for the table: {call.table}. Please retry later"
+            return _error("ContinuousBackupsUnavailableException", text)
+        return None
+
+    def _answer(self, call: _Call) -> Response:
+        if call.operation == "CreateBackup" and self.before_creation:
+            interfere, self.before_creation = self.before_creation, None
+            interfere()
+        response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
         if response.status_code == 200:
             content = json.loads(response.get_data())
-            self._correct(operation, content)
+            self._correct(call, content)
             response.set_data(json.dumps(content))
             response.headers["x-amz-crc32"] = str(crc32(response.get_data()))
         return response
 
-    def _correct(self, operation: str, content: dict[str, Any]) -> None:
-        if operation == "DescribeTable":
+    def _correct(self, call: _Call, content: dict[str, Any]) -> None:
+        backend = _BACKENDS[ACCOUNT][call.region]
+        if call.operation == "DescribeTable":
             table = content["Table"]
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
-            table["TableId"] = _table_id(table["TableArn"], table["CreationDateTime"])
-        elif operation == "CreateBackup":
+            table["TableId"] = table_id(backend.tables[table["TableName"]])
+        elif call.operation == "CreateBackup":
             self._set_status(content["BackupDetails"])
-        elif operation == "DescribeBackup":
+            self.on_commit(content["BackupDetails"]["BackupArn"])
+        elif call.operation == "DescribeBackup":
             self._set_status(content["BackupDescription"]["BackupDetails"])
-            source = content["BackupDescription"]["SourceTableDetails"]
-            source["TableId"] = _table_id(source["TableArn"], source["TableCreationDateTime"])
+            backed_up = backend.backups[call.body["BackupArn"]].table
+            content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backed_up)
+        elif call.operation == "ListBackups":
+            self._list(call, content)
+
+    def _list(self, call: _Call, content: dict[str, Any]) -> None:
+        # Creation times are rounded to milliseconds.
+        latest = self.clock.time() - self.listing_lag + 0.001
+        content["BackupSummaries"], cursor = page_of_backups(content["BackupSummaries"], call.body, latest)
+        if cursor:
+            content["LastEvaluatedBackupArn"] = cursor
+        backups = _BACKENDS[ACCOUNT][call.region].backups
+        for summary in content["BackupSummaries"]:
+            self._set_status(summary)
+            summary["TableId"] = table_id(backups[summary["BackupArn"]].table)
 
     def _set_status(self, details: dict[str, Any]) -> None:
         # moto's backups are AVAILABLE at once.
@@ -133,14 +219,32 @@ class ControlPlane:
         details["BackupStatus"] = self.statuses.get(details["BackupArn"], status)
 
 
-def _error(code: str, status: int, text: str = "The simulation refuses this call") -> Response:
+class _Call:
+    """A request, as far as the layer reads it."""
+
+    def __init__(self, operation: str, raw: bytes, environ: WSGIEnvironment) -> None:
+        self.operation = operation
+        self.raw = raw
+        self.environ = environ
+        self.body: dict[str, Any] = json.loads(raw or b"{}")
+        #: of the signature: AWS ignores the region in an ARN (AWS.md, "Calls")
+        self.region = (
+            environ.get("HTTP_AUTHORIZATION", f"/{REGION}/dynamodb").partition("/dynamodb")[0].rpartition("/")[2]
+        )
+        self.table = self.body.get("TableName", "").rpartition("/")[2]
+
+    @property
+    def resource(self) -> str:
+        """What the call is about, as IAM names it (AWS.md, "Least privilege")."""
+        if self.operation == "ListBackups":
+            return "*"
+        arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{ACCOUNT}:table/{self.table}")
+        return arn
+
+
+def _error(code: str, text: str, status: int = 400) -> Response:
     content = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": text}
     return Response(json.dumps(content), status, content_type="application/x-amz-json-1.0")
-
-
-def _table_id(arn: str, created_at: float) -> str:
-    # moto has none. A table that is dropped and made again has a new one.
-    return str(uuid5(NAMESPACE_URL, f"{arn}/{created_at}"))
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -149,3 +253,7 @@ class _QuietHandler(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # the base class's name
         """Print nothing."""
+
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        """Close the connection, which would stay open for the next request."""
+        self.close_connection = True

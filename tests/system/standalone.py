@@ -84,9 +84,14 @@ class Airflow:
         body = {"logical_date": None, "conf": conf}
         started = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
         started.raise_for_status()
-        self._run = f"/api/v2/dags/{dag_id}/dagRuns/{started.json()['dag_run_id']}"
-        self._wait(f"the run of {dag_id}", self._run_has_ended)
-        return str((self._get(self._run) or {})["state"])
+        self._dag, self._run_id = dag_id, started.json()["dag_run_id"]
+        return self._end_of_run()
+
+    def clear(self) -> str:
+        """Clear all tasks of the last run, wait until they have run again, and return the run's state."""
+        body = {"dry_run": False, "dag_run_id": self._run_id, "only_failed": False}
+        self._http.post(f"/api/v2/dags/{self._dag}/clearTaskInstances", json=body).raise_for_status()
+        return self._end_of_run()
 
     def task_states(self) -> dict[str, str]:
         """Return the state of each task of the last run."""
@@ -102,9 +107,17 @@ class Airflow:
         links: dict[str, str] = (self._get(f"{self._run}/taskInstances/{task_id}/links") or {})["extra_links"]
         return links
 
-    def task_log(self, task_id: str) -> str:
-        """Return what a user reads in the log of a task's first try."""
-        return self._http.get(f"{self._run}/taskInstances/{task_id}/logs/1?full_content=true").text
+    def task_log(self, task_id: str, try_number: int = 1) -> str:
+        """Return what a user reads in the log of a try."""
+        return self._http.get(f"{self._run}/taskInstances/{task_id}/logs/{try_number}?full_content=true").text
+
+    @property
+    def _run(self) -> str:
+        return f"/api/v2/dags/{self._dag}/dagRuns/{self._run_id}"
+
+    def _end_of_run(self) -> str:
+        self._wait(f"the run of {self._dag}", self._run_has_ended)
+        return str((self._get(self._run) or {})["state"])
 
     def _run_has_ended(self) -> bool:
         states = self.task_states()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 
 def test_the_rewrite_reads_the_arn_of_the_deferred_backup() -> None:
-    """Worker, triggerer, and a worker again: the ARN goes all the way to the next task."""
+    """Worker, triggerer, and a worker again; and after clearing the whole run there is still one backup."""
     with ControlPlane(creating_for=15).serve() as plane:
         plane.create_table("orders")
         with airflow({"AIRFLOW_CONN_AWS_DEFAULT": plane.connection()}, print) as running:
@@ -26,6 +26,10 @@ def test_the_rewrite_reads_the_arn_of_the_deferred_backup() -> None:
             assert f"to go back, restore {arn}" in running.task_log("rewrite_table")
             log = running.task_log("back_up")
             link = running.links("back_up")
+            assert running.clear() == "success"
+            assert running.xcom("back_up", "return_value") == arn
+            assert f"Reusing backup {arn}" in running.task_log("back_up", try_number=2)
+            assert plane.backup_arns() == [arn]
     assert "DEFERRED" in log
     assert f"Backup completed successfully: {arn}" in log
     address = "https://console.aws.amazon.com/dynamodbv2/home?region=us-east-1#table?name=orders"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -31,6 +33,7 @@ class FakeTaskInstance:
     run_id: str = "manual__2026-11-23"
     map_index: int = -1
     try_number: int = 1
+    run_after: datetime = field(default_factory=lambda: datetime.now(tz=UTC))
     xcoms: dict[str, Any] = field(default_factory=dict)
 
     def xcom_push(self, key: str, value: object) -> None:
@@ -46,6 +49,12 @@ class FakeTaskInstance:
         """Never have been rescheduled."""
 
 
+def context_of(ti: FakeTaskInstance) -> Context:
+    """Return what ``execute`` is given."""
+    dag_run = SimpleNamespace(run_after=ti.run_after, start_date=ti.run_after, clear_number=0)
+    return cast("Context", {"ti": ti, "dag_run": dag_run})
+
+
 @pytest.fixture
 def ti() -> FakeTaskInstance:
     """Return a task instance that is not mapped, in its first try."""
@@ -55,7 +64,7 @@ def ti() -> FakeTaskInstance:
 @pytest.fixture
 def context(ti: FakeTaskInstance) -> Context:
     """Return what ``execute`` is given."""
-    return cast("Context", {"ti": ti})
+    return context_of(ti)
 
 
 @pytest.fixture

@@ -94,6 +94,13 @@ def test_a_refused_role_names_the_action_of_sts() -> None:
     assert "sts:AssumeRole" in str(from_aws(client_error("AccessDenied", operation="AssumeRole"), SUBJECT))
 
 
+def test_without_list_backups_it_says_what_to_do() -> None:
+    """ListBackups has no resource-level permission, and there is a way without."""
+    error = from_aws(client_error("AccessDeniedException", operation="ListBackups"), SUBJECT)
+    assert "Allow dynamodb:ListBackups on '*'" in str(error)
+    assert "if_exists='create'" in str(error)
+
+
 def test_what_is_not_boto_s_passes_through() -> None:
     """No other error is dressed up as AWS's."""
     with pytest.raises(KeyError), translated(SUBJECT):
@@ -109,12 +116,15 @@ def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
     }
     assert final - {"AirflowFailException"} == {
         "AccessDeniedError",
+        "BackupExistsError",
         "BackupLostError",
         "BackupRefusedError",
         "InvalidRequestError",
         "InvalidValueError",
+        "ListBackupsDeniedError",
         "NoRegionSetError",
         "OtherRegionError",
+        "PointInTimeRecoveryDisabledError",
         "TableNotFoundError",
     }
 

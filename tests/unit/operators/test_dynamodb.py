@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tests.unit.conftest import FakeTaskInstance
 
 
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
+
+
 def operator(**kwargs: Any) -> DynamoDBCreateBackupOperator:
     """Return an operator that backs ``orders`` up."""
     return DynamoDBCreateBackupOperator(**{"task_id": "back_up", "table_name": "orders"} | kwargs)
@@ -250,13 +253,13 @@ def test_arn_and_link_are_kept_before_the_deferral(
 
 def event(status: str) -> dict[str, Any]:
     """Return an event of the trigger."""
-    backup = {"backup_arn": "arn:x", "size_bytes": 5, "created_at": "2026-11-23T02:00:00+00:00"}
+    backup = {"backup_arn": ARN, "backup_name": "nightly", "size_bytes": 5, "created_at": "2026-11-23T02:00:00+00:00"}
     return {"status": status, "backup": backup, "message": "the reason"}
 
 
 def test_success_returns_the_arn_of_the_event(context: Context) -> None:
     """Airflow may have dropped everything else."""
-    assert operator().execute_complete(context, event("success")) == "arn:x"
+    assert operator().execute_complete(context, event("success")) == ARN
 
 
 @pytest.mark.parametrize(("status", "kind"), [("error", BackupLostError), ("timeout", BackupTimeoutError)])
@@ -293,7 +296,7 @@ def test_a_trigger_that_raised_is_told_with_its_traceback(context: Context, log:
 
 def test_it_resumes_where_the_trigger_left(context: Context) -> None:
     """Any other resumption is the base class's."""
-    assert operator().resume_execution("execute_complete", {"event": event("success")}, context) == "arn:x"
+    assert operator().resume_execution("execute_complete", {"event": event("success")}, context) == ARN
 
 
 def test_a_given_name_is_the_backup_s(control_plane: ControlPlane, context: Context) -> None:

@@ -16,6 +16,7 @@ from airflow_ddb_backup.errors import (
     TriggerFailedError,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from tests.dynamodb.faults import THROTTLED
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -242,6 +243,6 @@ def test_deferral_carries_the_wait_and_all_aws_settings(
 
 def test_what_may_pass_does_not_end_the_wait(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
     """A throttled poke is followed by another."""
-    control_plane.fail_next("DescribeBackup", "ThrottlingException")
+    control_plane.fail_next("DescribeBackup", THROTTLED)
     one_attempt = {"retries": {"total_max_attempts": 1}}
     assert not sensor(backup_arn, botocore_config=one_attempt).poke(context)

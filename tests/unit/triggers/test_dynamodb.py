@@ -9,6 +9,7 @@ import pytest
 from anyio.to_thread import run_sync
 
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from tests.dynamodb.faults import Fault
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ async def test_what_never_passes_is_an_error_at_once(
     control_plane: ControlPlane, clock: Clock, backup_arn: str, code: str
 ) -> None:
     """AWS's reason is in the message."""
-    control_plane.fail_next("DescribeBackup", code)
+    control_plane.fail_next("DescribeBackup", Fault(code=code))
     event = await event_of(trigger(clock, backup_arn))
     assert event["status"] == "error"
     assert code in event["message"]
@@ -122,7 +123,7 @@ async def test_what_may_pass_is_waited_out(
     control_plane: ControlPlane, clock: Clock, backup_arn: str, code: str, status: int
 ) -> None:
     """The next look may be better."""
-    control_plane.fail_next("DescribeBackup", code, status, times=2)
+    control_plane.fail_next("DescribeBackup", Fault(code=code, status=status), times=2)
     event = await event_of(trigger(clock, backup_arn, botocore_config=ONE_ATTEMPT))
     assert (event["status"], control_plane.calls["DescribeBackup"]) == ("success", 3)
 

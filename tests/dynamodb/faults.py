@@ -1,0 +1,40 @@
+"""What can happen to a call on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Answer(Enum):
+    """What the caller gets to see."""
+
+    ERROR = "an error response"
+    DROPPED = "a closed connection"
+    HANGING = "nothing, for as long as it waits"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong.
+
+    :param answer: what the caller gets to see
+    :param committed: whether the call has taken effect all the same
+    :param code: the code of an error response
+    :param status: the HTTP status of an error response
+    """
+
+    answer: Answer = Answer.ERROR
+    committed: bool = False
+    code: str = ""
+    status: int = 400
+
+
+# AWS.md, "Errors": InternalServerError, a read timeout and a dropped connection are ambiguous.
+INTERNAL_ERROR = Fault(code="InternalServerError", status=500)
+INTERNAL_ERROR_AFTER_COMMIT = Fault(code="InternalServerError", status=500, committed=True)
+DROPPED_BEFORE_COMMIT = Fault(Answer.DROPPED)
+DROPPED_AFTER_COMMIT = Fault(Answer.DROPPED, committed=True)
+HANGING_AFTER_COMMIT = Fault(Answer.HANGING, committed=True)
+# AWS.md, "Errors": any call over its rate.
+THROTTLED = Fault(code="ThrottlingException")

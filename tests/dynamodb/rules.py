@@ -1,0 +1,111 @@
+"""What DynamoDB's backup control plane does and moto does not. Pure; each rule names its place in AWS.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from moto.dynamodb.models.table import Table
+
+# "Calls": documented rates, per second. What may come at once is observed: "the 14th back-to-back call throttles".
+RATES = {
+    "CreateBackup": (50.0, 50.0),
+    "DescribeBackup": (10.0, 13.0),
+    "ListBackups": (5.0, 5.0),
+    "DeleteBackup": (10.0, 10.0),
+    "DescribeContinuousBackups": (10.0, 10.0),
+}
+# "Calls": at most 100 summaries a page.
+PAGE = 100
+# "Errors", bad backup name; the lengths and characters are the API reference's.
+BACKUP_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
+# "Calls", the form of an ARN.
+BACKUP_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table/[a-zA-Z0-9_.-]+/backup/0\d{13}-[0-9a-f]{8}")
+
+
+@dataclass
+class Bucket:
+    """How many calls of one kind may come now ("Calls": documented rate).
+
+    :param rate: calls a second
+    :param size: calls at once
+    :param now: the time
+    """
+
+    rate: float
+    size: float
+    now: Callable[[], float]
+    _level: float = field(init=False)
+    _seen: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start full."""
+        self._level, self._seen = self.size, self.now()
+
+    def take(self) -> bool:
+        """Take one call, if there is one."""
+        now = self.now()
+        self._level = min(self.size, self._level + (now - self._seen) * self.rate)
+        self._seen = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+
+def page_of_backups(
+    summaries: Iterable[dict[str, Any]], request: dict[str, Any], latest_listed: float
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page of ListBackups, and the cursor to the next ("Calls").
+
+    The bounds are on the request time, the lower inclusive and the upper not; the type defaults to USER. The order is
+    not promised, and a page may be empty and yet not the last: what is of another type still takes its place.
+
+    :param summaries: all backups, or all of the table
+    :param request: the body of the call
+    :param latest_listed: what was created later does not show yet
+    """
+    lower, upper = request.get("TimeRangeLowerBound", 0), request.get("TimeRangeUpperBound", float("inf"))
+    in_range = [one for one in summaries if lower <= one["BackupCreationDateTime"] < upper]
+    shown = sorted((one for one in in_range if one["BackupCreationDateTime"] <= latest_listed), key=_any_order)
+    cursor = request.get("ExclusiveStartBackupArn")
+    start = 1 + [one["BackupArn"] for one in shown].index(cursor) if cursor else 0
+    end = start + min(PAGE, request.get("Limit", PAGE))
+    wanted = request.get("BackupType", "USER")
+    page = [one for one in shown[start:end] if wanted in {"ALL", one["BackupType"]}]
+    return page, shown[end - 1]["BackupArn"] if end < len(shown) else None
+
+
+def _any_order(summary: dict[str, Any]) -> str:
+    return sha256(summary["BackupArn"].encode()).hexdigest()
+
+
+def table_id(table: Table) -> str:
+    """Return a table's id: one that is dropped and made again has a new one ("Calls"). moto has none."""
+    return str(uuid5(NAMESPACE_URL, f"{table.table_arn}/{table.created_at.isoformat()}"))
+
+
+def is_allowed(policy: dict[str, Any], operation: str, resource: str) -> bool:
+    """Say whether an IAM policy allows a call ("Least privilege").
+
+    :param policy: the policy document
+    :param operation: such as ``CreateBackup``
+    :param resource: the ARN that the call is about, or ``*``
+    """
+    return any(
+        f"dynamodb:{operation}" in _several(statement["Action"])
+        and any(fnmatchcase(resource, pattern) for pattern in _several(statement["Resource"]))
+        for statement in policy["Statement"]
+        if statement["Effect"] == "Allow"
+    )
+
+
+def _several(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

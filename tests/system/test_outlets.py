@@ -1,0 +1,39 @@
+"""The events of a task's outlet assets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.dynamodb.control_plane import ControlPlane
+    from tests.system.conftest import RunDag
+
+
+def events() -> dict[str, dict[str, str]]:
+    """Return the extra of the newest event of each task."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        found = session.scalars(select(AssetEvent).order_by(AssetEvent.id))
+        return {str(event.source_task_id): dict(event.extra) for event in found}
+
+
+@pytest.mark.parametrize("path", ["direct", "deferred", "unwaited"])
+def test_an_event_carries_the_backup(run_dag: RunDag, control_plane: ControlPlane, path: str) -> None:
+    """Whoever reacts to it knows backup and table, whichever way the task went."""
+    control_plane.creating_for = 20
+    run = run_dag("outlets")
+    assert run.state == "success"
+    extra = events()[path]
+    assert extra["backup_arn"] in control_plane.backup_arns()
+    backup = control_plane.client().describe_backup(BackupArn=extra["backup_arn"])["BackupDescription"]
+    details, source = backup["BackupDetails"], backup["SourceTableDetails"]
+    assert extra["backup_name"] == details["BackupName"]
+    assert extra["table_arn"] == source["TableArn"]
+    assert datetime.fromisoformat(extra["created_at"]) == details["BackupCreationDateTime"]
+    assert set(extra) == {"backup_arn", "backup_name", "table_arn", "created_at"}
