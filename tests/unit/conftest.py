@@ -45,9 +45,6 @@ class FakeTaskInstance:
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
         return self.xcoms.get(key)
 
-    def get_first_reschedule_date(self, context: Context) -> None:
-        """Never have been rescheduled."""
-
 
 def context_of(ti: FakeTaskInstance) -> Context:
     """Return what ``execute`` is given."""

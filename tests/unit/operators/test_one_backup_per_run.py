@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,10 +44,15 @@ if TYPE_CHECKING:
     from tests.dynamodb.control_plane import ControlPlane
 
 
+def execute(task: DynamoDBCreateBackupOperator, ti: FakeTaskInstance) -> str:
+    """Execute a task, in any thread: Airflow 2's guard against calls by hand knows the main one alone."""
+    arn: str = unwrap(type(task).execute)(task, context_of(ti))
+    return arn
+
+
 def run(ti: FakeTaskInstance, table_name: str = "orders", **kwargs: Any) -> str:
     """Run one try of a task to its end."""
-    task = DynamoDBCreateBackupOperator(task_id="back_up", table_name=table_name, **kwargs)
-    return task.execute(context_of(ti))
+    return execute(DynamoDBCreateBackupOperator(task_id="back_up", table_name=table_name, **kwargs), ti)
 
 
 def retry(ti: FakeTaskInstance) -> FakeTaskInstance:
@@ -166,12 +172,12 @@ class TestBackingOff:
             task.hook.subject("any")
         together = threading.Barrier(len(tasks))
 
-        def execute(index: int) -> str:
+        def execute_with_the_others(index: int) -> str:
             together.wait()
-            return tasks[index].execute(context_of(FakeTaskInstance(map_index=index)))
+            return execute(tasks[index], FakeTaskInstance(map_index=index))
 
         with ThreadPoolExecutor(len(tasks)) as pool:
-            arns = list(pool.map(execute, range(40)))
+            arns = list(pool.map(execute_with_the_others, range(40)))
         assert sorted(arns) == sorted(control_plane.backup_arns())
         assert [arn.split("/")[1] for arn in arns] == tables
         assert control_plane.throttled["ListBackups"] > 0
