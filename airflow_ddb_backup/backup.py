@@ -23,6 +23,8 @@ _TABLE_ARN = re.compile(_ARN_HEAD + r"table/(?P<table>[a-zA-Z0-9_.-]{3,255})")
 _BACKUP_ARN = re.compile(_TABLE_ARN.pattern + r"/backup/0(?P<ms>\d{13})-[0-9a-f]{8}")
 _LONGEST_TABLE = 1024
 _LONGEST_BACKUP_NAME = 255
+# ListBackups may be behind by some seconds: what it has not shown for so long was not made.
+LISTING_LAG = 10.0
 # 64 bits: two of a million names of one account collide with a chance of 3 in 100 million.
 _DIGEST_LENGTH = 16
 

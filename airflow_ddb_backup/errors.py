@@ -45,7 +45,8 @@ class BackupError(AirflowException):
         :param subject: the table, backup and region
         :param detail: more of what happened, a full sentence
         """
-        return cls(" ".join(filter(None, (f"{cls.happened}: {subject}.", detail, cls.advice))))
+        happened = ": ".join(filter(None, (cls.happened, str(subject))))
+        return cls(" ".join(filter(None, (f"{happened}.", detail, cls.advice))))
 
 
 class BackupRefusedError(BackupError, AirflowFailException):

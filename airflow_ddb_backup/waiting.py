@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A backup that was just created, or whose ARN was just handed on, may not be known everywhere at once.
 NOT_FOUND_LIMIT = 3
 REPORT_INTERVAL = 30.0
+# A look at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all.
+LAST_LOOK = 30.0
 
 
 class VerdictStatus(StrEnum):
@@ -89,6 +91,7 @@ class BackupWait:
         self._backup: Backup | None = None
         self._failure: BackupError | None = None
         self._next_report = now + REPORT_INTERVAL
+        self._end = max(deadline, now) + LAST_LOOK
 
     def see(self, backup: Backup, now: float) -> Verdict | None:
         """Take in what AWS said of the backup.
@@ -98,7 +101,7 @@ class BackupWait:
         """
         self._backup, self._failure, self.not_found_in_a_row = backup, None, 0
         if backup.status is BackupStatus.AVAILABLE:
-            return self._end(VerdictStatus.SUCCESS, f"Backup {self.arn.text} is AVAILABLE.")
+            return self._verdict(VerdictStatus.SUCCESS, f"Backup {self.arn.text} is AVAILABLE.")
         if backup.status is BackupStatus.DELETED:
             return self._lost("It was deleted.")
         return self._time_up(now)
@@ -117,6 +120,22 @@ class BackupWait:
             return self._lost(str(error))
         return self._time_up(now)
 
+    def skip(self, now: float) -> Verdict | None:
+        """Take in that a look was put off.
+
+        :param now: Unix seconds
+        :return: the end of the wait, or ``None`` if it goes on
+        """
+        return self._time_up(now)
+
+    def give_up(self, now: float) -> Verdict | None:
+        """End a wait whose last look was never answered.
+
+        :param now: Unix seconds
+        :return: the end of the wait, or ``None`` if it goes on
+        """
+        return self._time_up(now) if now >= self._end else None
+
     def pause(self, poll_interval: float, now: float) -> float:
         """Return the seconds until the next look: the last one comes when time is up.
 
@@ -124,6 +143,13 @@ class BackupWait:
         :param now: Unix seconds
         """
         return max(0.0, min(poll_interval, self.deadline - now))
+
+    def silence(self, now: float) -> float:
+        """Return the seconds until there is something to say even if AWS says nothing.
+
+        :param now: Unix seconds
+        """
+        return max(0.0, min(self._next_report, self._end) - now)
 
     def report(self, now: float) -> str | None:
         """Return a line on the progress, if it is time for one.
@@ -151,14 +177,14 @@ class BackupWait:
     def _time_up(self, now: float) -> Verdict | None:
         if now < self.deadline:
             return None
-        return self._end(
+        return self._verdict(
             VerdictStatus.TIMEOUT, str(BackupTimeoutError.about(self.arn.subject, f"Last {self._state(now)}"))
         )
 
     def _lost(self, reason: str) -> Verdict:
-        return self._end(VerdictStatus.ERROR, str(BackupLostError.about(self.arn.subject, reason)))
+        return self._verdict(VerdictStatus.ERROR, str(BackupLostError.about(self.arn.subject, reason)))
 
-    def _end(self, status: VerdictStatus, message: str) -> Verdict:
+    def _verdict(self, status: VerdictStatus, message: str) -> Verdict:
         return Verdict(status, self._backup.as_dict() if self._backup else self._unseen(), message)
 
     def _unseen(self) -> dict[str, Any]:

@@ -43,9 +43,21 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
         """Return the boto3 session: one for all clients, since AWS's models are read once a session (0.1 s)."""
-        if deferrable or region_name != self.region_name:
-            return super().get_session(region_name, deferrable)
+        if deferrable:
+            session = super().get_session(region_name, deferrable)
+            _read_from_disk(session)
+            return session
+        if region_name != self.region_name:
+            return super().get_session(region_name)
         return self._session
+
+    def get_client_type(
+        self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
+    ) -> Any:
+        """Return a client; an asynchronous one never retries, since the watcher counts and paces each call."""
+        if deferrable and config is None:
+            config = self._unretried_config
+        return super().get_client_type(region_name, config, deferrable)
 
     @cached_property
     def _session(self) -> Any:
@@ -177,11 +189,25 @@ class DynamoDBBackupHook(AwsBaseHook):
     @cached_property
     def _unretried_client(self) -> Any:
         # CreateBackup has no idempotency token: botocore's retry of a lost response would make a second backup.
-        config = self.config.merge(Config(retries={"total_max_attempts": 1}))
-        return self.get_client_type(region_name=self.region_name, config=config)
+        return self.get_client_type(region_name=self.region_name, config=self._unretried_config)
+
+    @property
+    def _unretried_config(self) -> Config:
+        return self.config.merge(Config(retries={"total_max_attempts": 1}))
 
     def _call(self, action: str, subject: Subject, client: Any = None, **request: Any) -> dict[str, Any]:
         with translated(subject):
             method = getattr(client or self.conn, xform_name(action))
             response: dict[str, Any] = method(**request)
         return response
+
+
+def _read_from_disk(session: Any) -> None:
+    """Read what a client is made of, here in a thread: the event loop would stand still for as long (0.1 to 0.4 s)."""
+    _ = session.full_config
+    loader = session.get_component("data_loader")
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        loader.load_data(name)
+    for model in ("service-2", "endpoint-rule-set-1"):
+        # The loader remembers calls by their arguments: these are botocore's.
+        loader.load_service_model("dynamodb", model, api_version=None)

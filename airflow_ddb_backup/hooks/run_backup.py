@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_ddb_backup.backup import LISTING_LAG
 from airflow_ddb_backup.creation import IfExists
 from airflow_ddb_backup.errors import BackupExistsError, ListBackupsDeniedError, OutcomeUnknownError
 from airflow_ddb_backup.hooks.retrying import retrying
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     _Pick = Callable[[list[Backup]], Backup | None]
 
-# ListBackups may be behind: what it has not shown for so long was not made.
-_LISTING_LAG = 10.0
 _LOOK_PAUSE = 2.5
 # After so many lost answers, and as many searches, something is wrong that one more call won't mend.
 _LOST_RETRIES = 3
@@ -65,7 +64,7 @@ class RunBackup:
         if if_exists is IfExists.CREATE:
             return self._create(self.claim.latest)
         # What an earlier try has made may not be listed yet.
-        patience = _LISTING_LAG if retried else 0.0
+        patience = LISTING_LAG if retried else 0.0
         if if_exists is IfExists.FAIL:
             self._refuse_namesakes(patience)
         elif found := self._look_for(lambda backups: self.claim.usable(backups, _now()), patience):
@@ -96,7 +95,7 @@ class RunBackup:
         # Unless the search ends, there may be a backup that it did not get to see: another call could make a second.
         self._must_stop = True
         try:
-            found = self._look_for(pick, _LISTING_LAG)
+            found = self._look_for(pick, LISTING_LAG)
         except ListBackupsDeniedError as denied:
             raise error from denied
         if found is None:
@@ -120,7 +119,7 @@ class RunBackup:
             listed = any(backup.arn == created.arn for backup in backups)
             return self.claim.own(backups) if listed else None
 
-        oldest = self._look_for(oldest_once_listed, _LISTING_LAG) or created
+        oldest = self._look_for(oldest_once_listed, LISTING_LAG) or created
         if oldest.arn != created.arn:
             message = (
                 "Two tries of this run made a backup at the same time: going on with the older, %s; %s is not needed."

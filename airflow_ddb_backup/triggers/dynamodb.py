@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_ddb_backup.backup import Backup, BackupArn
-from airflow_ddb_backup.errors import BackupError
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.translation import translated
+from airflow_ddb_backup.backup import BackupArn
+from airflow_ddb_backup.paced_client import AwsSettings
 from airflow_ddb_backup.waiting import BackupWait, Verdict
+from airflow_ddb_backup.watcher import BackupWatcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,24 +76,14 @@ class DynamoDBBackupTrigger(BaseTrigger):
 
     async def _wait(self) -> Verdict:
         wait = BackupWait(BackupArn.parse(self.backup_arn), self.deadline, time.time())
-        hook = DynamoDBBackupHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
-        async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]  # the provider's is not typed
-            while (verdict := await self._look(client, wait)) is None:
+        settings = AwsSettings(self.aws_conn_id, self.region_name, self.verify, self.botocore_config)
+        # The worker has just looked, and what comes before the first event may go would only be kept back.
+        first_look = min(self.poll_interval, FIRST_EVENT_AFTER)
+        async with BackupWatcher.of(settings).watching(wait, self.poll_interval, first_look) as verdict:
+            while not verdict.done():
+                await asyncio.wait([verdict], timeout=wait.silence(time.time()))
                 if line := wait.report(time.time()):
                     self.log.info("%s", line)
-                await asyncio.sleep(wait.pause(self.poll_interval, time.time()))
-            return verdict
-
-    async def _look(self, client: Any, wait: BackupWait) -> Verdict | None:
-        try:
-            with translated(wait.arn.subject):
-                response = await client.describe_backup(BackupArn=wait.arn.text)
-        except BackupError as error:
-            self.log.warning("%s", error)
-            return wait.miss(error, time.time())
-        return wait.see(Backup.from_description(response), time.time())
+                if not verdict.done() and (given_up := wait.give_up(time.time())):
+                    return given_up
+            return verdict.result()

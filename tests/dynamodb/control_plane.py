@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter, defaultdict
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -111,12 +112,17 @@ class ControlPlane:
         )
         return str(table["TableDescription"]["TableArn"])
 
-    def add_backups(self, table: str, count: int, name: str = "other", kind: str = "USER") -> None:
-        """Add AVAILABLE backups of a table, as if they had been made now."""
+    def add_backups(
+        self, table: str, count: int, name: str = "other", kind: str = "USER", age: float = 0.0
+    ) -> list[str]:
+        """Add backups of a table, as if they had been made so many seconds ago; return their ARNs."""
         backend = _BACKENDS[ACCOUNT][REGION]
-        for _ in range(count):
-            backup = Backup(ACCOUNT, REGION, name, backend.tables[table], type_=kind)
+        made = [Backup(ACCOUNT, REGION, name, backend.tables[table], type_=kind) for _ in range(count)]
+        for backup in made:
+            backup.creation_date_time -= timedelta(seconds=age)
+            backup.identifier = backup._make_identifier()  # noqa: SLF001  # moto makes it of the time, at once
             backend.backups[backup.arn] = backup
+        return [backup.arn for backup in made]
 
     def backup_arns(self, region: str = REGION) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""

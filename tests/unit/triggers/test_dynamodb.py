@@ -52,6 +52,22 @@ async def test_all_and_only_its_arguments_are_serialized(clock: Clock) -> None:
     assert set(trigger(clock).serialize()[1]) == {"backup_arn", "poll_interval", "deadline", *SETTINGS}
 
 
+async def test_kwargs_that_an_older_version_serialized_still_run(
+    control_plane: ControlPlane, clock: Clock, backup_arn: str
+) -> None:
+    """Triggers live on in Airflow's database while the package is upgraded: these are version 0.1.0's."""
+    kwargs: dict[str, Any] = {
+        "backup_arn": backup_arn,
+        "poll_interval": 5,
+        "deadline": clock.time() + 600,
+        "aws_conn_id": "aws_default",
+        "region_name": None,
+        "verify": None,
+        "botocore_config": None,
+    }
+    assert (await event_of(DynamoDBBackupTrigger(**kwargs)))["status"] == "success"
+
+
 async def test_an_available_backup_is_a_success_but_not_in_the_first_seven_seconds(
     control_plane: ControlPlane, clock: Clock, backup_arn: str
 ) -> None:
