@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo test lint format docs constraints clean
+.PHONY: help demo test bench lint format docs constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -19,6 +19,9 @@ demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=…
 
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) ## Measure beside the amazon provider's way (10 minutes); writes docs/benchmarks.rst
+	$(BIN)/python -W ignore -m tests.benchmarks.waiting
 
 lint: $(READY) ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -90,7 +90,7 @@ class BackupWait:
         self.not_found_in_a_row = 0
         self._backup: Backup | None = None
         self._failure: BackupError | None = None
-        self._next_report = now + REPORT_INTERVAL
+        self._next_report = self._report_after(now)
         self._end = max(deadline, now) + LAST_LOOK
 
     def see(self, backup: Backup, now: float) -> Verdict | None:
@@ -158,8 +158,13 @@ class BackupWait:
         """
         if now < self._next_report:
             return None
-        self._next_report = now + REPORT_INTERVAL
+        self._next_report = self._report_after(now)
         return self.progress(now)
+
+    def _report_after(self, now: float) -> float:
+        # Counted from the backup's creation: a restarted triggerer's thousands of waits don't all report at once.
+        created = self.arn.created_at.timestamp()
+        return created + REPORT_INTERVAL * (max(0.0, now - created) // REPORT_INTERVAL + 1)
 
     def progress(self, now: float) -> str:
         """Return a line on the progress.

@@ -115,8 +115,41 @@ def test_progress_is_reported_every_30_seconds(wait: BackupWait) -> None:
     wait.see(CREATING, START)
     assert wait.report(START + 29.9) is None
     assert wait.report(START + 30.4) == f"Backup {ARN.text}: status CREATING, 30 s after it was started."
-    assert wait.report(START + 60) is None
-    assert wait.report(START + 60.4) is not None
+    assert wait.report(START + 59.9) is None
+    assert wait.report(START + 60.1) is not None
+
+
+def test_reports_count_from_the_backup_s_creation() -> None:
+    """Thousands of waits that a triggerer takes up at once don't all report at once."""
+    wait = BackupWait(ARN, START + 3600, START + 50)
+    assert wait.report(START + 59.9) is None
+    assert wait.report(START + 60.1) == f"Backup {ARN.text}: status not known yet, 60 s after it was started."
+
+
+def test_a_look_that_was_put_off_ends_nothing_but_what_is_late(wait: BackupWait) -> None:
+    """A sweep that does not show a backup says nothing of it."""
+    assert wait.skip(START + 3599) is None
+    verdict = wait.skip(START + 3600)
+    assert verdict is not None
+    assert verdict.status is VerdictStatus.TIMEOUT
+
+
+@pytest.mark.parametrize(("began", "ends"), [(0, 3630), (9000, 9030)])
+def test_a_last_look_that_is_never_answered_is_waited_for_30_seconds(began: float, ends: float) -> None:
+    """From the deadline on, or from the start of a wait that a triggerer takes up after it."""
+    wait = BackupWait(ARN, START + 3600, START + began)
+    assert wait.give_up(START + ends - 0.1) is None
+    verdict = wait.give_up(START + ends)
+    assert verdict is not None
+    assert verdict.status is VerdictStatus.TIMEOUT
+
+
+def test_it_is_heard_of_at_each_report_and_at_its_end(wait: BackupWait) -> None:
+    """Its trigger sleeps until there is something to say."""
+    assert wait.silence(START) == 30
+    assert wait.silence(START + 25) == 5
+    late = BackupWait(ARN, START + 40, START + 31)
+    assert late.silence(START + 31) == 29
 
 
 def test_the_last_look_comes_when_time_is_up(wait: BackupWait) -> None:

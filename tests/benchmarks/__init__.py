@@ -1,0 +1,1 @@
+"""How the package measures, beside the amazon provider's own way."""
