@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 FOR_EVER = 99_999.0
+# What a busy machine may add to any wait: little over a second of its time. What hangs would hang for 3,000.
+NOISE = 60.0
 
 
 class Waiting:
@@ -88,22 +90,22 @@ class TestSharing:
 
     async def test_one_backup_is_described(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """Every five seconds, the first time five seconds after the worker's own look."""
-        control_plane.creating_for = 22
+        control_plane.creating_for = NOISE + 2
         await waiting.statuses(control_plane.add_backups("orders", 1))
         described, listed = calls(control_plane)
         # Opening the client takes its time.
-        assert 1 < described <= 5
+        assert 1 < described <= 13
         assert not listed
 
     async def test_tasks_that_wait_for_one_backup_share_its_calls(
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
         """Runs that reuse a backup wait for the same one."""
-        control_plane.creating_for = 22
+        control_plane.creating_for = NOISE + 2
         arn = control_plane.add_backups("orders", 1) * 20
         assert await waiting.statuses(arn) == {"success": 20}
         described, listed = calls(control_plane)
-        assert 1 < described <= 5
+        assert 1 < described <= 13
         assert not listed
 
     async def test_other_settings_have_another_watcher(self, control_plane: ControlPlane, waiting: Waiting) -> None:
@@ -130,8 +132,8 @@ class TestSharing:
         arns = control_plane.add_backups("orders", 2)
         start = waiting.clock.time()
         await asyncio.gather(waiting.event(arns[0]), waiting.event(arns[1], poll_interval=20))
-        assert 41 <= waiting.ended[arns[0]] - start < 52
-        assert 41 <= waiting.ended[arns[1]] - start < 72
+        assert 41 <= waiting.ended[arns[0]] - start < 41 + 5 + NOISE
+        assert 41 <= waiting.ended[arns[1]] - start < 41 + 20 + NOISE
         # 9 looks of the one; 7, 27 and 47 s after the start for the other.
         assert calls(control_plane)[0] <= 9 + 3 + 1
 
@@ -140,24 +142,26 @@ class TestTrouble:
     """What goes wrong for one is no trouble of the others."""
 
     async def test_a_hanging_describe_delays_the_others_by_its_timeout_at_most(
-        self, control_plane: ControlPlane, waiting: Waiting
+        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
     ) -> None:
         """Ten seconds."""
         control_plane.creating_for = 8
         control_plane.fail_next("DescribeBackup", HANGING_AFTER_COMMIT)
         start = waiting.clock.time()
         assert await waiting.statuses(control_plane.add_backups("orders", 2)) == {"success": 2}
-        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + 7
+        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + NOISE
+        assert "DescribeBackup took more than 10 s" in log()
 
     async def test_a_hanging_sweep_delays_them_by_its_timeout_at_most(
-        self, control_plane: ControlPlane, waiting: Waiting
+        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
     ) -> None:
         """Ten seconds."""
         control_plane.creating_for = 8
         control_plane.fail_next("ListBackups", HANGING_AFTER_COMMIT)
         start = waiting.clock.time()
         assert await waiting.statuses(control_plane.add_backups("orders", 50)) == {"success": 50}
-        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + 7
+        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + NOISE
+        assert "ListBackups took more than 10 s" in log()
 
     async def test_one_lost_backup_of_a_hundred_ends_its_own_trigger(
         self, control_plane: ControlPlane, waiting: Waiting
