@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.conftest import DAGS_FOLDER, FastLoop
+from tests.system.rest_api import AIRFLOW_2
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -45,6 +46,9 @@ def run_dag(control_plane: ControlPlane, _airflow_database: None, monkeypatch: p
     def run(dag_id: str, **kwargs: Any) -> DagRun:
         bag = _dag_bag()
         assert not bag.import_errors
+        if AIRFLOW_2:
+            # Otherwise it knows nothing of the assets.
+            bag.sync_to_db()
         run: DagRun = bag.dags[dag_id].test(**kwargs)
         return run
 

@@ -66,13 +66,14 @@ def _teller() -> Callable[[str], None]:
 
 
 def _show(running: Airflow, table: str) -> bool:
-    state = running.run_dag(DAG_ID, {"table_name": table})
-    arn = running.xcom("back_up", "return_value")
+    run = running.api.start_run(DAG_ID, {"table_name": table})
+    state = run.end()
+    arn = run.xcom("back_up", "return_value")
     running.say(f"the run ended in state {state}")
-    for task, task_state in sorted(running.task_states().items()):
+    for task, task_state in sorted(run.task_states().items()):
         running.say(f"  task {task}: {task_state}")
     running.say(f"  ARN: {arn}")
-    running.say(f"  console: {running.links('back_up').get('DynamoDB backup')}")
+    running.say(f"  console: {run.links('back_up').get('DynamoDB backup')}")
     return state == "success" and bool(arn)
 
 

@@ -24,7 +24,7 @@ CREATING_FOR = 20
 def xcoms(run: DagRun, task_id: str, key: str = "return_value") -> list[object]:
     """Return the XComs of a task, of each of its mapped instances in their order."""
     found = sorted((ti for ti in run.get_task_instances() if ti.task_id == task_id), key=lambda ti: ti.map_index)
-    return [ti.xcom_pull(task_ids=task_id, key=key, map_indexes=ti.map_index, run_id=run.run_id) for ti in found]
+    return [ti.xcom_pull(task_ids=task_id, key=key, map_indexes=ti.map_index) for ti in found]
 
 
 def test_before_rewrite(run_dag: RunDag, control_plane: ControlPlane) -> None:

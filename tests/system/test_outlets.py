@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
 def events() -> dict[str, dict[str, str]]:
     """Return the extra of the newest event of each task."""
-    from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
+    try:
+        AssetEvent = import_module("airflow.models.asset").AssetEvent  # noqa: N806  # a class
+    except ImportError:  # Airflow 2
+        AssetEvent = import_module("airflow.models.dataset").DatasetEvent  # noqa: N806  # a class
     with create_session() as session:
         found = session.scalars(select(AssetEvent).order_by(AssetEvent.id))
         return {str(event.source_task_id): dict(event.extra) for event in found}

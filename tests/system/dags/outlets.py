@@ -18,5 +18,5 @@ PATHS: dict[str, dict[str, Any]] = {
 with DAG("outlets", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
     for path, settings in PATHS.items():
         DynamoDBCreateBackupOperator(
-            task_id=path, table_name="orders", outlets=[Asset(name=path, uri=f"dynamodb://backups/{path}")], **settings
+            task_id=path, table_name="orders", outlets=[Asset(f"dynamodb://backups/{path}")], **settings
         )

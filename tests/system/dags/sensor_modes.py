@@ -11,6 +11,7 @@ from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 
 PATIENCE: dict[str, dict[str, Any]] = {
     "sensor_modes": {"timeout": 600},
+    "sensor_modes_hard_fail": {"timeout": 1},
     "sensor_modes_soft_fail": {"timeout": 1, "soft_fail": True},
 }
 MODES: dict[str, dict[str, Any]] = {

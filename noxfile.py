@@ -1,0 +1,120 @@
+"""Every Airflow and every Python that the package claims: ``make matrix``.
+
+Each session installs the built wheel, not the source tree, with the newest of everything that its Airflow allows, and
+runs the unit tests and the system tests on SQLite beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import time
+import tomllib
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import nox
+
+ROOT = Path(__file__).parent
+RESULTS = ROOT / "docs" / "versions.csv"
+TESTED = ("tests", "example_dags", "docs", "pyproject.toml", "Makefile")
+SHOWN = ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "aiobotocore")
+LOWEST = "lowest"
+# Airflow, and the Pythons: all of those that both sides allow for the oldest and the newest, one for those in between.
+MATRIX = {
+    "2.11": ("3.11", "3.12"),
+    "3.0": ("3.11",),
+    "3.1": ("3.12",),
+    "3.2": ("3.13",),
+    "3.3": ("3.11", "3.12", "3.13"),
+    LOWEST: ("3.11",),
+}
+
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = True
+nox.options.stop_on_first_error = False
+_rows: list[dict[str, object]] = []
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _bounds() -> dict[str, str]:
+    """Return the lower bounds that the package claims, by distribution."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = (requirement.split(">=") for requirement in project["dependencies"])
+    return {name.partition("[")[0]: bound for name, bound in bounds}
+
+
+def _installed(session: nox.Session) -> dict[str, str]:
+    listed = session.run("uv", "pip", "list", "--format", "json", silent=True, external=True)
+    return {one["name"]: one["version"] for one in json.loads(str(listed)[str(listed).index("[") :])}
+
+
+def _check_versions(session: nox.Session, airflow: str) -> dict[str, str]:
+    """Fail unless what is installed is what the session is named for."""
+    installed = _installed(session)
+    if airflow == LOWEST:
+        wrong = {name: installed[name] for name, bound in _bounds().items() if installed[name] != bound}
+    else:
+        wrong = (
+            {} if _minor(installed["apache-airflow"]) == airflow else {"apache-airflow": installed["apache-airflow"]}
+        )
+    python = str(session.run("python", "-c", "import platform; print(platform.python_version())", silent=True)).strip()
+    if _minor(python) != session.python:
+        wrong["python"] = python
+    if wrong:
+        session.error(f"other versions were installed than asked for: {wrong}")
+    return {"Python": python} | {name: installed[name] for name in SHOWN}
+
+
+def _install(session: nox.Session, airflow: str) -> None:
+    if airflow == LOWEST:
+        wanted = [f"{name}=={bound}" for name, bound in _bounds().items()]
+    else:
+        wanted = [f"apache-airflow~={airflow}.0"]
+    session.install("--compile-bytecode", ".", "--group", "test", *wanted)
+
+
+def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[str]) -> None:
+    beside = Path(session.create_tmp())
+    for name in TESTED:
+        source = ROOT / name
+        shutil.rmtree(beside / name, ignore_errors=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, beside / name)
+    start = time.monotonic()
+    with session.chdir(beside):
+        session.run("python", "-m", "pytest", "--junitxml=report.xml", *selected)
+    report = ET.parse(beside / "report.xml").getroot().find("testsuite")  # noqa: S314  # our own pytest wrote it
+    counts = {name: int(report.get(name, 0)) if report is not None else 0 for name in ("tests", "skipped")}
+    passed = counts["tests"] - counts["skipped"]
+    _rows.append(
+        versions | {"passed": passed, "skipped": counts["skipped"], "seconds": round(time.monotonic() - start)}
+    )
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "airflow"),
+    [nox.param(python, airflow, id=f"{airflow}-{python}") for airflow, pythons in MATRIX.items() for python in pythons],
+)
+def tests(session: nox.Session, airflow: str) -> None:
+    """Run the tests on one Airflow and one Python."""
+    _install(session, airflow)
+    versions = _check_versions(session, airflow)
+    session.log(", ".join(f"{name} {version}" for name, version in versions.items()))
+    _run_tests(session, versions, session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def write_results(session: nox.Session) -> None:
+    """Write the table of the docs, once every session of the matrix has passed."""
+    missing = sum(map(len, MATRIX.values())) - len(_rows)
+    if missing:
+        session.error(f"{missing} sessions have not passed: {RESULTS} stays as it is")
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(_rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_rows)

@@ -1,0 +1,177 @@
+"""Programs that run in the background, and patience with them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# Airflow is healthy after 12 to 18 s on 2 cores, when nothing else runs.
+PATIENCE = 180.0
+# What was asked to end and has not by then is killed.
+_GRACE = 20.0
+
+
+class ImpatientError(Exception):
+    """Something did not come about in time."""
+
+
+def wait_until(what: str, done: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Wait until something is so.
+
+    :param what: what is waited for, in words
+    :param done: whether it is so
+    :param patience: seconds
+    :raises ImpatientError: it took longer
+    """
+    give_up = time.monotonic() + patience
+    while not done():
+        if time.monotonic() > give_up:
+            message = f"waited {patience:.0f} s for {what}"
+            raise ImpatientError(message)
+        time.sleep(0.5)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program to run.
+
+    :param name: what it is called here
+    :param command: its arguments
+    :param environment: more environment variables
+    :param user: whose process it is; ``None``: ours
+    :param stop_signal: what asks it to end
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+class Processes:
+    """Running programs, by name.
+
+    :param home: their working directory; the log of each is in ``NAME.log``
+    :param environment: the environment variables of all of them
+    :param say: takes lines on the progress
+    """
+
+    def __init__(self, home: Path, environment: dict[str, str], say: Callable[[str], None]) -> None:
+        self.home = home
+        self.environment = environment
+        self._say = say
+        self._programs: dict[str, Program] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @contextmanager
+    def stopped_at_the_end(self) -> Iterator[None]:
+        """Stop all that runs, the last one first."""
+        try:
+            yield
+        finally:
+            for name in reversed(list(self._running)):
+                self.stop(name)
+
+    def start(self, program: Program) -> None:
+        """Start a program."""
+        self._say(f"starting the {program.name}")
+        self._programs[program.name] = program
+        with Path(self.home, f"{program.name}.log").open("ab") as log:
+            self._running[program.name] = subprocess.Popen(
+                program.command,
+                env=self.environment | program.environment,
+                cwd=self.home,
+                stdout=log,
+                stderr=log,
+                user=program.user,
+                # A session of its own: a terminal's Ctrl-C is not for it.
+                start_new_session=True,
+            )
+
+    def start_again(self) -> None:
+        """Start every program that has been stopped or killed."""
+        for program in self._programs.values():
+            if program.name not in self._running:
+                self.start(program)
+
+    def stop(self, name: str) -> None:
+        """Ask a program to end; kill what is left of it."""
+        self._say(f"stopping the {name}")
+        process, family = self._running.pop(name), self._family(name)
+        process.send_signal(self._programs[name].stop_signal)
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _kill(family)
+
+    def kill(self, name: str) -> None:
+        """Kill a program and all of its children, which can do nothing about it."""
+        self._say(f"killing the {name}")
+        family = self._family(name)
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+        _kill(family)
+
+    def child_with_port(self, port: int) -> psutil.Process | None:
+        """Return the child, of any program here, that has a TCP connection from a local port."""
+        for name in self._running:
+            for child in self._family(name):
+                try:
+                    ports = {one.laddr.port for one in child.net_connections("tcp") if one.laddr}
+                except psutil.NoSuchProcess:
+                    continue
+                if port in ports:
+                    return child
+        return None
+
+    def memory(self, name: str) -> int:
+        """Return the bytes that a program and its children hold for themselves."""
+        processes = [psutil.Process(self._running[name].pid), *self._family(name)]
+        return sum(int(process.memory_full_info().uss) for process in processes)
+
+    def log(self, name: str) -> str:
+        """Return what a program has printed."""
+        return Path(self.home, f"{name}.log").read_text(errors="replace")
+
+    def _family(self, name: str) -> list[psutil.Process]:
+        # Asked for while the program runs: orphans no longer tell whose they were.
+        try:
+            return (
+                list(psutil.Process(self._running[name].pid).children(recursive=True)) if name in self._running else []
+            )
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        # psutil knows a process by its id and its start: a reused id is left alone.
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=_GRACE)

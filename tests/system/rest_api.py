@@ -1,0 +1,155 @@
+"""Airflow's REST API, as a user's tools see it: Airflow 2's and Airflow 3's."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.system.processes import PATIENCE, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
+_PREFIX = "/api/v1" if AIRFLOW_2 else "/api/v2"
+_HEALTH = f"{_PREFIX}/health" if AIRFLOW_2 else f"{_PREFIX}/monitor/health"
+_PARTS = ["scheduler", "triggerer", "metadatabase"] + ([] if AIRFLOW_2 else ["dag_processor"])
+# It would tell of every look.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+_FINISHED = {"success", "failed"}
+
+
+class RestApi:
+    """A client of the REST API.
+
+    :param url: where Airflow is
+    :param say: takes lines on the progress
+    """
+
+    def __init__(self, url: str, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.http = httpx.Client(base_url=url, timeout=60)
+
+    def wait_until_healthy(self) -> None:
+        """Wait until Airflow can run tasks, and log in."""
+        self.say("waiting for the API")
+        wait_until("the API", lambda: self.get(f"{_PREFIX}/version"))
+        if not AIRFLOW_2:
+            token = self.http.get("/auth/token").raise_for_status().json()["access_token"]
+            self.http.headers["Authorization"] = f"Bearer {token}"
+            # The first call of the execution API takes seconds: better now than in the first task.
+            self.http.get("/execution/health").raise_for_status()
+        self.say("waiting for scheduler, dag-processor and triggerer")
+        wait_until("scheduler, dag-processor and triggerer", self._is_healthy)
+
+    def start_run(self, dag_id: str, conf: dict[str, Any]) -> Run:
+        """Start a run of a DAG."""
+        dag = f"{_PREFIX}/dags/{dag_id}"
+        wait_until(f"the DAG {dag_id}", lambda: self.get(dag))
+        self.http.patch(dag, json={"is_paused": False}).raise_for_status()
+        when = {} if AIRFLOW_2 else {"logical_date": None}
+        started = self.http.post(f"{dag}/dagRuns", json={"conf": conf, **when}).raise_for_status()
+        return Run(self, dag_id, started.json()["dag_run_id"])
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any] | None:
+        """Return what is there; ``None`` if nothing is, or nobody answers."""
+        try:
+            answer = self.http.get(path, params=parameters)
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.is_success else None
+
+    def _is_healthy(self) -> bool:
+        health = self.get(_HEALTH) or {}
+        return all(health.get(part, {}).get("status") == "healthy" for part in _PARTS)
+
+
+class Run:
+    """A run of a DAG.
+
+    :param api: where it is
+    :param dag_id: the DAG
+    :param run_id: the run
+    """
+
+    def __init__(self, api: RestApi, dag_id: str, run_id: str) -> None:
+        self.dag_id = dag_id
+        self.run_id = run_id
+        self._api = api
+        self._dag = f"{_PREFIX}/dags/{dag_id}"
+        self._path = f"{self._dag}/dagRuns/{run_id}"
+        self._noted: dict[str, str] = {}
+
+    def end(self, patience: float = PATIENCE) -> str:
+        """Wait for the end, and return the state."""
+        wait_until(f"the run of {self.dag_id}", self._has_ended, patience)
+        return self.state()
+
+    def state(self) -> str:
+        """Return the state, empty while nobody tells."""
+        return str((self._api.get(self._path) or {}).get("state", ""))
+
+    def clear(self) -> None:
+        """Clear all tasks."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": False, "reset_dag_runs": True}
+        self._api.http.post(f"{self._dag}/clearTaskInstances", json=body).raise_for_status()
+
+    def mark(self, task_id: str, state: str) -> None:
+        """Set a task's state by hand."""
+        body = {"new_state": state}
+        self._api.http.patch(f"{self._path}/taskInstances/{task_id}", json=body).raise_for_status()
+
+    def delete(self) -> None:
+        """Delete the run."""
+        self._api.http.delete(self._path).raise_for_status()
+
+    def task_states(self) -> dict[str, str]:
+        """Return the state of each task, by ``task_id`` or, of a mapped one, ``task_id[map_index]``."""
+        return {_name(one): one["state"] or "none" for one in self.task_instances()}
+
+    def task_instances(self) -> list[dict[str, Any]]:
+        """Return all task instances."""
+        found: list[dict[str, Any]] = []
+        while page := (self._api.get(f"{self._path}/taskInstances", limit=100, offset=len(found)) or {}).get(
+            "task_instances"
+        ):
+            found += page
+        return found
+
+    def xcom(self, task_id: str, key: str, map_index: int = -1) -> Any:
+        """Return an XCom."""
+        entry = f"{self._path}/taskInstances/{task_id}/xcomEntries/{key}"
+        return (self._api.get(entry, map_index=map_index) or {}).get("value")
+
+    def links(self, task_id: str) -> dict[str, str]:
+        """Return the extra links of a task."""
+        links: dict[str, Any] = self._api.get(f"{self._path}/taskInstances/{task_id}/links") or {}
+        return links if AIRFLOW_2 else links["extra_links"]
+
+    def task_log(self, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Return what a user reads in the log of a try."""
+        log = f"{self._path}/taskInstances/{task_id}/logs/{try_number}"
+        return self._api.http.get(log, params={"full_content": True, "map_index": map_index}).text
+
+    def _has_ended(self) -> bool:
+        states = self.task_states()
+        if states != self._noted:
+            self._noted = states
+            self._api.say(_summary(states))
+        return self.state() in _FINISHED
+
+
+def _name(task: dict[str, Any]) -> str:
+    map_index = task.get("map_index", -1)
+    return str(task["task_id"]) if map_index < 0 else f"{task['task_id']}[{map_index}]"
+
+
+def _summary(states: dict[str, str]) -> str:
+    """Name each task with its state, or, of many, the number in each state."""
+    if len(states) <= 5:
+        return "  ".join(f"{task}: {state}" for task, state in sorted(states.items()))
+    counted = sorted(set(states.values()))
+    return "  ".join(f"{state}: {list(states.values()).count(state)}" for state in counted)
