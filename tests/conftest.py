@@ -50,8 +50,8 @@ _TIMED = (
     "triggers.dynamodb",
     "watcher",
 )
-# A triggered wait of 7 s takes a tenth of a second.
-_SPEED = 50.0
+# A triggered wait of 7 s takes a quarter of a second.
+_SPEED = 30.0
 
 
 class FastLoop(asyncio.SelectorEventLoop):

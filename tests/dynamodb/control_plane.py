@@ -57,8 +57,10 @@ class ControlPlane:
         self.listing_lag = 0.0
         #: the IAM policy of whoever calls; None allows everything
         self.policy: dict[str, Any] | None = None
-        #: called when a backup was created and its response not yet sent
-        self.on_commit: Callable[[str], object] = lambda _: None
+        #: access keys whose session is over
+        self.expired_keys: set[str] = set()
+        #: called when a backup was created and its response not yet sent, with its ARN and the caller's port
+        self.on_commit: Callable[[str, int], object] = lambda *_: None
         #: called once, just before the next backup is created
         self.before_creation: Callable[[], object] | None = None
         self._buckets = {operation: Bucket(*rate, self.clock.time) for operation, rate in RATES.items()}
@@ -68,10 +70,13 @@ class ControlPlane:
         setattr(moto.dynamodb.models.table, "utcnow", self.clock.utcnow)  # noqa: B010  # moto imports it for itself
 
     @contextmanager
-    def serve(self) -> Iterator[ControlPlane]:
-        """Listen on a free port of 127.0.0.1, without any tables."""
+    def serve(self, port: int = 0) -> Iterator[ControlPlane]:
+        """Listen on 127.0.0.1, without any tables.
+
+        :param port: where; 0: on a free port
+        """
         _BACKENDS.reset()
-        server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler)
+        server = make_server("127.0.0.1", port, self, threaded=True, request_handler=_QuietHandler)
         self.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
@@ -97,10 +102,10 @@ class ControlPlane:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return boto3.client("dynamodb", region_name=region, endpoint_url=self.url, **keys)
 
-    def connection(self, region: str | None = REGION) -> str:
+    def connection(self, region: str | None = REGION, access_key: str = "simulated") -> str:
         """Return an Airflow connection to here, as the environment variable holds it."""
         extra = {"endpoint_url": self.url} | ({"region_name": region} if region else {})
-        return json.dumps({"conn_type": "aws", "login": "simulated", "password": "simulated", "extra": extra})
+        return json.dumps({"conn_type": "aws", "login": access_key, "password": "simulated", "extra": extra})
 
     def create_table(self, name: str, region: str = REGION) -> str:
         """Create an ACTIVE table and return its ARN."""
@@ -156,6 +161,8 @@ class ControlPlane:
         if bucket and not bucket.take():
             self.throttled[call.operation] += 1
             return _error("ThrottlingException", "Rate exceeded")
+        if call.access_key in self.expired_keys:
+            return _error("ExpiredTokenException", "The security token included in the request is expired")
         if self.policy and not is_allowed(self.policy, call.operation, call.resource):
             user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
             text = f"User: {user} is not authorized to perform: dynamodb:{call.operation} on resource: {call.resource}"
@@ -199,7 +206,7 @@ class ControlPlane:
             table["TableId"] = table_id(backend.tables[table["TableName"]])
         elif call.operation == "CreateBackup":
             self._set_status(content["BackupDetails"])
-            self.on_commit(content["BackupDetails"]["BackupArn"])
+            self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
         elif call.operation == "DescribeBackup":
             self._set_status(content["BackupDescription"]["BackupDetails"])
             backed_up = backend.backups[call.body["BackupArn"]].table
@@ -233,10 +240,10 @@ class _Call:
         self.raw = raw
         self.environ = environ
         self.body: dict[str, Any] = json.loads(raw or b"{}")
-        #: of the signature: AWS ignores the region in an ARN (AWS.md, "Calls")
-        self.region = (
-            environ.get("HTTP_AUTHORIZATION", f"/{REGION}/dynamodb").partition("/dynamodb")[0].rpartition("/")[2]
-        )
+        # Of the signature: AWS ignores the region in an ARN (AWS.md, "Calls").
+        scope = environ.get("HTTP_AUTHORIZATION", f"Credential=/{REGION}/dynamodb").partition("/dynamodb")[0]
+        self.region = scope.rpartition("/")[2]
+        self.access_key = scope.partition("Credential=")[2].partition("/")[0]
         self.table = self.body.get("TableName", "").rpartition("/")[2]
 
     @property

@@ -248,6 +248,12 @@ def test_a_policy_decides_by_action_and_resource(client: Any, control_plane: Con
     assert "is not authorized to perform: dynamodb:ListBackups on resource: *" in text
 
 
+def test_an_expired_session_is_refused(client: Any, control_plane: ControlPlane) -> None:
+    """AWS.md, "Errors", missing or bad credentials."""
+    control_plane.expired_keys.add("test")
+    assert refusal(client.list_backups)[0] == "ExpiredTokenException"
+
+
 @pytest.mark.parametrize(
     ("fault", "seen", "backups"),
     [

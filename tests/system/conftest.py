@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.conftest import DAGS_FOLDER, FastLoop
+from tests.dynamodb.control_plane import ControlPlane
+from tests.system.cluster import Cluster, cluster
+from tests.system.processes import free_ports
 from tests.system.rest_api import AIRFLOW_2
 
 if TYPE_CHECKING:
-    from airflow.models.dagrun import DagRun
+    from collections.abc import Iterator
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from airflow.models.dagrun import DagRun
 
 
 class RunDag(Protocol):
@@ -53,3 +56,38 @@ def run_dag(control_plane: ControlPlane, _airflow_database: None, monkeypatch: p
         return run
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _plane_port() -> int:
+    # The same for all tests: the cluster's connections name it.
+    return free_ports(1)[0]
+
+
+@pytest.fixture(scope="session")
+def _running_cluster(_plane_port: int) -> Iterator[Cluster]:
+    plane = ControlPlane()
+    plane.url = f"http://127.0.0.1:{_plane_port}"
+    connections = {
+        "AIRFLOW_CONN_AWS_DEFAULT": plane.connection(),
+        "AIRFLOW_CONN_EXPIRED": plane.connection(access_key="expired"),
+        # Nobody listens on port 1.
+        "AIRFLOW_CONN_UNREACHABLE": plane.connection().replace(plane.url, "http://127.0.0.1:1"),
+    }
+    with cluster(connections, print) as running:
+        yield running
+
+
+@pytest.fixture
+def plane(_plane_port: int) -> Iterator[ControlPlane]:
+    """Serve the cluster's control plane, in real time and at AWS's rates, without any tables."""
+    with ControlPlane().serve(_plane_port) as plane:
+        yield plane
+
+
+@pytest.fixture
+def running(_running_cluster: Cluster, plane: ControlPlane) -> Cluster:
+    """Return the cluster, all of its programs running."""
+    _running_cluster.start_again()
+    _running_cluster.airflow.api.wait_until_healthy()
+    return _running_cluster

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PATIENCE = 180.0
 # What was asked to end and has not by then is killed.
 _GRACE = 20.0
+_LAST_LINES = 15
 
 
 class ImpatientError(Exception):
@@ -63,7 +64,7 @@ class Program:
     """
 
     name: str
-    command: Sequence[str]
+    command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -86,9 +87,13 @@ class Processes:
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
-        """Stop all that runs, the last one first."""
+        """Stop all that runs, the last one first; a failure tells what each program has last printed."""
         try:
             yield
+        except Exception as error:
+            for name in self._programs:
+                error.add_note(f"{name}:\n" + "\n".join(self.log(name).splitlines()[-_LAST_LINES:]))
+            raise
         finally:
             for name in reversed(list(self._running)):
                 self.stop(name)
@@ -110,9 +115,10 @@ class Processes:
             )
 
     def start_again(self) -> None:
-        """Start every program that has been stopped or killed."""
-        for program in self._programs.values():
-            if program.name not in self._running:
+        """Start every program that has ended, by itself or not."""
+        for name, program in self._programs.items():
+            process = self._running.get(name)
+            if process is None or process.poll() is not None:
                 self.start(program)
 
     def stop(self, name: str) -> None:

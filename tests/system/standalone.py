@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
+SYSTEM_DAGS = Path(__file__).parent / "dags"
 
 
 def airflow_program(name: str, *command: str, **environment: str) -> Program:
@@ -84,6 +85,8 @@ class Airflow:
 def _settings(home: Path, url: str) -> dict[str, str]:
     return {
         "AIRFLOW_HOME": str(home),
+        # Airflow 3.0 has none by default, which PyJWT no longer takes.
+        "AIRFLOW__API_AUTH__JWT_ISSUER": "airflow",
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
         "AIRFLOW__API__BASE_URL": url,

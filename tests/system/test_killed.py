@@ -23,7 +23,7 @@ def one_try(number: int) -> subprocess.Popen[str]:
 def test_killed_right_after_the_commit_the_next_try_finds_the_backup(control_plane: ControlPlane) -> None:
     """SIGKILL comes before the response: there is one backup, and the second try returns its ARN."""
     first = one_try(1)
-    control_plane.on_commit = lambda _: first.kill()
+    control_plane.on_commit = lambda *_: first.kill()
     assert first.wait() == -signal.SIGKILL
     first.communicate()
     (made,) = control_plane.backup_arns()

@@ -5,16 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from tests.dynamodb.control_plane import ControlPlane
-from tests.system.standalone import airflow
-
-SYSTEM_DAGS = Path(__file__).parent / "dags"
-
-pytestmark = pytest.mark.system
+from tests.system.standalone import SYSTEM_DAGS, airflow
 
 
 def test_the_rewrite_reads_the_arn_of_the_deferred_backup() -> None:
@@ -66,5 +59,5 @@ def test_airflow_lists_the_provider() -> None:
     """``airflow providers list`` shows the package."""
     command = [sys.executable, "-W", "ignore", "-m", "airflow", "providers", "list", "--output", "json"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True)
-    names = {provider["package_name"] for provider in json.loads(listed.stdout[listed.stdout.index("[") :])}
+    names = {provider["package_name"] for provider in json.loads(listed.stdout[listed.stdout.index("[{") :])}
     assert "airflow-ddb-backup" in names

@@ -341,7 +341,7 @@ def on_a_loop_of_its_own(coroutine: Coroutine[Any, Any, Any], *, tidy: bool) -> 
     loop.close()
 
 
-@pytest.mark.clock_speed(50)
+@pytest.mark.clock_speed(30)
 @pytest.mark.parametrize("tidy", [True, False])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_closed_loop_takes_its_watcher_along(control_plane: ControlPlane, clock: Clock, tidy: bool) -> None:

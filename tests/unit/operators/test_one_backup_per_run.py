@@ -247,7 +247,7 @@ class TestTries:
     ) -> None:
         """The first try made a backup, saw nothing of it, and could not look: it must not make another."""
         control_plane.fail_next("CreateBackup", DROPPED_AFTER_COMMIT)
-        control_plane.on_commit = lambda _: control_plane.fail_next("ListBackups", THROTTLED, times=50)
+        control_plane.on_commit = lambda *_: control_plane.fail_next("ListBackups", THROTTLED, times=50)
         with pytest.raises(ThrottledError):
             run(ti, timeout=60)
         assert control_plane.calls["CreateBackup"] == 1

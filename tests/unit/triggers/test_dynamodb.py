@@ -121,7 +121,7 @@ async def test_what_never_passes_is_an_error_at_once(
     control_plane: ControlPlane, clock: Clock, backup_arn: str, code: str
 ) -> None:
     """AWS's reason is in the message."""
-    control_plane.fail_next("DescribeBackup", Fault(code=code))
+    control_plane.fail_next("DescribeBackup", Fault(code=code), times=9)
     event = await event_of(trigger(clock, backup_arn))
     assert event["status"] == "error"
     assert code in event["message"]

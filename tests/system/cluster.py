@@ -1,0 +1,161 @@
+"""Several machines' worth of Airflow: two Celery workers and two triggerers, on PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGINT
+from typing import TYPE_CHECKING
+
+from tests.system.processes import Processes, Program, free_ports, wait_until
+from tests.system.standalone import EXAMPLE_DAGS, SYSTEM_DAGS, Airflow, airflow_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WORKERS = ("worker-1", "worker-2")
+TRIGGERERS = ("triggerer-1", "triggerer-2")
+POSTGRES = "postgres"
+# PostgreSQL refuses to run as root; Debian's package makes this user.
+_POSTGRES_USER = "postgres"
+# Airflow takes a task for dead after 5 minutes without a heartbeat, and for lost after 10 in the queue. What the tests
+# are about is that it does, not after how long. The heartbeats themselves come as often as ever.
+_SOONER = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
+}
+
+
+# Each task is a fork of its worker: what the worker has imported, hundreds of tasks need not.
+_WARM_AIRFLOW = "import airflow_ddb_backup.operators.dynamodb; from airflow.__main__ import main; main()"
+
+
+class MissingProgramError(Exception):
+    """A program that the tests need is not on this machine."""
+
+
+def program_path(name: str, package: str) -> str:
+    """Return where a program is.
+
+    :param name: the program
+    :param package: the Debian package that brings it
+    :raises MissingProgramError: it is nowhere
+    """
+    # Debian keeps PostgreSQL's server off the PATH.
+    places = [os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
+    if found := shutil.which(name, path=os.pathsep.join(places)):
+        return found
+    message = f"{name} is needed and not on this machine: apt-get install {package}"
+    raise MissingProgramError(message)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster.
+
+    :param airflow: Airflow itself
+    :param services: PostgreSQL and Redis
+    """
+
+    airflow: Airflow
+    services: Processes
+
+    def start_again(self) -> bool:
+        """Start what has ended, as the machine's own supervisor would."""
+        self.services.start_again()
+        self.airflow.processes.start_again()
+        return True
+
+
+@contextmanager
+def cluster(environment: dict[str, str], say: Callable[[str], None]) -> Iterator[Cluster]:
+    """Run a cluster in a temporary home.
+
+    :param environment: more environment variables, such as connections
+    :param say: takes lines on the progress
+    :raises MissingProgramError: this machine lacks PostgreSQL or Redis
+    """
+    with tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as temporary:
+        home = Path(temporary)
+        (dags := home / "dags").mkdir()
+        (dags / "examples").symlink_to(EXAMPLE_DAGS)
+        (dags / "tests").symlink_to(SYSTEM_DAGS)
+        database, broker = free_ports(2)
+        services = Processes(home, dict(os.environ), say)
+        settings = _settings(database, broker) | {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+        airflow = Airflow(home, settings | environment, say, _programs(home))
+        with services.stopped_at_the_end():
+            services.start(_redis(broker))
+            services.start(_postgres(home, database))
+            wait_until("PostgreSQL", _accepts_connections(home, database))
+            with airflow.running():
+                yield Cluster(airflow, services)
+
+
+def _settings(database: int, broker: int) -> dict[str, str]:
+    address = f"airflow@127.0.0.1:{database}/postgres"
+    return _SOONER | {
+        "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{broker}/0",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{address}",
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "600",
+        "AIRFLOW__CORE__PARALLELISM": "64",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{address}",
+    }
+
+
+def _programs(home: Path) -> list[Program]:
+    triggerers = [airflow_program(name, "triggerer", "--skip-serve-logs") for name in TRIGGERERS]
+    return [
+        airflow_program("scheduler"),
+        airflow_program("dag-processor"),
+        *triggerers,
+        *(_worker(home, name) for name in WORKERS),
+    ]
+
+
+def _worker(home: Path, name: str) -> Program:
+    options = ["--skip-serve-logs", "--concurrency", "4", "--celery-hostname", name, "--pid", str(home / f"{name}.pid")]
+    return Program(name, [sys.executable, "-c", _WARM_AIRFLOW, "celery", "worker", *options])
+
+
+def _redis(port: int) -> Program:
+    command = [program_path("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    return Program("redis", command)
+
+
+def _postgres(home: Path, port: int) -> Program:
+    data = home / POSTGRES
+    data.mkdir()
+    user = None
+    if os.geteuid() == 0:
+        user = _POSTGRES_USER
+        shutil.chown(data, user)
+        # It must reach its directory.
+        home.chmod(0o711)
+    create = [program_path("initdb", "postgresql"), "--auth=trust", "--username=airflow", "--no-sync", str(data)]
+    subprocess.run(create, check=True, capture_output=True, user=user, cwd=data)
+    # What a crash of the machine would lose is none of these tests' business.
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": data,
+        "max_connections": 300,
+        "fsync": "off",
+    }
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+    command = [program_path("postgres", "postgresql"), "-D", str(data), "-p", str(port), *options]
+    # SIGINT is its "fast shutdown": it does not wait for those who are connected.
+    return Program(POSTGRES, command, user=user, stop_signal=SIGINT)
+
+
+def _accepts_connections(home: Path, port: int) -> Callable[[], bool]:
+    ready = [program_path("pg_isready", "postgresql"), "-h", "127.0.0.1", "-p", str(port)]
+    return lambda: subprocess.run(ready, check=False, capture_output=True, cwd=home).returncode == 0
