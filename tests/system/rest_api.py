@@ -102,6 +102,10 @@ class Run:
         body = {"new_state": state}
         self._api.http.patch(f"{self._path}/taskInstances/{task_id}", json=body).raise_for_status()
 
+    def fail(self) -> None:
+        """Mark the run failed, with all tasks that have not ended."""
+        self._api.http.patch(self._path, json={"state": "failed"}).raise_for_status()
+
     def delete(self) -> None:
         """Delete the run."""
         self._api.http.delete(self._path).raise_for_status()

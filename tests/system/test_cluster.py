@@ -7,48 +7,277 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.dynamodb.faults import INTERNAL_ERROR
 from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
 from tests.system.processes import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.dynamodb.control_plane import ControlPlane
     from tests.system.rest_api import Run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PATIENCE = 600.0
+OPERATIONS = ("CreateBackup", "DescribeBackup", "DescribeTable", "ListBackups")
 
 
-def start(running: Cluster, plane: ControlPlane, dag_id: str, count: int) -> Run:
-    """Start a run for so many new tables."""
-    tables = [f"table-{number:03}" for number in range(count)]
-    for table in tables:
-        plane.create_table(table)
-    return running.airflow.api.start_run(dag_id, {"tables": tables})
+class Backups:
+    """A run that backs many new tables up.
 
+    :param running: the cluster
+    :param plane: its control plane
+    :param dag_id: the DAG
+    :param count: of the tables
+    """
 
-def backed_up(run: Run) -> Counter[str]:
-    """Count the states of the tasks that back up."""
-    return Counter(state for task, state in run.task_states().items() if task.startswith("back_up"))
+    def __init__(self, running: Cluster, plane: ControlPlane, dag_id: str, count: int) -> None:
+        self.count = count
+        self._plane = plane
+        self._tables = [f"table-{number:03}" for number in range(count)]
+        for table in self._tables:
+            plane.create_table(table)
+        self.run: Run = running.airflow.api.start_run(dag_id, {"tables": self._tables})
 
+    def states(self) -> Counter[str]:
+        """Count the tasks in each state."""
+        return Counter(state for task, state in self.run.task_states().items() if task.startswith("back_up"))
 
-def tables_of(plane: ControlPlane) -> Counter[str]:
-    """Count the backups of each table."""
-    return Counter(arn.split("/")[1] for arn in plane.backup_arns())
+    def wait_for(self, what: str, done: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        wait_until(what, done, PATIENCE)
 
+    def wait_until_made(self, count: int) -> None:
+        """Wait until so many backups exist."""
+        self.wait_for(f"{count} backups", lambda: len(self._plane.backup_arns()) >= count)
 
-def once(count: int) -> Counter[str]:
-    """Return what there is when each table has one backup."""
-    return Counter({f"table-{number:03}": 1 for number in range(count)})
+    def wait_until_deferred(self, count: int) -> None:
+        """Wait until so many tasks are deferred."""
+        self.wait_for(f"{count} deferred tasks", lambda: self.states()["deferred"] >= count)
+
+    def assert_each_once(self) -> None:
+        """Assert that the run succeeds, with one backup of each table."""
+        assert self.run.end(PATIENCE) == "success"
+        assert self.states() == {"success": self.count}
+        assert Counter(arn.split("/")[1] for arn in self._plane.backup_arns()) == dict.fromkeys(self._tables, 1)
 
 
 class TestLoad:
     """Nothing dies."""
 
     @pytest.mark.parametrize("time", [1, 2, 3])
-    def test_backups_that_end_just_after_the_deferral(self, running: Cluster, plane: ControlPlane, time: int) -> None:
-        """Airflow would fail tasks whose triggers fire at once; no task fails, with no retries to hide it."""
+    def test_backups_that_are_available_just_after_the_deferral(
+        self, running: Cluster, plane: ControlPlane, time: int
+    ) -> None:
+        """Airflow fails tasks whose triggers fire at once; with no retries to hide it, none does."""
         plane.creating_for = 1.0
-        run = start(running, plane, "many_tables_unretried", 36)
-        assert run.end(PATIENCE) == "success"
-        assert backed_up(run) == {"success": 36}
-        assert tables_of(plane) == once(36)
+        Backups(running, plane, "many_tables_unretried", 36).assert_each_once()
+
+    def test_sixty_tables(self, running: Cluster, plane: ControlPlane) -> None:
+        """At AWS's rates."""
+        plane.creating_for = 60.0
+        Backups(running, plane, "many_tables_unretried", 60).assert_each_once()
+
+    def test_five_hundred_on_one_triggerer(self, running: Cluster, plane: ControlPlane) -> None:
+        """Its loop is never blocked, and its memory grows by less than 100 MB."""
+        first, second = TRIGGERERS
+        processes = running.airflow.processes
+        processes.stop(second)
+        plane.creating_for = 99_999
+        processes.stop(first)
+        processes.start_again()
+        processes.stop(second)
+        running.airflow.api.wait_until_healthy()
+        logged, memory = len(processes.log(first)), processes.memory(first)
+        backups = Backups(running, plane, "many_tables_unretried", 500)
+        backups.wait_until_deferred(500)
+        # Two rounds with all of them.
+        seen = plane.calls["ListBackups"]
+        backups.wait_for("two sweeps", lambda: plane.calls["ListBackups"] > seen + 12)
+        grown = (processes.memory(first) - memory) / 1e6
+        print(f"500 deferred backups: the triggerer has grown by {grown:.0f} MB")  # noqa: T201  # a figure to quote
+        assert grown < 100
+        assert "blocked" not in processes.log(first)[logged:]
+        backups.run.fail()
+
+
+class TestKilled:
+    """SIGKILL, at the worst moments."""
+
+    def test_a_task_a_worker_and_a_triggerer(self, running: Cluster, plane: ControlPlane) -> None:
+        """A task just after CreateBackup, a whole worker, and a triggerer with half of the waits."""
+        processes = running.airflow.processes
+        plane.creating_for = 60.0
+        killed: list[str] = []
+
+        def kill_the_tenth(arn: str, port: int) -> None:
+            if len(plane.backup_arns()) == 10 and (task := processes.child_with_port(port)):
+                task.kill()
+                killed.append(arn)
+
+        plane.on_commit = kill_the_tenth
+        backups = Backups(running, plane, "many_tables_patient", 60)
+        backups.wait_until_made(25)
+        processes.kill(WORKERS[0])
+        running.start_again()
+        backups.wait_until_made(45)
+        processes.kill(TRIGGERERS[0])
+        backups.assert_each_once()
+        assert len(killed) == 1
+
+
+class TestAway:
+    """Something stops, and comes back."""
+
+    def test_both_triggerers(self, running: Cluster, plane: ControlPlane) -> None:
+        """The waits go on, with their old deadline."""
+        plane.creating_for = 99_999
+        backups = Backups(running, plane, "many_tables_impatient", 4)
+        backups.wait_until_deferred(4)
+        for triggerer in TRIGGERERS:
+            running.airflow.processes.stop(triggerer)
+        soon, late = plane.backup_arns()[:2], plane.backup_arns()[2:]
+        plane.statuses |= dict.fromkeys(soon, "AVAILABLE")
+        running.start_again()
+        assert backups.run.end() == "failed"
+        assert backups.states() == {"success": 2, "failed": 2}
+        for index in range(4):
+            log = backups.run.task_log("back_up", map_index=index)
+            if any(arn in log for arn in late):
+                # A whole new minute would make it 80 and more.
+                assert 55 <= int(log.partition("Last status CREATING, ")[2].partition(" s")[0]) < 75
+
+    def test_the_control_plane(self, running: Cluster, plane: ControlPlane) -> None:
+        """For a minute every call fails."""
+        plane.creating_for = 60.0
+        backups = Backups(running, plane, "many_tables_patient", 20)
+        backups.wait_until_made(10)
+        for operation in OPERATIONS:
+            plane.fail_next(operation, INTERNAL_ERROR, times=99_999)
+        over = plane.clock.time() + 60
+        backups.wait_for("a minute of errors", lambda: plane.clock.time() > over)
+        plane.clear_faults()
+        backups.assert_each_once()
+
+    def test_postgresql(self, running: Cluster, plane: ControlPlane) -> None:
+        """What ends without it is started again, as a machine's own supervisor would."""
+        plane.creating_for = 45.0
+        backups = Backups(running, plane, "many_tables_patient", 20)
+        backups.wait_until_made(10)
+        running.services.stop(POSTGRES)
+        back = plane.clock.time() + 5
+        backups.wait_for("five seconds without it", lambda: plane.clock.time() > back)
+        backups.wait_for("the end", lambda: running.start_again() and backups.run.state() in {"success", "failed"})
+        backups.assert_each_once()
+
+
+def wait_until_deferred(run: Run) -> None:
+    """Wait until the task, once it has not been for a while, is deferred."""
+    wait_until("the deferral", lambda: run.task_states().get("back_up") == "deferred")
+
+
+class Silence:
+    """Whether nobody has called for 12 seconds.
+
+    :param plane: the control plane
+    """
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._calls, self._since = -1, 0.0
+
+    def __call__(self) -> bool:
+        """Say so."""
+        calls, now = self._plane.calls.total(), self._plane.clock.time()
+        if calls != self._calls:
+            self._calls, self._since = calls, now
+        return now > self._since + 12
+
+
+def marked_failed(run: Run) -> None:
+    """Mark the task failed."""
+    run.mark("back_up", "failed")
+
+
+def cleared(run: Run) -> None:
+    """Clear the task; once it waits again, mark it failed."""
+    run.clear()
+    wait_until("the second try", lambda: run.task_states().get("back_up") != "deferred")
+    wait_until_deferred(run)
+    run.mark("back_up", "failed")
+
+
+def deleted(run: Run) -> None:
+    """Delete the run, which Airflow 3 allows once it is marked failed."""
+    run.fail()
+    run.delete()
+
+
+class TestEndedByHand:
+    """While its task is deferred."""
+
+    @pytest.mark.parametrize("ending", [marked_failed, cleared, deleted])
+    def test_nothing_is_deleted_and_nothing_goes_on_polling(
+        self, running: Cluster, plane: ControlPlane, ending: Callable[[Run], None]
+    ) -> None:
+        """The backup stays; after two rounds and more there was not one call."""
+        plane.creating_for = 99_999
+        plane.create_table("orders")
+        run = running.airflow.api.start_run("one_table_patient", {"table": "orders"})
+        wait_until_deferred(run)
+        ending(run)
+        wait_until("silence", Silence(plane), PATIENCE)
+        assert len(plane.backup_arns()) == 1
+        assert not plane.calls["DeleteBackup"]
+
+
+class TestOutOfTime:
+    """The backup takes longer than the task may wait."""
+
+    def test_the_operator_says_what_it_waited_for(self, running: Cluster, plane: ControlPlane) -> None:
+        """ARN, last status and elapsed time are in the log."""
+        plane.creating_for = 99_999
+        plane.create_table("orders")
+        run = running.airflow.api.start_run("one_table_impatient", {"table": "orders"})
+        assert run.end() == "failed"
+        (arn,) = plane.backup_arns()
+        log = run.task_log("back_up")
+        assert "The backup was not AVAILABLE in time" in log
+        assert arn in log
+        assert 55 <= int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0]) < 75
+
+    @pytest.mark.parametrize(("dag_id", "state"), [("hard", "failed"), ("soft", "skipped")])
+    def test_the_sensor_fails_or_is_skipped(
+        self, running: Cluster, plane: ControlPlane, dag_id: str, state: str
+    ) -> None:
+        """In every mode."""
+        plane.creating_for = 99_999
+        plane.create_table("orders")
+        (arn,) = plane.add_backups("orders", 1)
+        run = running.airflow.api.start_run(f"sensor_modes_{dag_id}_fail", {"backup_arn": arn})
+        run.end()
+        assert run.task_states() == dict.fromkeys(["poke", "reschedule", "deferrable"], state)
+        for mode in run.task_states():
+            assert arn in run.task_log(mode)
+
+
+WRONG = {
+    "missing_connection": "Unable to find AWS Connection ID 'nowhere'",
+    "wrong_region": "The table does not exist: table 'orders', region 'eu-west-1'.",
+    "expired_credentials": "There are no valid AWS credentials: table 'orders', region 'us-east-1'.",
+    "no_control_plane": "AWS can't be reached: table 'orders', region 'us-east-1'.",
+}
+
+
+class TestSetUpWrongly:
+    """What a user reads in the task's log."""
+
+    def test_the_log_says_what_is_wrong(self, running: Cluster, plane: ControlPlane) -> None:
+        """The connection, the region, the credentials, the network; and there is no backup."""
+        plane.expired_keys.add("expired")
+        plane.create_table("orders")
+        run = running.airflow.api.start_run("broken", {})
+        assert run.end() == "failed"
+        logs = {task: run.task_log(task) for task in WRONG}
+        assert {task: WRONG[task] in log for task, log in logs.items()} == dict.fromkeys(WRONG, True)
+        assert not plane.backup_arns()
