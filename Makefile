@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo test bench lint format docs constraints clean
+.PHONY: help demo test system-test matrix bench lint format docs constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -19,6 +19,12 @@ demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=…
 
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
+
+system-test: $(READY) ## Run the tests on a cluster: needs PostgreSQL (postgresql) and Redis (redis-server)
+	$(BIN)/python -m pytest -m cluster -s $(ARGS)
+
+matrix: $(READY) ## Run the tests on every Airflow and Python that is claimed; writes docs/versions.csv
+	$(BIN)/nox --session tests write_results
 
 bench: $(READY) ## Measure beside the amazon provider's way (10 minutes); writes docs/benchmarks.rst
 	$(BIN)/python -W ignore -m tests.benchmarks.waiting
