@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,22 +56,31 @@ _SPEED = 30.0
 
 
 class FastLoop(asyncio.SelectorEventLoop):
-    """An event loop by whose clock everything takes a fraction of its time; I/O is as real as ever."""
+    """An event loop by whose clock everything takes a fraction of its time; I/O is as real as ever.
 
-    def __init__(self) -> None:
+    :param speed: how many of its seconds pass in one
+    """
+
+    def __init__(self, speed: float = _SPEED) -> None:
         super().__init__()
+        self._speed = speed
         select = self._selector.select  # type: ignore[attr-defined]  # no public name
-        self._selector.select = lambda timeout=None: select(timeout and timeout / _SPEED)  # type: ignore[attr-defined]  # as above
+        self._selector.select = lambda timeout=None: select(timeout and timeout / speed)  # type: ignore[attr-defined]  # as above
 
     def time(self) -> float:
         """Return the loop's own seconds."""
-        return super().time() * _SPEED
+        return super().time() * self._speed
+
+
+def _speed_of(request: pytest.FixtureRequest) -> float | None:
+    marker = request.node.get_closest_marker("clock_speed")
+    return float(marker.args[0]) if marker else None
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run async tests on asyncio, fast."""
-    return "asyncio", {"loop_factory": FastLoop}
+    return "asyncio", {"loop_factory": partial(FastLoop, _speed_of(request) or _SPEED)}
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +96,8 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give package and control plane one time: fast in async tests, one that only sleeping moves in all others."""
     on_a_loop = {"anyio_backend", "run_dag"} & set(request.fixturenames)
-    speed = request.node.get_closest_marker("clock_speed")
-    clock = Clock(speed.args[0] if speed else _SPEED) if on_a_loop or speed else StillClock()
+    speed = _speed_of(request)
+    clock = Clock(speed or _SPEED) if on_a_loop or speed else StillClock()
     for module in _TIMED:
         monkeypatch.setattr(import_module(f"airflow_ddb_backup.{module}"), "time", clock)
     return clock

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 FOR_EVER = 99_999.0
-# What a busy machine may add to any wait: little over a second of its time. What hangs would hang for 3,000.
+# What opening the client may take on a busy machine: two seconds of its time.
 NOISE = 60.0
 
 
@@ -126,14 +126,15 @@ class TestSharing:
         assert described <= 2
         assert listed <= 14
 
+    @pytest.mark.clock_speed(5)
     async def test_each_is_looked_at_as_often_as_it_asks(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """One every 5 s and one every 20 s: 5 s and 20 s after the start, and so on."""
         control_plane.creating_for = 41
         arns = control_plane.add_backups("orders", 2)
         start = waiting.clock.time()
         await asyncio.gather(waiting.event(arns[0]), waiting.event(arns[1], poll_interval=20))
-        assert 41 <= waiting.ended[arns[0]] - start < 41 + 5 + NOISE
-        assert 41 <= waiting.ended[arns[1]] - start < 41 + 20 + NOISE
+        assert 41 <= waiting.ended[arns[0]] - start < 52
+        assert 41 <= waiting.ended[arns[1]] - start < 72
         # 9 looks of the one; 7, 27 and 47 s after the start for the other.
         assert calls(control_plane)[0] <= 9 + 3 + 1
 
@@ -141,6 +142,8 @@ class TestSharing:
 class TestTrouble:
     """What goes wrong for one is no trouble of the others."""
 
+    # Slower than the others: a busy machine's second is little beside the ten.
+    @pytest.mark.clock_speed(5)
     async def test_a_hanging_describe_delays_the_others_by_its_timeout_at_most(
         self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
     ) -> None:
@@ -149,9 +152,11 @@ class TestTrouble:
         control_plane.fail_next("DescribeBackup", HANGING_AFTER_COMMIT)
         start = waiting.clock.time()
         assert await waiting.statuses(control_plane.add_backups("orders", 2)) == {"success": 2}
-        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + NOISE
+        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + 7
         assert "DescribeBackup took more than 10 s" in log()
 
+    # Slower than the others: a busy machine's second is little beside the ten.
+    @pytest.mark.clock_speed(5)
     async def test_a_hanging_sweep_delays_them_by_its_timeout_at_most(
         self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
     ) -> None:
@@ -160,7 +165,7 @@ class TestTrouble:
         control_plane.fail_next("ListBackups", HANGING_AFTER_COMMIT)
         start = waiting.clock.time()
         assert await waiting.statuses(control_plane.add_backups("orders", 50)) == {"success": 50}
-        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + NOISE
+        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + 7
         assert "ListBackups took more than 10 s" in log()
 
     async def test_one_lost_backup_of_a_hundred_ends_its_own_trigger(
