@@ -70,7 +70,8 @@ def test_templates_are_accepted_when_the_dag_is_parsed() -> None:
 
 def test_it_can_be_mapped() -> None:
     """``partial`` and ``expand`` take every parameter."""
-    DynamoDBBackupSensor.partial(task_id="wait", deferrable=True, **SETTINGS).expand(backup_arn=[ARN])
+    mapped = DynamoDBBackupSensor.partial(task_id="wait", deferrable=True, **SETTINGS).expand(backup_arn=[ARN])
+    assert mapped.partial_kwargs.items() >= SETTINGS.items()
 
 
 @pytest.mark.parametrize("mode", MODES)
