@@ -114,12 +114,12 @@ class Processes:
                 start_new_session=True,
             )
 
-    def start_again(self) -> None:
-        """Start every program that has ended, by itself or not."""
-        for name, program in self._programs.items():
+    def start_again(self, *names: str) -> None:
+        """Start the programs, by default all, that have ended, by themselves or not."""
+        for name in names or self._programs:
             process = self._running.get(name)
             if process is None or process.poll() is not None:
-                self.start(program)
+                self.start(self._programs[name])
 
     def stop(self, name: str) -> None:
         """Ask a program to end; kill what is left of it."""

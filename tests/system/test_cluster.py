@@ -82,11 +82,10 @@ class TestLoad:
         """Its loop is never blocked, and its memory grows by less than 100 MB."""
         first, second = TRIGGERERS
         processes = running.airflow.processes
-        processes.stop(second)
         plane.creating_for = 99_999
         processes.stop(first)
-        processes.start_again()
         processes.stop(second)
+        processes.start_again(first)
         running.airflow.api.wait_until_healthy()
         logged, memory = len(processes.log(first)), processes.memory(first)
         backups = Backups(running, plane, "many_tables_unretried", 500)
@@ -141,11 +140,11 @@ class TestAway:
         running.start_again()
         assert backups.run.end() == "failed"
         assert backups.states() == {"success": 2, "failed": 2}
-        for index in range(4):
-            log = backups.run.task_log("back_up", map_index=index)
-            if any(arn in log for arn in late):
-                # A whole new minute would make it 80 and more.
-                assert 55 <= int(log.partition("Last status CREATING, ")[2].partition(" s")[0]) < 75
+        logs = [backups.run.task_log("back_up", map_index=index) for index in range(4)]
+        for arn in late:
+            (log,) = (log for log in logs if arn in log)
+            # A whole new minute would make it 80 and more.
+            assert 55 <= int(log.partition("Last status CREATING, ")[2].partition(" s")[0]) < 75
 
     def test_the_control_plane(self, running: Cluster, plane: ControlPlane) -> None:
         """For a minute every call fails."""
