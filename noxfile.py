@@ -31,7 +31,9 @@ MATRIX = {
     LOWEST: ("3.11",),
 }
 # What has since broken Airflow's own API server; its constraint files hold older ones.
-OLDER = {"3.0": ("cadwyn<5.5", "fastapi<0.117"), "3.2": ("cadwyn<8", "fastapi<0.137")}
+OLDER = {"3.0": ("cadwyn<5.5", "fastapi<0.117", "svcs<26"), "3.2": ("cadwyn<7", "fastapi<0.137", "svcs<26")}
+# They import with nothing installed but what the wheel asks for itself.
+PUBLIC = ("hooks", "links", "operators", "sensors", "triggers")
 
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = True
@@ -77,6 +79,10 @@ def _install(session: nox.Session, airflow: str) -> None:
         wanted = [f"{name}=={bound}" for name, bound in _bounds().items()]
     else:
         wanted = [f"apache-airflow~={airflow}.0", *OLDER.get(airflow, ())]
+    session.install("--compile-bytecode", ".", *wanted)
+    imports = ", ".join(f"airflow_ddb_backup.{part}.dynamodb" for part in PUBLIC)
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-W", "ignore", "-c", f"import {imports}", silent=True)
     session.install("--compile-bytecode", ".", "--group", "test", *wanted)
 
 

@@ -13,7 +13,7 @@ from tests.conftest import DAGS_FOLDER, FastLoop
 from tests.dynamodb.control_plane import ControlPlane
 from tests.system.cluster import Cluster, cluster
 from tests.system.processes import free_ports
-from tests.system.rest_api import AIRFLOW_2
+from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,15 @@ def _dag_bag() -> Any:
     return module.DagBag(DAGS_FOLDER)
 
 
+def _tell_of_assets(bag: Any) -> None:
+    """Do for ``DAG.test`` what that of Airflow 3.1 does by itself."""
+    if AIRFLOW_2:
+        bag.sync_to_db()
+    elif AIRFLOW_3_0:
+        import_module("airflow.dag_processing.bundles.manager").DagBundlesManager().sync_bundles_to_db()
+        bag.sync_to_db("dags-folder", None)
+
+
 @pytest.fixture
 def run_dag(control_plane: ControlPlane, _airflow_database: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
     """Return what runs a DAG by ``DAG.test``, its triggers on a fast loop."""
@@ -49,9 +58,7 @@ def run_dag(control_plane: ControlPlane, _airflow_database: None, monkeypatch: p
     def run(dag_id: str, **kwargs: Any) -> DagRun:
         bag = _dag_bag()
         assert not bag.import_errors
-        if AIRFLOW_2:
-            # Otherwise it knows nothing of the assets.
-            bag.sync_to_db()
+        _tell_of_assets(bag)
         run: DagRun = bag.dags[dag_id].test(**kwargs)
         return run
 

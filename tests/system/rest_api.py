@@ -13,7 +13,9 @@ from tests.system.processes import PATIENCE, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AIRFLOW_2 = version("apache-airflow").startswith("2.")
+AIRFLOW_VERSION = version("apache-airflow").split(".")
+AIRFLOW_2 = AIRFLOW_VERSION[0] == "2"
+AIRFLOW_3_0 = AIRFLOW_VERSION[:2] == ["3", "0"]
 _PREFIX = "/api/v1" if AIRFLOW_2 else "/api/v2"
 _HEALTH = f"{_PREFIX}/health" if AIRFLOW_2 else f"{_PREFIX}/monitor/health"
 _PARTS = ["scheduler", "triggerer", "metadatabase"] + ([] if AIRFLOW_2 else ["dag_processor"])

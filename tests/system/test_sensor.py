@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.system.rest_api import AIRFLOW_3_0
+
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
@@ -32,6 +34,9 @@ def test_every_mode_waits_until_the_backup_is_available(run_dag: RunDag, creatin
     assert states(run) == dict.fromkeys(["poke", "reschedule", "deferrable"], "success")
 
 
+@pytest.mark.skipif(
+    AIRFLOW_3_0, reason="DAG.test of 3.0 hands a rescheduled sensor a str for a date; its scheduler does not"
+)
 def test_soft_fail_skips_a_timeout_in_every_mode(run_dag: RunDag, control_plane: ControlPlane, creating: str) -> None:
     """A wait that takes too long skips the task."""
     control_plane.creating_for = 99_999

@@ -15,8 +15,9 @@ PATIENCE: dict[str, dict[str, Any]] = {
     "sensor_modes_soft_fail": {"timeout": 1, "soft_fail": True},
 }
 MODES: dict[str, dict[str, Any]] = {
-    "poke": {"mode": "poke"},
-    "reschedule": {"mode": "reschedule"},
+    "poke": {"mode": "poke", "poke_interval": 0.5},
+    # Airflow 3.0 fails a task that is due again before its scheduler has noted that it was rescheduled.
+    "reschedule": {"mode": "reschedule", "poke_interval": 4},
     "deferrable": {"deferrable": True},
 }
 
@@ -28,6 +29,4 @@ for dag_id, patience in PATIENCE.items():
         params={"backup_arn": ""},
     ):
         for task_id, mode in MODES.items():
-            DynamoDBBackupSensor(
-                task_id=task_id, backup_arn="{{ params.backup_arn }}", poke_interval=0.5, **patience, **mode
-            )
+            DynamoDBBackupSensor(task_id=task_id, backup_arn="{{ params.backup_arn }}", **patience, **mode)
