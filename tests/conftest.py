@@ -16,7 +16,7 @@ from blockbuster import blockbuster_ctx
 from tests.dynamodb.clock import Clock, StillClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.dynamodb.control_plane import ControlPlane
 
@@ -112,3 +112,9 @@ def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
         plane.create_table("orders")
         yield plane
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return what reads the log so far; Airflow 3 prints it, Airflow 2 uses the standard library's."""
+    return lambda: capsys.readouterr().out + caplog.text

@@ -16,6 +16,7 @@ import boto3
 import moto.dynamodb.models.table
 from moto.backends import get_backend
 from moto.dynamodb.models.table import Backup
+from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
@@ -97,19 +98,26 @@ class ControlPlane:
         self._faults.clear()
 
     @cache  # noqa: B019  # a control plane lives as long as its test
-    def client(self, region: str = REGION) -> Any:
-        """Return a boto3 client, for tests to arrange and to look with."""
+    def client(self, region: str = REGION, account: str = ACCOUNT) -> Any:
+        """Return a boto3 client, for tests to arrange and to look with; for another account by a role there."""
+        settings = {"region_name": region, "endpoint_url": self.url}
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client("dynamodb", region_name=region, endpoint_url=self.url, **keys)
+        if account != ACCOUNT:
+            sts = boto3.client("sts", **settings, **keys)
+            role = sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/tests", RoleSessionName="tests")["Credentials"]
+            names = {"aws_access_key_id": "AccessKeyId", "aws_secret_access_key": "SecretAccessKey"}
+            keys = {name: role[key] for name, key in names.items()} | {"aws_session_token": role["SessionToken"]}
+        return boto3.client("dynamodb", **settings, **keys)
 
-    def connection(self, region: str | None = REGION, access_key: str = "simulated") -> str:
+    def connection(self, region: str | None = REGION, access_key: str = "simulated", **extra: Any) -> str:
         """Return an Airflow connection to here, as the environment variable holds it."""
-        extra = {"endpoint_url": self.url} | ({"region_name": region} if region else {})
+        extra |= {"endpoint_url": self.url, "service_config": {"sts": {"endpoint_url": self.url}}}
+        extra |= {"region_name": region} if region else {}
         return json.dumps({"conn_type": "aws", "login": access_key, "password": "simulated", "extra": extra})
 
-    def create_table(self, name: str, region: str = REGION) -> str:
+    def create_table(self, name: str, region: str = REGION, account: str = ACCOUNT) -> str:
         """Create an ACTIVE table and return its ARN."""
-        table = self.client(region).create_table(
+        table = self.client(region, account).create_table(
             TableName=name,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
@@ -129,9 +137,9 @@ class ControlPlane:
             backend.backups[backup.arn] = backup
         return [backup.arn for backup in made]
 
-    def backup_arns(self, region: str = REGION) -> list[str]:
+    def backup_arns(self, region: str = REGION, account: str = ACCOUNT) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""
-        return list(_BACKENDS[ACCOUNT][region].backups)
+        return list(_BACKENDS[account][region].backups)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -177,7 +185,7 @@ class ControlPlane:
     def _creation_refusal(self, call: _Call) -> Response | None:
         if not BACKUP_NAME.fullmatch(call.body["BackupName"]):
             return _error("ValidationException", "1 validation error detected: Value at 'backupName' failed")
-        table = _BACKENDS[ACCOUNT][call.region].tables.get(call.table)
+        table = _BACKENDS[call.account][call.region].tables.get(call.table)
         if table is None or self.statuses.get(call.table) == "CREATING":
             return _error("TableNotFoundException", f"Table not found: {call.table}")
         age = (self.clock.utcnow() - table.created_at).total_seconds()
@@ -191,7 +199,7 @@ class ControlPlane:
             interfere, self.before_creation = self.before_creation, None
             interfere()
         response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
-        if response.status_code == 200:
+        if call.operation and response.status_code == 200:
             content = json.loads(response.get_data())
             self._correct(call, content)
             response.set_data(json.dumps(content))
@@ -199,7 +207,7 @@ class ControlPlane:
         return response
 
     def _correct(self, call: _Call, content: dict[str, Any]) -> None:
-        backend = _BACKENDS[ACCOUNT][call.region]
+        backend = _BACKENDS[call.account][call.region]
         if call.operation == "DescribeTable":
             table = content["Table"]
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
@@ -220,7 +228,7 @@ class ControlPlane:
         content["BackupSummaries"], cursor = page_of_backups(content["BackupSummaries"], call.body, latest)
         if cursor:
             content["LastEvaluatedBackupArn"] = cursor
-        backups = _BACKENDS[ACCOUNT][call.region].backups
+        backups = _BACKENDS[call.account][call.region].backups
         for summary in content["BackupSummaries"]:
             self._set_status(summary)
             summary["TableId"] = table_id(backups[summary["BackupArn"]].table)
@@ -239,11 +247,13 @@ class _Call:
         self.operation = operation
         self.raw = raw
         self.environ = environ
-        self.body: dict[str, Any] = json.loads(raw or b"{}")
+        # STS, which is asked for roles, speaks another protocol.
+        self.body: dict[str, Any] = json.loads(raw or b"{}") if self.operation else {}
         # Of the signature: AWS ignores the region in an ARN (AWS.md, "Calls").
         scope = environ.get("HTTP_AUTHORIZATION", f"Credential=/{REGION}/dynamodb").partition("/dynamodb")[0]
         self.region = scope.rpartition("/")[2]
         self.access_key = scope.partition("Credential=")[2].partition("/")[0]
+        self.account = get_account_id_from(self.access_key)
         self.table = self.body.get("TableName", "").rpartition("/")[2]
 
     @property
@@ -251,7 +261,7 @@ class _Call:
         """What the call is about, as IAM names it (AWS.md, "Least privilege")."""
         if self.operation == "ListBackups":
             return "*"
-        arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{ACCOUNT}:table/{self.table}")
+        arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")
         return arn
 
 

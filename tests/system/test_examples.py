@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.conftest import EXAMPLE_DAGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow.models.dagrun import DagRun
@@ -55,6 +57,61 @@ def test_sensor(run_dag: RunDag, control_plane: ControlPlane) -> None:
     (details,) = xcoms(run, "wait_for_backup")
     assert isinstance(details, dict)
     assert ([details["backup_arn"]], details["status"]) == (control_plane.backup_arns(), "AVAILABLE")
+
+
+def test_before_migration(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """Every run of a backfill gets the one backup of the first."""
+    control_plane.creating_for = CREATING_FOR
+    runs = [
+        run_dag("example_dynamodb_backup_before_migration", logical_date=datetime(2026, 3, day, tzinfo=UTC))
+        for day in (1, 2, 3)
+    ]
+    assert [run.state for run in runs] == ["success"] * 3
+    assert [xcoms(run, "back_up") for run in runs] == [control_plane.backup_arns()] * 3
+    assert len(control_plane.backup_arns()) == 1
+
+
+def test_cross_account(run_dag: RunDag, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backup is made in the account of the role."""
+    role = {"role_arn": "arn:aws:iam::210987654321:role/table-backups"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP_ACCOUNT", control_plane.connection(**role))
+    control_plane.create_table("orders", account="210987654321")
+    control_plane.creating_for = CREATING_FOR
+    run = run_dag("example_dynamodb_backup_cross_account")
+    assert run.state == "success"
+    assert xcoms(run, "back_up") == control_plane.backup_arns(account="210987654321")
+    assert ":210987654321:table/orders/" in str(xcoms(run, "back_up"))
+    assert not control_plane.backup_arns()
+
+
+def test_regions(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """Each backup is in the region of its table."""
+    for table in ("orders", "invoices"):
+        control_plane.create_table(table, "eu-west-1")
+    control_plane.creating_for = CREATING_FOR
+    run = run_dag("example_dynamodb_backup_regions")
+    assert run.state == "success"
+    first, *others = xcoms(run, "back_up")
+    assert [first] == control_plane.backup_arns()
+    assert others == control_plane.backup_arns("eu-west-1")
+
+
+def test_asset(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The DAG that reacts knows the backup."""
+    control_plane.creating_for = CREATING_FOR
+    assert run_dag("example_dynamodb_backup_asset").state == "success"
+    reaction = run_dag("example_dynamodb_backup_asset_reaction")
+    assert reaction.state == "success"
+    assert xcoms(reaction, "note_backup") == control_plane.backup_arns()
+
+
+def test_alert(run_dag: RunDag, log: Callable[[], str]) -> None:
+    """The alert names the table, the region and what to do; no retry is waited for, since none could help."""
+    run = run_dag("example_dynamodb_backup_alert", run_conf={"table_name": "ordres"})
+    assert run.state == "failed"
+    (line,) = (line for line in log().splitlines() if "No backup: " in line)
+    assert "The table does not exist: table 'ordres', region 'us-east-1'." in line
+    assert "Check table_name" in line
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLE_DAGS.glob("*.py")), ids=lambda path: path.stem)

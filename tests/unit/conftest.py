@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow.providers.common.compat.sdk import Context
 
     from tests.dynamodb.control_plane import ControlPlane
@@ -62,12 +60,6 @@ def ti() -> FakeTaskInstance:
 def context(ti: FakeTaskInstance) -> Context:
     """Return what ``execute`` is given."""
     return context_of(ti)
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return what reads the log so far; Airflow 3 prints it, Airflow 2 uses the standard library's."""
-    return lambda: capsys.readouterr().out + caplog.text
 
 
 @pytest.fixture

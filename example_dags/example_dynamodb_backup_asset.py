@@ -1,0 +1,49 @@
+"""Start one DAG when the backup of another is AVAILABLE."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Asset, task
+
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+
+ORDERS_BACKUP = Asset("dynamodb://us-east-1/orders/backup")
+
+with DAG(
+    dag_id="example_dynamodb_backup_asset",
+    schedule="0 2 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+):
+    # [START howto_operator_dynamodb_create_backup_asset]
+    DynamoDBCreateBackupOperator(
+        task_id="back_up",
+        table_name="orders",
+        outlets=[ORDERS_BACKUP],
+        deferrable=True,
+    )
+    # [END howto_operator_dynamodb_create_backup_asset]
+
+
+# [START howto_operator_dynamodb_create_backup_asset_reaction]
+@task(inlets=[ORDERS_BACKUP])
+def note_backup(*, inlet_events: Any = None) -> str:
+    """Read what the newest event says of the backup."""
+    backup: dict[str, str] = inlet_events[ORDERS_BACKUP][-1].extra
+    logging.getLogger(__name__).info("%s was created at %s", backup["backup_arn"], backup["created_at"])
+    return backup["backup_arn"]
+
+
+with DAG(
+    dag_id="example_dynamodb_backup_asset_reaction",
+    schedule=[ORDERS_BACKUP],
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+):
+    note_backup()
+# [END howto_operator_dynamodb_create_backup_asset_reaction]

@@ -1,0 +1,37 @@
+"""Migrate one day after the other, on top of one backup, however many days are backfilled."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+
+
+@task
+def migrate(backup_arn: str) -> None:
+    """Put your own migration here: it knows the backup to go back to."""
+    logging.getLogger(__name__).info("Migrating; to go back, restore %s", backup_arn)
+
+
+with DAG(
+    dag_id="example_dynamodb_backup_before_migration",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+):
+    # [START howto_operator_dynamodb_create_backup_reuse]
+    back_up = DynamoDBCreateBackupOperator(
+        task_id="back_up",
+        table_name="orders",
+        reuse_within=timedelta(hours=24),
+        # The first run creates the backup, and the others find it.
+        max_active_tis_per_dag=1,
+        deferrable=True,
+    )
+    # [END howto_operator_dynamodb_create_backup_reuse]
+
+    migrate(back_up.output)
