@@ -18,7 +18,7 @@ import nox
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "docs" / "versions.csv"
-TESTED = ("tests", "example_dags", "docs", "pyproject.toml", "Makefile")
+TESTED = ("tests", "example_dags", "docs", ".ci", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.rst")
 SHOWN = ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "aiobotocore")
 LOWEST = "lowest"
 # Airflow, and the Pythons: all of those that both sides allow for the oldest and the newest, one for those in between.

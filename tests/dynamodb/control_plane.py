@@ -109,11 +109,13 @@ class ControlPlane:
             keys = {name: role[key] for name, key in names.items()} | {"aws_session_token": role["SessionToken"]}
         return boto3.client("dynamodb", **settings, **keys)
 
-    def connection(self, region: str | None = REGION, access_key: str = "simulated", **extra: Any) -> str:
+    def connection(
+        self, region: str | None = REGION, access_key: str = "simulated", password: str = "simulated", **extra: Any
+    ) -> str:
         """Return an Airflow connection to here, as the environment variable holds it."""
         extra |= {"endpoint_url": self.url, "service_config": {"sts": {"endpoint_url": self.url}}}
         extra |= {"region_name": region} if region else {}
-        return json.dumps({"conn_type": "aws", "login": access_key, "password": "simulated", "extra": extra})
+        return json.dumps({"conn_type": "aws", "login": access_key, "password": password, "extra": extra})
 
     def create_table(self, name: str, region: str = REGION, account: str = ACCOUNT) -> str:
         """Create an ACTIVE table and return its ARN."""

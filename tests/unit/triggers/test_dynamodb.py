@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,10 +39,10 @@ async def event_of(waiting: DynamoDBBackupTrigger) -> dict[str, Any]:
 
 async def test_it_goes_through_airflow_s_own_serialization(clock: Clock) -> None:
     """A triggerer builds the trigger anew from what the database holds."""
-    from airflow.models.trigger import Trigger
-
+    # In a thread: Airflow reads files when it is imported.
+    models = await run_sync(import_module, "airflow.models.trigger")
     before = trigger(clock, **SETTINGS)
-    row = await run_sync(Trigger.from_object, before)
+    row = await run_sync(models.Trigger.from_object, before)
     after = DynamoDBBackupTrigger(**await run_sync(lambda: row.kwargs))
     assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupTrigger"
     assert after.serialize() == before.serialize()

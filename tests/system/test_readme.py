@@ -1,0 +1,30 @@
+"""The README's DAG runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.conftest import DAGS_FOLDER
+
+if TYPE_CHECKING:
+    from tests.dynamodb.control_plane import ControlPlane
+    from tests.system.conftest import RunDag
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_dag_of_the_readme(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """It makes one backup, in ten lines at most."""
+    control_plane.creating_for = 20
+    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    (dag_file := DAGS_FOLDER / "readme.py").write_text(code)
+    try:
+        run = run_dag("rewrite_orders")
+    finally:
+        dag_file.unlink()
+    assert run.state == "success"
+    (task,) = (ti for ti in run.get_task_instances() if ti.task_id == "back_up")
+    assert [task.xcom_pull(task_ids="back_up", map_indexes=-1)] == control_plane.backup_arns()
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10

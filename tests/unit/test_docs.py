@@ -1,0 +1,129 @@
+"""No code in the documentation that nobody runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.models.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
+# Files that are included, by who runs or reads them.
+INCLUDED = {
+    "example_dags/*.py": "tests/system/test_examples.py",
+    "docs/iam/*.json": "tests/unit/test_iam.py",
+    "docs/connections/*.sh": "tests/unit/test_docs.py",
+}
+# Pages with code of their own, by what runs it.
+RUN = {
+    ("README.md", "python"): "tests/system/test_readme.py",
+    ("troubleshooting.rst", "python"): "tests/unit/test_troubleshooting.py",
+    ("troubleshooting.rst", "text"): "tests/unit/test_troubleshooting.py",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of code on a page.
+
+    :param page: the file
+    :param language: as the page has it, empty for a plain literal block
+    :param code: the code, or the path of the file that is included
+    """
+
+    page: Path
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}: {self.code.strip()[:40]}"
+
+
+_INDENTED = r"\n\n((?:(?: {4,}.*)?\n)+)"
+_MARKDOWN = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_DIRECTIVE = re.compile(r"^ *\.\. (?:code-block|code|sourcecode|highlight)::[ ]*(\w*).*?" + _INDENTED, re.MULTILINE)
+_LITERAL = re.compile(r"^(?! *\.\.).*(::)" + _INDENTED, re.MULTILINE)
+_INCLUDE = re.compile(r"^ *\.\. literalinclude::() (.+)$", re.MULTILINE)
+
+
+def blocks() -> Iterator[Block]:
+    """Find all code of all pages."""
+    for page in PAGES:
+        patterns = [_MARKDOWN] if page.suffix == ".md" else [_DIRECTIVE, _LITERAL]
+        for pattern in patterns:
+            yield from (Block(page, language.strip(":"), code) for language, code in pattern.findall(page.read_text()))
+
+
+def included() -> Iterator[Block]:
+    """Find all files that pages include."""
+    for page in PAGES:
+        yield from (Block(page, "", path) for _, path in _INCLUDE.findall(page.read_text()))
+
+
+def make_targets(text: str) -> set[str]:
+    """Return the targets of all ``make`` commands."""
+    return set(re.findall(r"\bmake ([a-z-]+)", text))
+
+
+def test_blocks_of_every_kind_are_found() -> None:
+    """A test that finds nothing would pass."""
+    assert {"python", "sh"} <= {block.language for block in blocks() if block.page.name == "README.md"}
+    assert {"python", "text"} <= {block.language for block in blocks() if block.page.name == "troubleshooting.rst"}
+    assert "" in {block.language for block in blocks() if block.page.name == "getting_started.rst"}
+    assert len(list(included())) > 10
+
+
+@pytest.mark.parametrize("block", list(blocks()), ids=str)
+def test_code_on_a_page_is_run(block: Block) -> None:
+    """By a test, or it is nothing but ``make`` commands."""
+    if runner := RUN.get((block.page.name, block.language)):
+        assert (ROOT / runner).exists()
+        return
+    commands = [line for line in block.code.splitlines() if line.strip()]
+    assert [line for line in commands if not line.strip().startswith("make ")] == []
+    assert make_targets(block.code) <= make_targets((ROOT / "Makefile").read_text().replace("\n", "\nmake "))
+
+
+@pytest.mark.parametrize("block", list(included()), ids=str)
+def test_an_included_file_is_run(block: Block) -> None:
+    """By the tests of its kind."""
+    file = (block.page.parent / block.code).resolve()
+    assert file.exists()
+    assert [pattern for pattern in INCLUDED if file in ROOT.glob(pattern)]
+
+
+@pytest.mark.parametrize("runner", sorted({*INCLUDED.values(), *RUN.values()}))
+def test_the_runners_exist(runner: str) -> None:
+    """And are collected."""
+    assert "def test_" in (ROOT / runner).read_text()
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "docs" / "connections").glob("*.sh")), ids=lambda path: path.stem)
+def test_a_connection_is_one_that_airflow_reads(script: Path) -> None:
+    """A shell sets the variable, and Airflow makes an AWS connection of it."""
+    show = f'. "{script}" && env --null'
+    shell = subprocess.run(
+        ["/bin/sh", "-c", show], check=True, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    variables = dict(line.split("=", 1) for line in shell.stdout.split("\0") if "=" in line)
+    (connection,) = (value for name, value in variables.items() if name.startswith("AIRFLOW_CONN_AWS_"))
+    parsed = Connection.from_json(connection)
+    assert parsed.conn_type == "aws"
+    assert parsed.extra_dejson["region_name"] == "us-east-1"
+
+
+@pytest.mark.parametrize("policy", sorted((ROOT / "docs" / "iam").glob("*.json")), ids=lambda path: path.stem)
+def test_a_policy_is_one_that_aws_reads(policy: Path) -> None:
+    """It has a version, and each statement an effect and an action."""
+    document = json.loads(policy.read_text())
+    assert document["Version"] == "2012-10-17"
+    assert all({"Effect", "Action"} <= set(statement) for statement in document["Statement"])

@@ -1,0 +1,261 @@
+"""The troubleshooting page: every error class, every wrong use, every message, as they really are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+
+from airflow_ddb_backup import errors
+from airflow_ddb_backup.errors import BackupError, BackupRefusedError, NothingDoneError
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from tests.dynamodb.faults import INTERNAL_ERROR, THROTTLED, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.dynamodb.control_plane import ControlPlane
+
+PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.rst"
+# They only group the others.
+GROUPS = {BackupRefusedError, NothingDoneError}
+WITHOUT_RETRY = "Fails at once."
+WITH_RETRIES = "Is retried."
+WHOLE_DAY = 86_400
+# Nothing is wrong with it; botocore's own retries of other calls would take half a minute.
+RIGHT = """DynamoDBCreateBackupOperator(
+    task_id="back_up", table_name="orders", timeout=60, botocore_config={"retries": {"total_max_attempts": 1}}
+)"""
+# What is new each time, and what AWS would say.
+VOLATILE = [
+    (r"\d{14}-[0-9a-f]{8}", "01795422913684-770da1ee"),
+    (r"created at [\d:T.+-]+\d", "created at 2026-11-23T02:00:13.684000+00:00"),
+    (r"duration of [\d.e-]+", "duration of 1800.2"),
+    (r"timeout of 0\.0", "timeout of 1800.0"),
+    ("The simulation refuses this call", "(AWS's own text)"),
+]
+
+
+@dataclass
+class Section:
+    """What the page says of one error.
+
+    :param title: the class
+    :param text: the prose
+    :param uses: code that is wrong
+    :param messages: what it leads to, one for each use; without uses the one message
+    """
+
+    title: str
+    text: str = ""
+    uses: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+
+def sections() -> Iterator[Section]:
+    """Read the page."""
+    _, *parts = re.split(r"^(\w+Error)\n~+\n", PAGE.read_text(), flags=re.MULTILINE)
+    for title, body in zip(parts[::2], parts[1::2], strict=True):
+        section = Section(title)
+        # A group's heading, and what follows it, is none of the last section's.
+        own, *_ = re.split(r"^.+\n-+\n", body, flags=re.MULTILINE)
+        prose, *blocks = re.split(r"^\.\. code-block:: ", own, flags=re.MULTILINE)
+        for block in blocks:
+            kind, _, rest = block.partition("\n\n")
+            code = re.match(r"(?:    .*\n)+", rest)
+            assert code is not None
+            found = {"python": section.uses, "text": section.messages}[kind]
+            found.append(" ".join(code.group().split()))
+            prose += rest[code.end() :]
+        section.text = " ".join(prose.split())
+        yield section
+
+
+SECTIONS = {section.title: section for section in sections()}
+USES = [
+    pytest.param(title, use, message, id=f"{title}-{number}")
+    for title, section in SECTIONS.items()
+    for number, (use, message) in enumerate(zip(section.uses, section.messages, strict=False))
+]
+
+
+def classes(kind: type[BackupError] = BackupError) -> Iterator[type[BackupError]]:
+    """Walk the exception tree."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from classes(child)
+
+
+def message_of(error: BackupError) -> str:
+    """Return an error's message without what is new each time."""
+    message = str(error)
+    for volatile, fixed in VOLATILE:
+        message = re.sub(volatile, fixed, message)
+    return " ".join(message.split())
+
+
+def the_same_every_time(operation: str, fault: Fault) -> Callable[[ControlPlane], None]:
+    """Let every call of an operation go wrong."""
+    return lambda plane: plane.fail_next(operation, fault, times=WHOLE_DAY)
+
+
+def denied(action: str) -> Callable[[ControlPlane], None]:
+    """Allow everything but one action."""
+    allowed = ["DescribeTable", "CreateBackup", "ListBackups", "DescribeBackup"]
+    actions = [f"dynamodb:{each}" for each in allowed if each != action]
+    return lambda plane: setattr(
+        plane, "policy", {"Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+    )
+
+
+def takes_forever(plane: ControlPlane) -> None:
+    """Let backups never end."""
+    plane.creating_for = 99_999
+
+
+#: what the control plane does, by the error that comes of it
+ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
+    "TableNotReadyError": lambda plane: plane.statuses.update(orders="DELETING"),
+    "AccessDeniedError": denied("CreateBackup"),
+    "ListBackupsDeniedError": denied("ListBackups"),
+    "BackupExistsError": lambda plane: plane.add_backups("orders", 1, "orders-nightly"),
+    "InvalidRequestError": the_same_every_time("CreateBackup", Fault(code="ValidationException")),
+    "TableInUseError": the_same_every_time("CreateBackup", Fault(code="TableInUseException")),
+    "BackupInUseError": the_same_every_time("CreateBackup", Fault(code="BackupInUseException")),
+    "LimitExceededError": the_same_every_time("CreateBackup", Fault(code="LimitExceededException")),
+    "ContinuousBackupsUnavailableError": lambda plane: setattr(plane, "backups_enabled_after", WHOLE_DAY),
+    "ThrottledError": the_same_every_time("CreateBackup", THROTTLED),
+    "CredentialsError": lambda plane: plane.expired_keys.add("simulated"),
+    "OutcomeUnknownError": the_same_every_time("CreateBackup", INTERNAL_ERROR),
+    "BackupTimeoutError": takes_forever,
+    "BackupSensorTimeoutError": takes_forever,
+    "BackupError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
+}
+#: other Airflow connections
+CONNECTIONS: dict[str, Callable[[ControlPlane], str]] = {
+    "NoRegionSetError": lambda plane: plane.connection(region=None),
+    "UnreachableError": lambda plane: plane.connection().replace(plane.url, "http://127.0.0.1:1"),
+}
+#: errors that need more than the operator's ``execute``
+SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {}
+
+
+def special(run: Callable[[ControlPlane, Context], object]) -> Callable[[ControlPlane, Context], object]:
+    """Note how an error comes about, by its name in the docstring."""
+    SPECIAL[str(run.__doc__).rstrip(".")] = run
+    return run
+
+
+def sensor(plane: ControlPlane, **settings: Any) -> DynamoDBBackupSensor:
+    """Return a sensor for a backup."""
+    created = plane.client().create_backup(TableName="orders", BackupName="nightly")
+    return DynamoDBBackupSensor(task_id="wait", backup_arn=created["BackupDetails"]["BackupArn"], **settings)
+
+
+@special
+def not_found(plane: ControlPlane, context: Context) -> object:
+    """BackupNotFoundError."""
+    task = sensor(plane, poke_interval=0.01)
+    plane.client().delete_backup(BackupArn=task.backup_arn)
+    return task.execute(context)
+
+
+@special
+def lost(plane: ControlPlane, context: Context) -> object:
+    """BackupLostError."""
+    task = sensor(plane)
+    plane.statuses[str(task.backup_arn)] = "DELETED"
+    return task.execute(context)
+
+
+@special
+def out_of_time(plane: ControlPlane, context: Context) -> object:
+    """BackupSensorTimeoutError."""
+    return sensor(plane, timeout=0).execute(context)
+
+
+@special
+def trigger_failed(plane: ControlPlane, context: Context) -> object:
+    """TriggerFailedError."""
+    failure = {"error": "Trigger failure", "traceback": ["ImportError"]}
+    task = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders")
+    return task.resume_execution("__fail__", failure, context)
+
+
+def execute(code: str, plane: ControlPlane, context: Context) -> object:
+    """Execute the operator or sensor that a piece of code makes."""
+    names = {
+        "DynamoDBCreateBackupOperator": DynamoDBCreateBackupOperator,
+        "DynamoDBBackupSensor": DynamoDBBackupSensor,
+        "timedelta": timedelta,
+    }
+    return eval(code, names).execute(context)  # noqa: S307  # our own page
+
+
+@pytest.fixture
+def provoke(
+    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str], BackupError]:
+    """Return what makes an error come about."""
+
+    def provoke(title: str, code: str) -> BackupError:
+        if title in CONNECTIONS:
+            monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", CONNECTIONS[title](control_plane))
+        if title in ARRANGEMENTS:
+            ARRANGEMENTS[title](control_plane)
+        run = SPECIAL.get(title, partial(execute, code))
+        with pytest.raises(BackupError) as raised:
+            run(control_plane, context)
+        return raised.value
+
+    return provoke
+
+
+def test_every_error_has_its_section() -> None:
+    """Whoever searches for a class finds it."""
+    assert set(SECTIONS) == {kind.__name__ for kind in classes() if kind not in GROUPS}
+
+
+@pytest.mark.parametrize(("title", "code", "message"), USES)
+def test_a_wrong_use_gives_the_message(
+    provoke: Callable[[str, str], BackupError], title: str, code: str, message: str
+) -> None:
+    """As the page shows it."""
+    error = provoke(title, code)
+    assert type(error).__name__ == title
+    assert message_of(error) == message
+
+
+@pytest.mark.parametrize("title", [section.title for section in SECTIONS.values() if not section.uses])
+def test_an_error_has_the_message(provoke: Callable[[str, str], BackupError], title: str) -> None:
+    """As the page shows it, and the class's own words are in it."""
+    message = message_of(provoke(title, RIGHT))
+    assert [message] == SECTIONS[title].messages
+    assert getattr(errors, title).happened in message
+
+
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_the_page_says_whether_the_task_is_retried(
+    provoke: Callable[[str, str], BackupError], section: Section
+) -> None:
+    """Airflow goes by the class of what is raised."""
+    error = provoke(section.title, [*section.uses, RIGHT][0])
+    final = isinstance(error, AirflowFailException | AirflowSensorTimeout)
+    assert section.text.endswith(WITHOUT_RETRY if final else WITH_RETRIES)
+
+
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_a_section_names_cause_and_cure(section: Section) -> None:
+    """And shows a message for each use."""
+    assert "**Cause:** " in section.text
+    assert "**Cure:** " in section.text
+    assert len(section.messages) == max(1, len(section.uses))
