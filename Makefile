@@ -24,7 +24,11 @@ test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
 
 system-test: $(READY) ## Run the tests on a cluster and in a browser: needs postgresql, redis-server, chromium
-	$(BIN)/python -m pytest -m cluster -s $(ARGS)
+	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
+
+screenshots: $(READY) ## Take the documentation's pictures of Airflow's web UI: needs chromium
+	mkdir -p docs/images
+	REQUIRE_CHROMIUM=1 SCREENSHOTS=docs/images $(BIN)/python -m pytest -m browser tests/system/test_web_ui.py
 
 matrix: $(READY) ## Run the tests on every Airflow and Python that is claimed; writes docs/versions.csv
 	$(BIN)/nox --session tests write_results

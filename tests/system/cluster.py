@@ -24,9 +24,11 @@ TRIGGERERS = ("triggerer-1", "triggerer-2")
 POSTGRES = "postgres"
 # PostgreSQL refuses to run as root; Debian's package makes this user.
 _POSTGRES_USER = "postgres"
-# Airflow takes a task for dead after 5 minutes without a heartbeat, and for lost after 10 in the queue. What the tests
-# are about is that it does, not after how long. The heartbeats themselves come as often as ever.
+# Airflow takes a task for dead after 5 minutes without a heartbeat, for lost after 10 in the queue, and looks every 5
+# after those of a scheduler that has ended. What the tests are about is that it does, not after how long. The
+# heartbeats themselves come as often as ever.
 _SOONER = {
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
@@ -38,23 +40,24 @@ _SOONER = {
 _WARM_AIRFLOW = "import airflow_ddb_backup.operators.dynamodb; from airflow.__main__ import main; main()"
 
 
-class MissingProgramError(Exception):
-    """A program that the tests need is not on this machine."""
+# By the Debian package that brings them. Debian keeps PostgreSQL's off the PATH.
+_PROGRAMS = {
+    "initdb": "postgresql",
+    "postgres": "postgresql",
+    "pg_isready": "postgresql",
+    "redis-server": "redis-server",
+}
+_PLACES = [os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
+_PATHS = {name: shutil.which(name, path=os.pathsep.join(_PLACES)) or "" for name in _PROGRAMS}
 
 
-def program_path(name: str, package: str) -> str:
-    """Return where a program is.
-
-    :param name: the program
-    :param package: the Debian package that brings it
-    :raises MissingProgramError: it is nowhere
-    """
-    # Debian keeps PostgreSQL's server off the PATH.
-    places = [os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
-    if found := shutil.which(name, path=os.pathsep.join(places)):
-        return found
-    message = f"{name} is needed and not on this machine: apt-get install {package}"
-    raise MissingProgramError(message)
+def missing_programs() -> str:
+    """Say which programs are not on this machine, and how to install them; nothing if all are."""
+    missing = [name for name, path in _PATHS.items() if not path]
+    if not missing:
+        return ""
+    packages = dict.fromkeys(_PROGRAMS[name] for name in missing)
+    return f"not on this machine: {', '.join(missing)}. Install them: apt-get install {' '.join(packages)}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,6 @@ def cluster(environment: dict[str, str], say: Callable[[str], None]) -> Iterator
 
     :param environment: more environment variables, such as connections
     :param say: takes lines on the progress
-    :raises MissingProgramError: this machine lacks PostgreSQL or Redis
     """
     with tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as temporary:
         home = Path(temporary)
@@ -128,7 +130,7 @@ def _worker(home: Path, name: str) -> Program:
 
 
 def _redis(port: int) -> Program:
-    command = [program_path("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command = [_PATHS["redis-server"], "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     return Program("redis", command)
 
 
@@ -141,7 +143,7 @@ def _postgres(home: Path, port: int) -> Program:
         shutil.chown(data, user)
         # It must reach its directory.
         home.chmod(0o711)
-    create = [program_path("initdb", "postgresql"), "--auth=trust", "--username=airflow", "--no-sync", str(data)]
+    create = [_PATHS["initdb"], "--auth=trust", "--username=airflow", "--no-sync", str(data)]
     subprocess.run(create, check=True, capture_output=True, user=user, cwd=data)
     # What a crash of the machine would lose is none of these tests' business.
     settings = {
@@ -151,11 +153,11 @@ def _postgres(home: Path, port: int) -> Program:
         "fsync": "off",
     }
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-    command = [program_path("postgres", "postgresql"), "-D", str(data), "-p", str(port), *options]
+    command = [_PATHS["postgres"], "-D", str(data), "-p", str(port), *options]
     # SIGINT is its "fast shutdown": it does not wait for those who are connected.
     return Program(POSTGRES, command, user=user, stop_signal=SIGINT)
 
 
 def _accepts_connections(home: Path, port: int) -> Callable[[], bool]:
-    ready = [program_path("pg_isready", "postgresql"), "-h", "127.0.0.1", "-p", str(port)]
+    ready = [_PATHS["pg_isready"], "-h", "127.0.0.1", "-p", str(port)]
     return lambda: subprocess.run(ready, check=False, capture_output=True, cwd=home).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import DAGS_FOLDER, FastLoop
 from tests.dynamodb.control_plane import ControlPlane
-from tests.system.cluster import Cluster, cluster
+from tests.system.cluster import Cluster, cluster, missing_programs
 from tests.system.processes import free_ports
 from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0
 
@@ -81,6 +81,8 @@ def _running_cluster(_plane_port: int) -> Iterator[Cluster]:
         # Nobody listens on port 1.
         "AIRFLOW_CONN_UNREACHABLE": plane.connection().replace(plane.url, "http://127.0.0.1:1"),
     }
+    if missing := missing_programs():
+        pytest.exit(missing, returncode=1)
     with cluster(connections, print) as running:
         yield running
 
