@@ -18,6 +18,8 @@ import nox
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "docs" / "versions.csv"
+# What each session's last run has shown; nothing if it failed.
+ROWS = ROOT / "build" / "versions"
 TESTED = ("tests", "example_dags", "docs", ".ci", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.rst")
 SHOWN = ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "aiobotocore")
 LOWEST = "lowest"
@@ -38,7 +40,10 @@ PUBLIC = ("hooks", "links", "operators", "sensors", "triggers")
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = True
 nox.options.stop_on_first_error = False
-_rows: list[dict[str, object]] = []
+
+
+def _row(airflow: str, python: str) -> Path:
+    return ROWS / f"{airflow}-{python}.json"
 
 
 def _minor(version: str) -> str:
@@ -86,7 +91,7 @@ def _install(session: nox.Session, airflow: str) -> None:
     session.install("--compile-bytecode", ".", "--group", "test", *wanted)
 
 
-def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[str]) -> None:
+def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[str]) -> dict[str, object]:
     beside = Path(session.create_tmp())
     for name in TESTED:
         source = ROOT / name
@@ -98,9 +103,7 @@ def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[st
     report = ET.parse(beside / "report.xml").getroot().find("testsuite")  # noqa: S314  # our own pytest wrote it
     counts = {name: int(report.get(name, 0)) if report is not None else 0 for name in ("tests", "skipped")}
     passed = counts["tests"] - counts["skipped"]
-    _rows.append(
-        versions | {"passed": passed, "skipped": counts["skipped"], "seconds": round(time.monotonic() - start)}
-    )
+    return versions | {"passed": passed, "skipped": counts["skipped"], "seconds": round(time.monotonic() - start)}
 
 
 @nox.session
@@ -110,19 +113,24 @@ def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[st
 )
 def tests(session: nox.Session, airflow: str) -> None:
     """Run the tests on one Airflow and one Python."""
+    row = _row(airflow, str(session.python))
+    row.unlink(missing_ok=True)
     _install(session, airflow)
     versions = _check_versions(session, airflow)
     session.log(", ".join(f"{name} {version}" for name, version in versions.items()))
-    _run_tests(session, versions, session.posargs)
+    shown = _run_tests(session, versions, session.posargs)
+    row.parent.mkdir(parents=True, exist_ok=True)
+    row.write_text(json.dumps(shown))
 
 
 @nox.session(venv_backend="none", default=False)
 def write_results(session: nox.Session) -> None:
-    """Write the table of the docs, once every session of the matrix has passed."""
-    missing = sum(map(len, MATRIX.values())) - len(_rows)
-    if missing:
-        session.error(f"{missing} sessions have not passed: {RESULTS} stays as it is")
+    """Write the table of the docs, once the last run of every session of the matrix has passed."""
+    files = [_row(airflow, python) for airflow, pythons in MATRIX.items() for python in pythons]
+    if missing := [file.stem for file in files if not file.exists()]:
+        session.error(f"not passed: {', '.join(missing)}; {RESULTS} stays as it is")
+    rows = [json.loads(file.read_text()) for file in files]
     with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(_rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_rows)
+        writer.writerows(rows)
