@@ -145,14 +145,6 @@ CONNECTIONS: dict[str, Callable[[ControlPlane], str]] = {
     "NoRegionSetError": lambda plane: plane.connection(region=None),
     "UnreachableError": lambda plane: plane.connection().replace(plane.url, "http://127.0.0.1:1"),
 }
-#: errors that need more than the operator's ``execute``
-SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {}
-
-
-def special(run: Callable[[ControlPlane, Context], object]) -> Callable[[ControlPlane, Context], object]:
-    """Note how an error comes about, by its name in the docstring."""
-    SPECIAL[str(run.__doc__).rstrip(".")] = run
-    return run
 
 
 def sensor(plane: ControlPlane, **settings: Any) -> DynamoDBBackupSensor:
@@ -161,34 +153,39 @@ def sensor(plane: ControlPlane, **settings: Any) -> DynamoDBBackupSensor:
     return DynamoDBBackupSensor(task_id="wait", backup_arn=created["BackupDetails"]["BackupArn"], **settings)
 
 
-@special
 def not_found(plane: ControlPlane, context: Context) -> object:
-    """BackupNotFoundError."""
+    """Wait for a backup that is no more."""
     task = sensor(plane, poke_interval=0.01)
     plane.client().delete_backup(BackupArn=task.backup_arn)
     return task.execute(context)
 
 
-@special
 def lost(plane: ControlPlane, context: Context) -> object:
-    """BackupLostError."""
+    """Wait for a backup that is deleted meanwhile."""
     task = sensor(plane)
     plane.statuses[str(task.backup_arn)] = "DELETED"
     return task.execute(context)
 
 
-@special
 def out_of_time(plane: ControlPlane, context: Context) -> object:
-    """BackupSensorTimeoutError."""
+    """Wait too long, in a sensor."""
     return sensor(plane, timeout=0).execute(context)
 
 
-@special
 def trigger_failed(plane: ControlPlane, context: Context) -> object:
-    """TriggerFailedError."""
+    """Resume after a trigger has raised."""
     failure = {"error": "Trigger failure", "traceback": ["ImportError"]}
     task = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders")
     return task.resume_execution("__fail__", failure, context)
+
+
+#: errors that need more than the operator's ``execute``
+SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
+    "BackupNotFoundError": not_found,
+    "BackupLostError": lost,
+    "BackupSensorTimeoutError": out_of_time,
+    "TriggerFailedError": trigger_failed,
+}
 
 
 def execute(code: str, plane: ControlPlane, context: Context) -> object:
