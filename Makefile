@@ -11,7 +11,7 @@ ACCEPTED := --ignore-vuln PYSEC-2022-42969
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo test system-test screenshots matrix bench bench-imports lint format docs release constraints clean
+.PHONY: help demo test system-test screenshots matrix bench bench-imports lint format docs wheel release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -54,9 +54,12 @@ format: $(READY) ## Mend style and formatting
 docs: $(READY) ## Build the documentation into docs/_build
 	$(BIN)/python -m sphinx -n -W --keep-going -b html docs docs/_build/html
 
+wheel: $(READY) ## Build the package into dist/
+	$(BIN)/python -m build --installer uv
+
 release: $(READY) ## Check that tag, version and changelog agree, and build dist/
 	$(BIN)/python .ci/release.py
-	$(BIN)/python -m build --installer uv
+	$(MAKE) wheel
 
 constraints: $(READY) ## Pin what is installed now
 	$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -vE '^(pip|setuptools)==' > constraints.txt
