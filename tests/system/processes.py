@@ -155,9 +155,9 @@ class Processes:
         return None
 
     def memory(self, name: str) -> int:
-        """Return the bytes that a program and its children hold for themselves."""
+        """Return the bytes that a program and its children take; what they share counts once."""
         processes = [psutil.Process(self._running[name].pid), *self._family(name)]
-        return sum(int(process.memory_full_info().uss) for process in processes)
+        return sum(int(process.memory_full_info().pss) for process in processes)
 
     def log(self, name: str) -> str:
         """Return what a program has printed."""

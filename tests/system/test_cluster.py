@@ -29,12 +29,13 @@ class Backups:
     :param plane: its control plane
     :param dag_id: the DAG
     :param count: of the tables
+    :param prefix: of their names
     """
 
-    def __init__(self, running: Cluster, plane: ControlPlane, dag_id: str, count: int) -> None:
+    def __init__(self, running: Cluster, plane: ControlPlane, dag_id: str, count: int, prefix: str = "table") -> None:
         self.count = count
         self._plane = plane
-        self._tables = [f"table-{number:03}" for number in range(count)]
+        self._tables = [f"{prefix}-{number:03}" for number in range(count)]
         for table in self._tables:
             plane.create_table(table)
         self.run: Run = running.airflow.api.start_run(dag_id, {"tables": self._tables})
@@ -79,7 +80,7 @@ class TestLoad:
         Backups(running, plane, "many_tables_unretried", 60).assert_each_once()
 
     def test_five_hundred_on_one_triggerer(self, running: Cluster, plane: ControlPlane) -> None:
-        """Its loop is never blocked, and its memory grows by less than 100 MB."""
+        """Its loop is never blocked, and its memory grows by less than 100 MB from one wait to 500 more."""
         first, second = TRIGGERERS
         processes = running.airflow.processes
         plane.creating_for = 99_999
@@ -87,16 +88,25 @@ class TestLoad:
         processes.stop(second)
         processes.start_again(first)
         running.airflow.api.wait_until_healthy()
-        logged, memory = len(processes.log(first)), processes.memory(first)
+        idle = processes.memory(first)
+        # The first trigger of all has the triggerer load the amazon provider and botocore's model of DynamoDB, and
+        # the pages that its two processes shared since the fork become two: that is not what waits cost.
+        alone = Backups(running, plane, "many_tables_unretried", 1, "alone")
+        alone.wait_until_deferred(1)
+        asked = plane.calls.total()
+        alone.wait_for("a look", lambda: plane.calls.total() > asked)
+        logged, one = len(processes.log(first)), processes.memory(first)
         backups = Backups(running, plane, "many_tables_unretried", 500)
         backups.wait_until_deferred(500)
         # Two rounds with all of them.
         seen = plane.calls["ListBackups"]
         backups.wait_for("two sweeps", lambda: plane.calls["ListBackups"] > seen + 12)
-        grown = (processes.memory(first) - memory) / 1e6
-        print(f"500 deferred backups: the triggerer has grown by {grown:.0f} MB")  # noqa: T201  # a figure to quote
-        assert grown < 100
+        grown = processes.memory(first) - one
+        figures = f"{(one - idle) / 1e6:.0f} MB for the first deferred backup, {grown / 1e6:.0f} MB for 500 more"
+        print(f"the triggerer has grown by {figures}")  # noqa: T201  # figures to quote
+        assert grown < 100e6
         assert "blocked" not in processes.log(first)[logged:]
+        alone.run.fail()
         backups.run.fail()
 
 
