@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -336,13 +337,17 @@ class TestNothingIsLeft:
         assert (await second)["status"] == "success"
 
 
-def on_a_loop_of_its_own(
-    coroutine: Coroutine[Any, Any, Any], until: Callable[[], Coroutine[Any, Any, None]], *, tidy: bool
-) -> None:
+def has_looked(control_plane: ControlPlane, times: int) -> bool:
+    """Return whether backups were described so often."""
+    return calls(control_plane)[0] >= times
+
+
+def on_a_loop_of_its_own(coroutine: Coroutine[Any, Any, Any], until: Callable[[], bool], *, tidy: bool) -> None:
     """Run a trigger on a new loop for a while, and close the loop, with or without cancelling what runs on it."""
     loop = FastLoop()
     task = loop.create_task(coroutine)
-    loop.run_until_complete(until())
+    while not until():
+        loop.run_until_complete(asyncio.sleep(1))
     if tidy:
         loop.run_until_complete(stop([task]))
     loop.close()
@@ -356,12 +361,9 @@ def test_a_closed_loop_takes_its_watcher_along(control_plane: ControlPlane, cloc
     control_plane.creating_for = FOR_EVER
     arn = control_plane.add_backups("orders", 1)[0]
     for _ in range(2):
-        before = calls(control_plane)[0]
-
-        async def looked(before: int = before) -> None:
-            while calls(control_plane)[0] == before:
-                await asyncio.sleep(1)
-
-        on_a_loop_of_its_own(Waiting(clock).event(arn, patience=FOR_EVER), looked, tidy=tidy)
+        looks = calls(control_plane)[0] + 1
+        on_a_loop_of_its_own(
+            Waiting(clock).event(arn, patience=FOR_EVER), partial(has_looked, control_plane, looks), tidy=tidy
+        )
         gc.collect()
         assert not BackupWatcher._running  # noqa: SLF001  # as above
