@@ -126,7 +126,8 @@ def _programs(home: Path) -> list[Program]:
 
 def _worker(home: Path, name: str) -> Program:
     options = ["--skip-serve-logs", "--concurrency", "4", "--celery-hostname", name, "--pid", str(home / f"{name}.pid")]
-    return Program(name, [sys.executable, "-c", _WARM_AIRFLOW, "celery", "worker", *options])
+    # Where workers have machines of their own, their tasks don't keep a triggerer's loop waiting for a processor.
+    return Program(name, ["nice", sys.executable, "-c", _WARM_AIRFLOW, "celery", "worker", *options])
 
 
 def _redis(port: int) -> Program:

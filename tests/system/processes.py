@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
@@ -68,6 +68,17 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+
+
+class Memory(NamedTuple):
+    """What processes take, in MB.
+
+    :param rss: the sum of their resident set sizes, as ``ps`` shows them: what they share counts for each
+    :param pss: the sum of their proportional set sizes: what they share counts once, until one of them writes to it
+    """
+
+    rss: float
+    pss: float
 
 
 class Processes:
@@ -154,10 +165,11 @@ class Processes:
                     return child
         return None
 
-    def memory(self, name: str) -> int:
-        """Return the bytes that a program and its children take; what they share counts once."""
+    def memory(self, name: str) -> Memory:
+        """Return what a program and its children take."""
         processes = [psutil.Process(self._running[name].pid), *self._family(name)]
-        return sum(int(process.memory_full_info().pss) for process in processes)
+        taken = [process.memory_full_info() for process in processes]
+        return Memory(rss=sum(one.rss for one in taken) / 1e6, pss=sum(one.pss for one in taken) / 1e6)
 
     def log(self, name: str) -> str:
         """Return what a program has printed."""
