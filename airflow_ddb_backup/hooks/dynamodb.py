@@ -83,26 +83,28 @@ class DynamoDBBackupHook(AwsBaseHook):
         if arn_region not in {None, subject.region}:
             raise OtherRegionError.about(subject, f"The ARN is of {arn_region!r}.")
 
-    def describe_table(self, table_name: str) -> Table:
+    def describe_table(self, table_name: str, backup_name: str | None = None) -> Table:
         """Look at a table that is to be backed up.
 
         :param table_name: name or ARN
+        :param backup_name: the backup that it is about, for failures to name
         :raises TableNotFoundError: there is none
         :raises TableNotReadyError: it is neither ACTIVE nor UPDATING
         """
-        subject = self.subject(table_name)
+        subject = self.subject(table_name, backup_name)
         table = Table.from_aws(self._call("DescribeTable", subject, TableName=table_name)["Table"])
         if table.status not in _READY:
             raise TableNotReadyError.about(subject, f"It is {table.status}.")
         return table
 
-    def check_point_in_time_recovery(self, table_name: str) -> None:
+    def check_point_in_time_recovery(self, table_name: str, backup_name: str | None = None) -> None:
         """Refuse a table without point-in-time recovery.
 
         :param table_name: name or ARN
+        :param backup_name: the backup that it is about, for failures to name
         :raises PointInTimeRecoveryDisabledError: it is not ENABLED
         """
-        subject = self.subject(table_name)
+        subject = self.subject(table_name, backup_name)
         response = self._call("DescribeContinuousBackups", subject, TableName=table_name)
         recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
         status = recovery.get("PointInTimeRecoveryStatus", "not known")
@@ -135,15 +137,18 @@ class DynamoDBBackupHook(AwsBaseHook):
         request = {"TableName": table_name, "BackupName": backup_name}
         return Backup.from_aws(self._call("CreateBackup", subject, self._unretried_client, **request)["BackupDetails"])
 
-    def list_backups(self, table_name: str, *, made_since: datetime, deadline: float) -> list[Backup]:
-        """List the on-demand backups of a table, all pages of them.
+    def list_backups(
+        self, table_name: str, backup_name: str | None = None, *, made_since: datetime, deadline: float
+    ) -> list[Backup]:
+        """List the on-demand backups of a table, all pages of them, of whatever name.
 
         :param table_name: name or ARN
+        :param backup_name: the backup that is looked for, for failures to name
         :param made_since: leave out what was requested earlier
         :param deadline: when to give up trying, in Unix seconds
         :raises ListBackupsDeniedError: IAM refuses it
         """
-        subject = self.subject(table_name)
+        subject = self.subject(table_name, backup_name)
         request: dict[str, Any] = {"TableName": table_name, "BackupType": "USER", "TimeRangeLowerBound": made_since}
         backups: list[Backup] = []
         while True:

@@ -34,7 +34,9 @@ class BackupCalls(Protocol):
     def create_backup(self, table_name: str, backup_name: str) -> Backup:
         """Start a backup, with one call."""
 
-    def list_backups(self, table_name: str, *, made_since: datetime, deadline: float) -> list[Backup]:
+    def list_backups(
+        self, table_name: str, backup_name: str | None = None, *, made_since: datetime, deadline: float
+    ) -> list[Backup]:
         """List the table's backups, all pages of them."""
 
 
@@ -109,7 +111,10 @@ class RunBackup:
         while True:
             # What is older than the table was made of an earlier one.
             since = self.claim.table.created_at
-            found = pick(self.calls.list_backups(self.table_name, made_since=since, deadline=self.deadline))
+            backups = self.calls.list_backups(
+                self.table_name, self.claim.name, made_since=since, deadline=self.deadline
+            )
+            found = pick(backups)
             if found or time.time() >= give_up:
                 return found
             time.sleep(_LOOK_PAUSE)

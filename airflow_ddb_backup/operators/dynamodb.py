@@ -130,23 +130,25 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
     def awaited(self, context: Context) -> Subject:
         """Return what this task waits for; the ARN is in its XCom."""
         ti = context["ti"]
-        arn = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index)
-        return BackupArn.parse(arn).subject if arn else Subject(str(self.table_name), region=self.region_name)
+        if arn := ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index):
+            return BackupArn.parse(arn).subject
+        return Subject(str(self.table_name), self._name(context), self.region_name)
 
     def _find_or_create(self, context: Context, deadline: float) -> Backup:
         table_name = check_table_name(self.table_name)
-        backup_name = self._derived_name(context) if self._derives_name else check_backup_name(self.backup_name)
+        backup_name = self._name(context)
         self.hook.check_region(table_region(table_name), self.hook.subject(table_name, backup_name))
-        table = self.hook.describe_table(table_name)
+        table = self.hook.describe_table(table_name, backup_name)
         if self.require_point_in_time_recovery:
-            self.hook.check_point_in_time_recovery(table_name)
+            self.hook.check_point_in_time_recovery(table_name, backup_name)
         made_since = None if self._derives_name else run_due(context["dag_run"])
         claim = Claim(table, backup_name, made_since, self.reuse_within)
         retried = context["ti"].try_number > 1
         return self.hook.find_or_create(table_name, claim, self.if_exists, deadline=deadline, retried=retried)
 
-    @staticmethod
-    def _derived_name(context: Context) -> str:
+    def _name(self, context: Context) -> str:
+        if not self._derives_name:
+            return check_backup_name(self.backup_name)
         ti = context["ti"]
         return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id, -1 if ti.map_index is None else ti.map_index)
 

@@ -116,7 +116,7 @@ def test_alert(run_dag: RunDag, log: Callable[[], str]) -> None:
     """The alert names the table, the region and what to do; no retry is waited for, since none could help."""
     run = run_dag("example_dynamodb_backup_alert", run_conf={"table_name": "ordres"})
     assert run.state == "failed"
-    beginning = "No backup: The table does not exist: table 'ordres', region 'us-east-1'."
+    beginning = "No backup: The table does not exist: table 'ordres', backup 'example_dynamodb_backup_alert.back_up."
     (advice,) = {line.partition(beginning)[2] for line in log().splitlines() if beginning in line}
     assert "Check table_name" in advice
 

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.rst"
 # They only group the others.
 GROUPS = {BackupRefusedError, NothingDoneError}
+# What nobody knows when an error comes about.
+UNKNOWN = {
+    "InvalidValueError": {"table", "backup", "region"},
+    "NoRegionSetError": {"region"},
+    "TriggerFailedError": {"region"},
+}
 WITHOUT_RETRY = "Fails at once."
 WITH_RETRIES = "Is retried."
 WHOLE_DAY = 86_400
@@ -248,6 +254,14 @@ def test_the_page_says_whether_the_task_is_retried(
     error = provoke(section.title, [*section.uses, RIGHT][0])
     final = isinstance(error, AirflowFailException | AirflowSensorTimeout)
     assert section.text.endswith(WITHOUT_RETRY if final else WITH_RETRIES)
+
+
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_a_message_names_table_backup_and_region(section: Section) -> None:
+    """As far as they are known: a wrong value is told before any is."""
+    known = {"table", "backup", "region"} - UNKNOWN.get(section.title, set())
+    for message in section.messages:
+        assert {name for name in ("table", "backup", "region") if f"{name} '" in message} == known
 
 
 @pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)

@@ -143,16 +143,18 @@ def test_a_table_arn_of_another_region_is_refused(control_plane: ControlPlane, c
 
 def test_a_missing_table_is_refused(control_plane: ControlPlane, context: Context) -> None:
     """No backup is tried."""
-    with pytest.raises(TableNotFoundError, match="table 'nowhere'"):
-        operator(table_name="nowhere").execute(context)
+    with pytest.raises(TableNotFoundError, match="table 'nowhere', backup 'nightly', region 'us-east-1'"):
+        operator(table_name="nowhere", backup_name="nightly").execute(context)
     assert control_plane.calls["CreateBackup"] == 0
 
 
 def test_a_table_that_is_not_ready_is_refused(control_plane: ControlPlane, context: Context) -> None:
     """CreateBackup on a DELETING table succeeds for a second or two."""
     control_plane.statuses["orders"] = "DELETING"
-    with pytest.raises(TableNotReadyError, match="table 'orders', region 'us-east-1'. It is DELETING"):
-        operator().execute(context)
+    with pytest.raises(
+        TableNotReadyError, match="table 'orders', backup 'nightly', region 'us-east-1'. It is DELETING"
+    ):
+        operator(backup_name="nightly").execute(context)
     assert control_plane.calls["CreateBackup"] == 0
 
 
@@ -289,8 +291,8 @@ def test_a_deferral_that_nobody_ended_is_a_timeout(control_plane: ControlPlane, 
 def test_a_trigger_that_raised_is_told_with_its_traceback(context: Context, log: Callable[[], str]) -> None:
     """The reason is in the task's log; a retry may help."""
     failure = {"error": "Trigger failure", "traceback": ["Traceback\n", "ImportError: no package\n"]}
-    with pytest.raises(TriggerFailedError, match="table 'orders'.*Trigger failure"):
-        operator().resume_execution("__fail__", failure, context)
+    with pytest.raises(TriggerFailedError, match="table 'orders', backup 'nightly'.*Trigger failure"):
+        operator(backup_name="nightly").resume_execution("__fail__", failure, context)
     assert "ImportError: no package" in log()
 
 

@@ -201,10 +201,9 @@ class TestRefusals:
 
     def test_a_table_without_point_in_time_recovery(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
         """Some teams require it by policy."""
-        with pytest.raises(
-            PointInTimeRecoveryDisabledError, match="table 'orders', region 'us-east-1'. It is DISABLED"
-        ):
-            run(ti, require_point_in_time_recovery=True)
+        refused = "table 'orders', backup 'nightly', region 'us-east-1'. It is DISABLED"
+        with pytest.raises(PointInTimeRecoveryDisabledError, match=refused):
+            run(ti, backup_name="nightly", require_point_in_time_recovery=True)
         assert control_plane.backup_arns() == []
 
     def test_a_table_with_point_in_time_recovery(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
