@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent
 RESULTS = ROOT / "docs" / "versions.csv"
 # What each session's last run has shown; nothing if it failed.
 ROWS = ROOT / "build" / "versions"
-TESTED = ("tests", "example_dags", "docs", ".ci", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.rst")
+PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.rst", "CHANGELOG.rst")
+TESTED = ("tests", "example_dags", "docs", ".ci", "pyproject.toml", "Makefile", *PAGES)
 SHOWN = ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "aiobotocore")
 LOWEST = "lowest"
 # Airflow, and the Pythons: all of those that both sides allow for the oldest and the newest, one for those in between.

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
+MARKDOWN = [ROOT / "README.md", ROOT / "SECURITY.md"]
+PAGES = [*MARKDOWN, ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 # Files that are included, by who runs or reads them.
 INCLUDED = {
     "example_dags/*.py": "tests/system/test_examples.py",
@@ -69,6 +70,20 @@ def included() -> Iterator[Block]:
         yield from (Block(page, "", path) for _, path in _INCLUDE.findall(page.read_text()))
 
 
+def links() -> Iterator[tuple[Path, str]]:
+    """Find the links of Markdown pages to files of this project; Sphinx checks those of the others."""
+    for page in MARKDOWN:
+        yield from ((page, target) for target in re.findall(r"\]\((?!https:)([^)]+)\)", page.read_text()))
+
+
+def paths() -> Iterator[tuple[Path, str]]:
+    """Find the files and folders beside the package that pages name."""
+    folders = "tests|docs|example_dags|\\.ci|\\.github"
+    for page in PAGES:
+        found = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
+        yield from ((page, path) for path in found)
+
+
 def make_targets(text: str) -> set[str]:
     """Return the targets of all ``make`` commands."""
     return set(re.findall(r"\bmake ([a-z-]+)", text))
@@ -99,6 +114,12 @@ def test_an_included_file_is_run(block: Block) -> None:
     file = (block.page.parent / block.code).resolve()
     assert file.exists()
     assert [pattern for pattern in INCLUDED if file in ROOT.glob(pattern)]
+
+
+@pytest.mark.parametrize(("page", "target"), [*links(), *paths()], ids=str)
+def test_a_file_that_a_page_names_is_there(page: Path, target: str) -> None:
+    """What was moved is found under its new name."""
+    assert (page.parent / target).exists() or (ROOT / target).exists()
 
 
 @pytest.mark.parametrize("runner", sorted({*INCLUDED.values(), *RUN.values()}))
