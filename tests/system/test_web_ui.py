@@ -72,7 +72,12 @@ def runs() -> Iterator[Runs]:
         for table in ("orders", "invoices"):
             plane.create_table(table)
         plane.on_commit = lambda arn, _: plane.statuses.update({arn: "CREATING"} if "/invoices/" in arn else {})
-        settings = {"AIRFLOW_CONN_AWS_DEFAULT": plane.connection(), "AIRFLOW__CORE__DAGS_FOLDER": str(SYSTEM_DAGS)}
+        settings = {
+            "AIRFLOW_CONN_AWS_DEFAULT": plane.connection(),
+            # Whole lines fit into the pictures.
+            "AIRFLOW__API__DEFAULT_WRAP": "True",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(SYSTEM_DAGS),
+        }
         with airflow(settings, print) as running:
             patient = running.api.start_run("one_table_patient", {"table": "orders"})
             impatient = running.api.start_run("one_table_impatient", {"table": "invoices"})
@@ -110,8 +115,7 @@ def open_page(page: Page, url: str, sign: str, picture: str = "") -> str:
     page.goto(url)
     page.get_by_text(sign).first.wait_for()
     if SCREENSHOTS and picture:
-        # Airflow's key to wrap long lines; and whose machine a traceback is of is of no interest.
-        page.keyboard.press("w")
+        # Whose machine a traceback is of is of no interest.
         for traceback in page.get_by_text("BackupTimeoutError").all():
             traceback.click()
         page.screenshot(path=Path(SCREENSHOTS, f"{picture}.png"))

@@ -6,11 +6,15 @@ import json
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
+import yaml
 
 import airflow_ddb_backup
 from airflow_ddb_backup.get_provider_info import get_provider_info
+
+REGISTRY = Path(__file__).parents[2] / ".airflow-registry.yaml"
 
 
 def test_it_is_valid_by_airflow_s_schema() -> None:
@@ -35,3 +39,13 @@ def test_every_module_and_class_that_it_names_exists() -> None:
     for path in info["extra-links"]:
         module, _, name = path.rpartition(".")
         assert hasattr(import_module(module), name)
+
+
+def test_the_provider_registry_is_told_the_same() -> None:
+    """Its file names this package, and a class of each module."""
+    info, registry = get_provider_info(), yaml.safe_load(REGISTRY.read_text())
+    assert registry["package-name"] == info["package-name"]
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        classes = [entry["module"].rpartition(".") for entry in registry[kind]]
+        assert [module for module, _, _ in classes] == info[kind][0]["python-modules"]
+        assert all(hasattr(import_module(module), name) for module, _, name in classes)
