@@ -14,7 +14,7 @@ from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from tests.system.processes import Processes, Program, free_ports, wait_until
-from tests.system.standalone import EXAMPLE_DAGS, SYSTEM_DAGS, Airflow, airflow_program
+from tests.system.standalone import SYSTEM_DAGS, Airflow, airflow_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,13 +87,10 @@ def cluster(environment: dict[str, str], say: Callable[[str], None]) -> Iterator
     """
     with tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as temporary:
         home = Path(temporary)
-        (dags := home / "dags").mkdir()
-        (dags / "examples").symlink_to(EXAMPLE_DAGS)
-        (dags / "tests").symlink_to(SYSTEM_DAGS)
         database, broker = free_ports(2)
         services = Processes(home, dict(os.environ), say)
-        settings = _settings(database, broker) | {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
-        airflow = Airflow(home, settings | environment, say, _programs(home))
+        settings = _settings(database, broker) | environment
+        airflow = Airflow(home, settings, say, _programs(home), dags=(SYSTEM_DAGS,))
         with services.stopped_at_the_end():
             services.start(_redis(broker))
             services.start(_postgres(home, database))

@@ -43,6 +43,7 @@ class Airflow:
     :param environment: more environment variables, such as connections
     :param say: takes lines on the progress
     :param programs: what runs beside the web server
+    :param dags: the folders with its DAGs
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Airflow:
         environment: dict[str, str],
         say: Callable[[str], None],
         programs: Sequence[Program] = STANDALONE,
+        dags: Sequence[Path] = (EXAMPLE_DAGS,),
     ) -> None:
         self.say = say
+        self._dags = dags
         port, worker_logs, trigger_logs = free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
         where = ["--port", str(port), "--workers", "1"]
@@ -70,6 +73,9 @@ class Airflow:
     def running(self) -> Iterator[Airflow]:
         """Start all processes, wait until they are healthy, and stop them at the end."""
         home, environment = self.processes.home, self.processes.environment
+        (dags_folder := home / "dags").mkdir()
+        for folder in self._dags:
+            (dags_folder / folder.name).symlink_to(folder)
         self.say("creating the metadata database")
         # Whoever reaches this address is its administrator, as Airflow 3's simple auth manager has it.
         Path(home, "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
@@ -92,7 +98,7 @@ def _settings(home: Path, url: str) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": url,
         # Only the DAG that is asked for runs: another's schedule would back up tables that nobody named.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
@@ -103,14 +109,17 @@ def _settings(home: Path, url: str) -> dict[str, str]:
 
 
 @contextmanager
-def airflow(environment: dict[str, str], say: Callable[[str], None]) -> Iterator[Airflow]:
+def airflow(
+    environment: dict[str, str], say: Callable[[str], None], dags: Sequence[Path] = (EXAMPLE_DAGS,)
+) -> Iterator[Airflow]:
     """Run Airflow in a temporary home.
 
     :param environment: more environment variables, such as connections
     :param say: takes lines on the progress
+    :param dags: the folders with its DAGs
     """
     with (
         tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as home,
-        Airflow(Path(home), environment, say).running() as running,
+        Airflow(Path(home), environment, say, dags=dags).running() as running,
     ):
         yield running

@@ -1,58 +1,139 @@
-"""The four processes of a real Airflow."""
+"""The few processes of a real Airflow on SQLite, and all that it stores."""
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
 
 from tests.dynamodb.control_plane import ControlPlane
-from tests.system.standalone import SYSTEM_DAGS, airflow
+from tests.system.standalone import EXAMPLE_DAGS, SYSTEM_DAGS, Airflow, airflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECRETS = {
+    "access_key": "AKIAMARKEDACCESSKEY1",
+    "password": "marked/secret+access/key",
+    "aws_session_token": "marked-session-token",
+    "external_id": "marked-external-id",
+}
+ROLE: dict[str, Any] = {
+    "role_arn": "arn:aws:iam::123456789012:role/table-backups",
+    "assume_role_kwargs": {"ExternalId": SECRETS["external_id"]},
+    "aws_session_token": SECRETS["aws_session_token"],
+}
 
 
-def test_the_rewrite_reads_the_arn_of_the_deferred_backup() -> None:
-    """Worker, triggerer, and a worker again; and after clearing the whole run there is still one backup."""
+class Standalone(NamedTuple):
+    """An Airflow whose connection holds marked secrets, and its control plane. Each test has tables of its own."""
+
+    airflow: Airflow
+    plane: ControlPlane
+
+
+@pytest.fixture(scope="module")
+def standalone() -> Iterator[Standalone]:
+    """Run one Airflow for all tests here."""
     with ControlPlane(creating_for=15).serve() as plane:
-        plane.create_table("orders")
-        with airflow({"AIRFLOW_CONN_AWS_DEFAULT": plane.connection()}, print) as running:
-            run = running.api.start_run("example_dynamodb_backup_before_rewrite", {})
-            assert run.end() == "success"
-            (arn,) = plane.backup_arns()
-            assert run.xcom("back_up", "return_value") == run.xcom("back_up", "backup_arn") == arn
-            assert f"to go back, restore {arn}" in run.task_log("rewrite_table")
-            log = run.task_log("back_up")
-            link = run.links("back_up")
-            run.clear()
-            assert run.end() == "success"
-            assert run.xcom("back_up", "return_value") == arn
-            assert f"Reusing backup {arn}" in run.task_log("back_up", try_number=2)
-            assert plane.backup_arns() == [arn]
+        connection = plane.connection(access_key=SECRETS["access_key"], password=SECRETS["password"], **ROLE)
+        with airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, print, [EXAMPLE_DAGS, SYSTEM_DAGS]) as running:
+            yield Standalone(running, plane)
+
+
+def test_the_rewrite_reads_the_arn_of_the_deferred_backup(standalone: Standalone) -> None:
+    """Worker, triggerer, and a worker again; and after clearing the whole run there is still one backup."""
+    plane = standalone.plane
+    plane.create_table("rewritten")
+    run = standalone.airflow.api.start_run("example_dynamodb_backup_before_rewrite", {"table_name": "rewritten"})
+    assert run.end() == "success"
+    (arn,) = (arn for arn in plane.backup_arns() if "/rewritten/" in arn)
+    assert run.xcom("back_up", "return_value") == run.xcom("back_up", "backup_arn") == arn
+    assert f"to go back, restore {arn}" in run.task_log("rewrite_table")
+    log = run.task_log("back_up")
     assert "defer" in log.lower()
     assert f"Backup completed successfully: {arn}" in log
-    address = "https://console.aws.amazon.com/dynamodbv2/home?region=us-east-1#table?name=orders"
-    assert link == {"DynamoDB backup": address}
+    address = "https://console.aws.amazon.com/dynamodbv2/home?region=us-east-1#table?name=rewritten"
+    assert run.links("back_up") == {"DynamoDB backup": address}
+    run.clear()
+    assert run.end() == "success"
+    assert run.xcom("back_up", "return_value") == arn
+    assert f"Reusing backup {arn}" in run.task_log("back_up", try_number=2)
+    assert [each for each in plane.backup_arns() if "/rewritten/" in each] == [arn]
 
 
-def test_a_sensor_that_is_out_of_time_fails_or_is_skipped() -> None:
+def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone) -> None:
     """In every mode; the log names the backup, its last status and the time."""
-    with ControlPlane(creating_for=9999).serve() as plane:
-        plane.create_table("orders")
-        (arn,) = plane.add_backups("orders", 1)
-        settings = {"AIRFLOW_CONN_AWS_DEFAULT": plane.connection(), "AIRFLOW__CORE__DAGS_FOLDER": str(SYSTEM_DAGS)}
-        with airflow(settings, print) as running:
-            hard, soft = (
-                running.api.start_run(dag, {"backup_arn": arn})
-                for dag in ("sensor_modes_hard_fail", "sensor_modes_soft_fail")
-            )
-            ends = hard.end(), soft.end()
-            states = hard.task_states(), soft.task_states()
-            logs = [hard.task_log(task) for task in states[0]]
+    plane, api = standalone.plane, standalone.airflow.api
+    plane.create_table("awaited")
+    (arn,) = plane.add_backups("awaited", 1)
+    plane.statuses[arn] = "CREATING"
+    hard, soft = (
+        api.start_run(dag, {"backup_arn": arn}) for dag in ("sensor_modes_hard_fail", "sensor_modes_soft_fail")
+    )
+    assert (hard.end(), soft.end()) == ("failed", "success")
     modes = ["poke", "reschedule", "deferrable"]
-    assert states == (dict.fromkeys(modes, "failed"), dict.fromkeys(modes, "skipped"))
-    assert ends == ("failed", "success")
-    for log in logs:
+    assert hard.task_states() == dict.fromkeys(modes, "failed")
+    assert soft.task_states() == dict.fromkeys(modes, "skipped")
+    for mode in modes:
+        log = hard.task_log(mode)
         assert "The backup was not AVAILABLE in time" in log
         assert arn in log
+
+
+def forms(secret: str) -> Iterator[bytes]:
+    """Spell a secret in the ways in which programs do."""
+    yield secret.encode()
+    yield base64.b64encode(secret.encode())
+    yield secret.replace("/", "%2F").replace("+", "%2B").encode()
+    yield secret.replace("/", "\\/").encode()
+
+
+def found_in(home: Path) -> set[tuple[str, str]]:
+    """Return the secrets, and the files of Airflow's home that they are in."""
+    files = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    return {
+        (name, str(path.relative_to(home)))
+        for path, content in files.items()
+        for name, secret in SECRETS.items()
+        for form in forms(secret)
+        if form in content
+    }
+
+
+@pytest.fixture(scope="module")
+def stored(standalone: Standalone) -> tuple[set[tuple[str, str]], str]:
+    """Return what was found after a run that succeeds and one that fails, and what was searched, as text."""
+    standalone.plane.create_table("searched")
+    api, home = standalone.airflow.api, standalone.airflow.processes.home
+    runs = [api.start_run("example_dynamodb_backup_alert", {"table_name": name}) for name in ("searched", "serached")]
+    assert [run.end() for run in runs] == ["success", "failed"]
+    with closing(sqlite3.connect(home / "airflow.db")) as database:
+        dump = "\n".join(database.iterdump())
+    (home / "airflow.sql").write_text(dump)
+    logs = "".join(path.read_text() for path in (home / "logs").rglob("*.log"))
+    return found_in(home), dump + logs
+
+
+def test_no_secret_is_in_anything_that_airflow_stores(stored: tuple[set[tuple[str, str]], str]) -> None:
+    """Not in the database, with its XComs, triggers and links, nor in any log."""
+    found, _ = stored
+    assert found == set()
+
+
+def test_the_search_reads_what_airflow_stores(stored: tuple[set[tuple[str, str]], str]) -> None:
+    """It would find what the task's XCom and log say."""
+    _, text = stored
+    assert "table/searched/backup/" in text
+    assert "Backup completed successfully" in text
+    assert "The table does not exist: table 'serached'" in text
 
 
 def test_airflow_lists_the_provider() -> None:

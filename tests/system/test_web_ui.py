@@ -76,9 +76,8 @@ def runs() -> Iterator[Runs]:
             "AIRFLOW_CONN_AWS_DEFAULT": plane.connection(),
             # Whole lines fit into the pictures.
             "AIRFLOW__API__DEFAULT_WRAP": "True",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(SYSTEM_DAGS),
         }
-        with airflow(settings, print) as running:
+        with airflow(settings, print, [SYSTEM_DAGS]) as running:
             patient = running.api.start_run("one_table_patient", {"table": "orders"})
             impatient = running.api.start_run("one_table_impatient", {"table": "invoices"})
             assert (patient.end(), impatient.end()) == ("success", "failed")
