@@ -64,8 +64,9 @@ release: $(READY) ## Check that tag, version and changelog agree, and build dist
 	$(BIN)/python .ci/release.py
 	$(MAKE) wheel
 
-constraints: $(READY) ## Pin what is installed now
-	$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -vE '^(pip|setuptools)==' > constraints.txt
+constraints: $(READY) ## Pin versions that the oldest Python takes; ARGS=--upgrade: the newest of them
+	$(BIN)/uv pip compile --quiet --python-version 3.11.0 --no-header --no-annotate --no-emit-package pip \
+		--no-emit-package setuptools --group dev --output-file constraints.txt $(ARGS) pyproject.toml
 
 clean: ## Remove what was built, and the virtual environment
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
