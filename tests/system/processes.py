@@ -27,16 +27,24 @@ class ImpatientError(Exception):
     """Something did not come about in time."""
 
 
-def wait_until(what: str, done: Callable[[], object], patience: float = PATIENCE) -> None:
+class EndedError(Exception):
+    """A program has ended that should run."""
+
+
+def wait_until(
+    what: str, done: Callable[[], object], patience: float = PATIENCE, check: Callable[[], object] = lambda: None
+) -> None:
     """Wait until something is so.
 
     :param what: what is waited for, in words
     :param done: whether it is so
     :param patience: seconds
+    :param check: raises once waiting is in vain
     :raises ImpatientError: it took longer
     """
     give_up = time.monotonic() + patience
     while not done():
+        check()
         if time.monotonic() > give_up:
             message = f"waited {patience:.0f} s for {what}"
             raise ImpatientError(message)
@@ -124,6 +132,15 @@ class Processes:
                 # A session of its own: a terminal's Ctrl-C is not for it.
                 start_new_session=True,
             )
+
+    def check_running(self) -> None:
+        """Check that nothing has ended by itself.
+
+        :raises EndedError: a program has
+        """
+        if ended := [name for name, process in self._running.items() if process.poll() is not None]:
+            message = f"ended by itself: {', '.join(ended)}"
+            raise EndedError(message)
 
     def start_again(self, *names: str) -> None:
         """Start the programs, by default all, that have ended, by themselves or not."""

@@ -35,17 +35,20 @@ class RestApi:
         self.say = say
         self.http = httpx.Client(base_url=url, timeout=60)
 
-    def wait_until_healthy(self) -> None:
-        """Wait until Airflow can run tasks, and log in."""
+    def wait_until_healthy(self, check: Callable[[], object] = lambda: None) -> None:
+        """Wait until Airflow can run tasks, and log in.
+
+        :param check: raises once waiting is in vain
+        """
         self.say("waiting for the API")
-        wait_until("the API", lambda: self.get(f"{_PREFIX}/version"))
+        wait_until("the API", lambda: self.get(f"{_PREFIX}/version"), check=check)
         if not AIRFLOW_2:
             token = self.http.get("/auth/token").raise_for_status().json()["access_token"]
             self.http.headers["Authorization"] = f"Bearer {token}"
             # The first call of the execution API takes seconds: better now than in the first task.
             self.http.get("/execution/health").raise_for_status()
         self.say("waiting for scheduler, dag-processor and triggerer")
-        wait_until("scheduler, dag-processor and triggerer", self._is_healthy)
+        wait_until("scheduler, dag-processor and triggerer", self._is_healthy, check=check)
 
     def start_run(self, dag_id: str, conf: dict[str, Any]) -> Run:
         """Start a run of a DAG."""

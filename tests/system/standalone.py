@@ -84,7 +84,7 @@ class Airflow:
         with self.api.http, self.processes.stopped_at_the_end():
             for program in self._programs:
                 self.processes.start(program)
-            self.api.wait_until_healthy()
+            self.api.wait_until_healthy(self.processes.check_running)
             yield self
 
 

@@ -1,0 +1,30 @@
+"""The harness itself: a program that ends by itself is not waited for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.processes import EndedError, Processes, Program, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_in(home: Path, program: Program) -> None:
+    """Run a program, and wait for something that never comes about."""
+    processes = Processes(home, dict(os.environ), print)
+    with processes.stopped_at_the_end():
+        processes.start(program)
+        wait_until("nothing", lambda: False, check=processes.check_running)
+
+
+def test_a_program_that_has_ended_is_named_with_its_last_lines(tmp_path: Path) -> None:
+    """Whoever tries the demo on a machine that is too small learns why."""
+    short = Program("scheduler", [sys.executable, "-c", "raise SystemExit('no memory left')"])
+    with pytest.raises(EndedError, match="ended by itself: scheduler") as ended:
+        run_in(tmp_path, short)
+    assert "no memory left" in ended.value.__notes__[0]
