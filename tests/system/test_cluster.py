@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_ddb_backup.backup import BackupArn
 from tests.dynamodb.faults import INTERNAL_ERROR
 from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
 from tests.system.processes import wait_until
@@ -146,14 +147,15 @@ class TestAway:
             running.airflow.processes.stop(triggerer)
         soon, late = plane.backup_arns()[:2], plane.backup_arns()[2:]
         plane.statuses |= dict.fromkeys(soon, "AVAILABLE")
+        again = plane.clock.time()
         running.start_again()
         assert backups.run.end() == "failed"
         assert backups.states() == {"success": 2, "failed": 2}
         logs = [backups.run.task_log("back_up", map_index=index) for index in range(4)]
         for arn in late:
             (log,) = (log for log in logs if arn in log)
-            # A whole new minute would make it 80 and more.
-            assert 55 <= int(log.partition("Last status CREATING, ")[2].partition(" s")[0]) < 75
+            # A whole new minute would end later than that.
+            assert 55 <= elapsed(log) < again - BackupArn.parse(arn).created_at.timestamp() + 60
 
     def test_the_control_plane(self, running: Cluster, plane: ControlPlane) -> None:
         """For a minute every call fails."""
@@ -182,6 +184,11 @@ class TestAway:
 def wait_until_deferred(run: Run) -> None:
     """Wait until the task, once it has not been for a while, is deferred."""
     wait_until("the deferral", lambda: run.task_states().get("back_up") == "deferred")
+
+
+def elapsed(log: str) -> int:
+    """Return how old the backup was when time was up, in seconds, as the log tells."""
+    return int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0])
 
 
 class Silence:
@@ -252,7 +259,8 @@ class TestOutOfTime:
         log = run.task_log("back_up")
         assert "The backup was not AVAILABLE in time" in log
         assert arn in log
-        assert 55 <= int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0]) < 75
+        # Its 60 s began a moment before the backup; a busy machine takes longer to notice.
+        assert 55 <= elapsed(log) < 90
 
     @pytest.mark.parametrize(("dag_id", "state"), [("hard", "failed"), ("soft", "skipped")])
     def test_the_sensor_fails_or_is_skipped(
