@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_ddb_backup.backup import BackupArn
 from tests.dynamodb.faults import INTERNAL_ERROR
 from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
 from tests.system.processes import wait_until
@@ -147,15 +146,14 @@ class TestAway:
             running.airflow.processes.stop(triggerer)
         soon, late = plane.backup_arns()[:2], plane.backup_arns()[2:]
         plane.statuses |= dict.fromkeys(soon, "AVAILABLE")
-        again = plane.clock.time()
         running.start_again()
         assert backups.run.end() == "failed"
         assert backups.states() == {"success": 2, "failed": 2}
         logs = [backups.run.task_log("back_up", map_index=index) for index in range(4)]
         for arn in late:
             (log,) = (log for log in logs if arn in log)
-            # A whole new minute would end later than that.
-            assert 55 <= elapsed(log) < again - BackupArn.parse(arn).created_at.timestamp() + 60
+            # A whole new minute would make it 80 and more.
+            assert 55 <= elapsed(log) < 75
 
     def test_the_control_plane(self, running: Cluster, plane: ControlPlane) -> None:
         """For a minute every call fails."""
@@ -259,8 +257,7 @@ class TestOutOfTime:
         log = run.task_log("back_up")
         assert "The backup was not AVAILABLE in time" in log
         assert arn in log
-        # Its 60 s began a moment before the backup; a busy machine takes longer to notice.
-        assert 55 <= elapsed(log) < 90
+        assert 55 <= elapsed(log) < 75
 
     @pytest.mark.parametrize(("dag_id", "state"), [("hard", "failed"), ("soft", "skipped")])
     def test_the_sensor_fails_or_is_skipped(
