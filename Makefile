@@ -24,7 +24,7 @@ help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=… REGION=… uses your own AWS account
-	$(BIN)/python -m tests.system.demo --table "$(TABLE)" --region "$(REGION)" $(if $(KEEP),--keep)
+	$(BIN)/python -m scripts.demo --table "$(TABLE)" --region "$(REGION)" $(if $(KEEP),--keep)
 
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
@@ -40,10 +40,10 @@ matrix: $(READY) ## Run the tests on every Airflow and Python that is claimed; w
 	$(BIN)/nox --session tests write_results
 
 bench: $(READY) ## Measure beside the amazon provider's way (10 minutes); writes docs/benchmarks.rst
-	$(BIN)/python -W ignore -m tests.benchmarks.waiting
+	$(BIN)/python -W ignore -m benchmarks.waiting
 
 bench-imports: $(READY) ## Measure the import of the operators beside the amazon provider's; writes docs/imports.csv
-	$(BIN)/python -m tests.benchmarks.imports
+	$(BIN)/python -m benchmarks.imports
 
 lint: $(READY) ## Check style, formatting, types, docstrings, pins, and the dependencies' known vulnerabilities
 	$(BIN)/ruff check .
@@ -65,7 +65,7 @@ wheel: $(READY) ## Build the package into dist/
 	$(BIN)/python -m build --installer uv
 
 release: $(READY) ## Check that tag, version and changelog agree, and build dist/
-	$(BIN)/python .ci/release.py
+	$(BIN)/python scripts/release.py
 	$(MAKE) wheel
 
 constraints: $(READY) ## Pin versions that the oldest Python takes; ARGS=--upgrade: the newest of them

@@ -18,7 +18,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(airflow|botocore|collections|datetime)\..*"),
     ("py:class", r"(Any|Context|Config|Iterator|AsyncIterator|Mapping|Sequence|XComArg|TriggerEvent|PokeReturnValue)"),
-    ("py:class", r"(NoReturn|Self|Verdict|BackupWait|Subject|timedelta|optional|AwsHookType)"),
+    ("py:class", r"(NoReturn|Self|WaitResult|BackupWait|ErrorContext|timedelta|optional|AwsHookType)"),
 ]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.dynamodb.clock import Clock, StillClock
+from tests.simulator.clock import Clock, StillClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
 # Airflow reads these once, when it is imported first.
@@ -42,14 +42,14 @@ os.environ |= {
 
 # All that ask for the time.
 _TIMED = (
-    "deferral",
+    "creation.find_or_create",
+    "creation.retries",
     "hooks.dynamodb",
-    "hooks.retrying",
-    "hooks.run_backup",
     "operators.dynamodb",
     "sensors.dynamodb",
     "triggers.dynamodb",
-    "watcher",
+    "waiting.deferral",
+    "waiting.poller",
 )
 # A triggered wait of 7 s takes a quarter of a second.
 _SPEED = 30.0
@@ -106,7 +106,7 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
 @pytest.fixture
 def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
     """Serve the simulated control plane to the connection ``aws_default``, with the table ``orders``."""
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
     with ControlPlane(clock=clock).serve() as plane:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())

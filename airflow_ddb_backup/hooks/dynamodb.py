@@ -10,23 +10,23 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore import xform_name
 from botocore.config import Config
 
-from airflow_ddb_backup.backup import Backup, BackupArn, Table
-from airflow_ddb_backup.errors import (
+from airflow_ddb_backup.creation.find_or_create import RunBackup
+from airflow_ddb_backup.creation.retries import retrying
+from airflow_ddb_backup.exceptions import (
     BackupError,
+    ErrorContext,
     OtherRegionError,
     PointInTimeRecoveryDisabledError,
-    Subject,
     TableNotReadyError,
+    map_exceptions,
 )
-from airflow_ddb_backup.hooks.retrying import retrying
-from airflow_ddb_backup.hooks.run_backup import RunBackup
-from airflow_ddb_backup.translation import translated
+from airflow_ddb_backup.models import Backup, BackupArn, Table
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_ddb_backup.creation import Claim, IfExists
-    from airflow_ddb_backup.waiting import BackupWait, Verdict
+    from airflow_ddb_backup.creation.matching import BackupMatcher, IfExists
+    from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 # CreateBackup answers for both; on a DELETING table it succeeds for a second or two, so it is refused here.
 _READY = frozenset({"ACTIVE", "UPDATING"})
@@ -63,17 +63,17 @@ class DynamoDBBackupHook(AwsBaseHook):
     def _session(self) -> Any:
         return super().get_session(self.region_name)
 
-    def subject(self, table: str, backup: str | None = None) -> Subject:
+    def subject(self, table: str, backup: str | None = None) -> ErrorContext:
         """Name what calls are about, with the region that this hook asks.
 
         :param table: name or ARN
         :param backup: name or ARN
         :raises NoRegionSetError: neither the task nor the connection nor the environment names a region
         """
-        with translated(Subject(table, backup)):
-            return Subject(table, backup, self.conn_region_name)
+        with map_exceptions(ErrorContext(table, backup)):
+            return ErrorContext(table, backup, self.conn_region_name)
 
-    def check_region(self, arn_region: str | None, subject: Subject) -> None:
+    def check_region(self, arn_region: str | None, subject: ErrorContext) -> None:
         """Refuse an ARN of another region: AWS would look for it in its own.
 
         :param arn_region: the region in the ARN; ``None`` if there was no ARN
@@ -92,7 +92,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises TableNotReadyError: it is neither ACTIVE nor UPDATING
         """
         subject = self.subject(table_name, backup_name)
-        table = Table.from_aws(self._call("DescribeTable", subject, TableName=table_name)["Table"])
+        table = Table.from_response(self._call("DescribeTable", subject, TableName=table_name))
         if table.status not in _READY:
             raise TableNotReadyError.about(subject, f"It is {table.status}.")
         return table
@@ -112,7 +112,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise PointInTimeRecoveryDisabledError.about(subject, f"It is {status}.")
 
     def find_or_create(
-        self, table_name: str, claim: Claim, if_exists: IfExists, *, deadline: float, retried: bool
+        self, table_name: str, claim: BackupMatcher, if_exists: IfExists, *, deadline: float, retried: bool
     ) -> Backup:
         """Return the one backup of a run: the one that it has, or a new one.
 
@@ -135,7 +135,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         subject = self.subject(table_name, backup_name)
         request = {"TableName": table_name, "BackupName": backup_name}
-        return Backup.from_aws(self._call("CreateBackup", subject, self._unretried_client, **request)["BackupDetails"])
+        return Backup.from_details(
+            self._call("CreateBackup", subject, self._unretried_client, **request)["BackupDetails"]
+        )
 
     def list_backups(
         self, table_name: str, backup_name: str | None = None, *, made_since: datetime, deadline: float
@@ -153,7 +155,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         backups: list[Backup] = []
         while True:
             page = retrying(deadline, self.log)(self._call, "ListBackups", subject, self._unretried_client, **request)
-            backups += map(Backup.from_aws, page.get("BackupSummaries", ()))
+            backups += map(Backup.from_details, page.get("BackupSummaries", ()))
             # A page may be empty and yet not the last.
             if not (cursor := page.get("LastEvaluatedBackupArn")):
                 return backups
@@ -168,7 +170,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         subject = self.subject(arn.table_name, arn.text)
         return Backup.from_description(self._call("DescribeBackup", subject, BackupArn=arn.text))
 
-    def look(self, wait: BackupWait) -> Verdict | None:
+    def look(self, wait: BackupWait) -> WaitResult | None:
         """Look once at the backup of a wait.
 
         :return: the end of the wait, or ``None`` if it goes on
@@ -179,7 +181,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             self.log.warning("%s", error)
             return wait.miss(error, time.time())
 
-    def wait_for_backup(self, wait: BackupWait, poll_interval: float) -> Verdict:
+    def wait_for_backup(self, wait: BackupWait, poll_interval: float) -> WaitResult:
         """Look at a backup until its wait ends.
 
         :param poll_interval: seconds between looks
@@ -200,8 +202,8 @@ class DynamoDBBackupHook(AwsBaseHook):
     def _unretried_config(self) -> Config:
         return self.config.merge(Config(retries={"total_max_attempts": 1}))
 
-    def _call(self, action: str, subject: Subject, client: Any = None, **request: Any) -> dict[str, Any]:
-        with translated(subject):
+    def _call(self, action: str, subject: ErrorContext, client: Any = None, **request: Any) -> dict[str, Any]:
+        with map_exceptions(subject):
             method = getattr(client or self.conn, xform_name(action))
             response: dict[str, Any] = method(**request)
         return response

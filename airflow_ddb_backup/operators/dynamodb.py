@@ -9,27 +9,24 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import Asset, conf
 
-from airflow_ddb_backup.backup import (
-    Backup,
-    BackupArn,
-    check_backup_name,
-    check_table_name,
-    derive_backup_name,
-    table_region,
-)
-from airflow_ddb_backup.creation import Claim, IfExists, run_due
-from airflow_ddb_backup.deferral import DeferredWaitMixin
-from airflow_ddb_backup.errors import Subject
+from airflow_ddb_backup.creation.matching import BackupMatcher, IfExists, run_due
+from airflow_ddb_backup.creation.names import derive_backup_name
+from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
-from airflow_ddb_backup.parameters import (
+from airflow_ddb_backup.models import Backup, BackupArn
+from airflow_ddb_backup.validation import (
+    check_backup_name,
     check_choice,
     check_interval,
     check_literal,
     check_reuse_within,
+    check_table_name,
     check_timeout,
+    table_region,
 )
-from airflow_ddb_backup.waiting import BackupWait, Verdict
+from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
+from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,14 +122,14 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: the wait has failed, or the event is none of ours
         """
-        return self._finish(context, Verdict.from_event(event))
+        return self._finish(context, WaitResult.from_event(event))
 
-    def awaited(self, context: Context) -> Subject:
+    def awaited(self, context: Context) -> ErrorContext:
         """Return what this task waits for; the ARN is in its XCom."""
         ti = context["ti"]
         if arn := ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index):
-            return BackupArn.parse(arn).subject
-        return Subject(str(self.table_name), self._name(context), self.region_name)
+            return BackupArn.parse(arn).context
+        return ErrorContext(str(self.table_name), self._name(context), self.region_name)
 
     def _find_or_create(self, context: Context, deadline: float) -> Backup:
         table_name = check_table_name(self.table_name)
@@ -142,7 +139,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         if self.require_point_in_time_recovery:
             self.hook.check_point_in_time_recovery(table_name, backup_name)
         made_since = None if self._derives_name else run_due(context["dag_run"])
-        claim = Claim(table, backup_name, made_since, self.reuse_within)
+        claim = BackupMatcher(table, backup_name, made_since, self.reuse_within)
         retried = context["ti"].try_number > 1
         return self.hook.find_or_create(table_name, claim, self.if_exists, deadline=deadline, retried=retried)
 
@@ -150,7 +147,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         if not self._derives_name:
             return check_backup_name(self.backup_name)
         ti = context["ti"]
-        return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id, -1 if ti.map_index is None else ti.map_index)
+        return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id)
 
     def _publish(self, context: Context, backup: Backup) -> None:
         if self.do_xcom_push:
@@ -163,7 +160,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
             table_name=backup.arn.table_name,
         )
 
-    def _finish(self, context: Context, verdict: Verdict) -> str:
+    def _finish(self, context: Context, verdict: WaitResult) -> str:
         details = verdict.details()
         self.log.info(
             "Backup completed successfully: %s, %s bytes (AWS fills the size in later), created at %s",

@@ -10,12 +10,12 @@ from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue, conf
 
-from airflow_ddb_backup.backup import BackupArn
-from airflow_ddb_backup.deferral import DeferredWaitMixin
-from airflow_ddb_backup.errors import BackupRefusedError, BackupSensorTimeoutError, Subject
+from airflow_ddb_backup.exceptions import BackupSensorTimeoutError, ErrorContext, PermanentError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.parameters import check_interval, check_literal
-from airflow_ddb_backup.waiting import BackupWait, Verdict
+from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.validation import check_interval, check_literal
+from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
+from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
         """Wait for the backup, in the sensor's mode or on the triggerer."""
         try:
             details: dict[str, Any] = self._execute_deferrable() if self.deferrable else super().execute(context)
-        except (BackupRefusedError, BackupSensorTimeoutError) as error:
+        except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
             raise
         except AirflowSensorTimeout as error:
@@ -99,11 +99,11 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
         :raises BackupSensorTimeoutError: the time was up
         :raises BackupLostError: the wait has failed, or the event is none of ours
         """
-        return Verdict.from_event(event).details(self.timeout_error)
+        return WaitResult.from_event(event).details(self.timeout_error)
 
-    def awaited(self, context: Context) -> Subject:
+    def awaited(self, context: Context) -> ErrorContext:
         """Return what this task waits for."""
-        return BackupArn.parse(self.backup_arn).subject
+        return BackupArn.parse(self.backup_arn).context
 
     @cached_property
     def _wait(self) -> BackupWait:
@@ -119,7 +119,7 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
             self.defer_wait(self._wait, self.poke_interval)
         return verdict.details(self.timeout_error)
 
-    def _skip_if_soft(self, error: BackupRefusedError | BackupSensorTimeoutError) -> None:
+    def _skip_if_soft(self, error: PermanentError | BackupSensorTimeoutError) -> None:
         # As the base class does for a sensor that pokes; never_fail came with Airflow 3.
         if self.soft_fail or getattr(self, "never_fail", False):
             raise AirflowSkipException(str(error)) from error

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_ddb_backup.backup import BackupArn
-from airflow_ddb_backup.paced_client import AwsSettings
-from airflow_ddb_backup.waiting import BackupWait, Verdict
-from airflow_ddb_backup.watcher import BackupWatcher
+from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.waiting.client import AwsSettings
+from airflow_ddb_backup.waiting.poller import BackupPoller
+from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,12 +74,12 @@ class DynamoDBBackupTrigger(BaseTrigger):
         await asyncio.sleep(max(0.0, earliest - loop.time()))
         yield TriggerEvent(verdict.as_event())
 
-    async def _wait(self) -> Verdict:
+    async def _wait(self) -> WaitResult:
         wait = BackupWait(BackupArn.parse(self.backup_arn), self.deadline, time.time())
         settings = AwsSettings(self.aws_conn_id, self.region_name, self.verify, self.botocore_config)
         # The worker has just looked, and what comes before the first event may go would only be kept back.
         first_look = min(self.poll_interval, FIRST_EVENT_AFTER)
-        async with BackupWatcher.of(settings).watching(wait, self.poll_interval, first_look) as verdict:
+        async with BackupPoller.of(settings).watching(wait, self.poll_interval, first_look) as verdict:
             while not verdict.done():
                 await asyncio.wait([verdict], timeout=wait.silence(time.time()))
                 if line := wait.report(time.time()):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.conftest import DAGS_FOLDER, FastLoop
-from tests.dynamodb.control_plane import ControlPlane
+from tests.simulator.control_plane import ControlPlane
 from tests.system.cluster import Cluster, cluster, missing_programs
 from tests.system.processes import free_ports
 from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.dynamodb.faults import INTERNAL_ERROR
+from tests.simulator.faults import INTERNAL_ERROR
 from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
 from tests.system.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
     from tests.system.rest_api import Run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow.models.dagrun import DagRun
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
     from tests.system.conftest import RunDag
 
 # Of the simulated control plane: the task defers, and its trigger looks more than once.

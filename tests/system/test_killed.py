@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 
 def one_try(number: int) -> subprocess.Popen[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
     from tests.system.conftest import RunDag
 
 

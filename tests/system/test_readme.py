@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.conftest import DAGS_FOLDER
 
 if TYPE_CHECKING:
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
     from tests.system.conftest import RunDag
 
 README = Path(__file__).parents[2] / "README.md"

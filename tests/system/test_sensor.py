@@ -11,7 +11,7 @@ from tests.system.rest_api import AIRFLOW_3_0
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
     from tests.system.conftest import RunDag
 
 

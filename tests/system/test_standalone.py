@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.dynamodb.control_plane import ControlPlane
+from tests.simulator.control_plane import ControlPlane
 from tests.system.standalone import EXAMPLE_DAGS, SYSTEM_DAGS, Airflow, airflow
 
 if TYPE_CHECKING:

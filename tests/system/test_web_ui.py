@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.dynamodb.control_plane import ControlPlane
+from tests.simulator.control_plane import ControlPlane
 from tests.system.standalone import SYSTEM_DAGS, airflow
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG, XComArg
 
-from airflow_ddb_backup.backup import Backup, BackupArn, BackupStatus
-from airflow_ddb_backup.errors import BackupError, BackupTimeoutError
+from airflow_ddb_backup.exceptions import BackupError, BackupTimeoutError
+from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 SETTINGS: dict[str, Any] = {
     "aws_conn_id": "other",

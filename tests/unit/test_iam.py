@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_ddb_backup.errors import BackupRefusedError
+from airflow_ddb_backup.exceptions import PermanentError
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 POLICIES = Path(__file__).parents[2] / "docs" / "iam"
 
@@ -90,7 +90,7 @@ def test_the_operator_runs_under_its_policy(control_plane: ControlPlane, context
 def test_a_missing_action_is_named(control_plane: ControlPlane, context: Context, name: str, action: str) -> None:
     """It needs no less; and what is refused before the creation leaves no backup behind."""
     document, settings = TASKS[name]
-    with pytest.raises(BackupRefusedError, match=action) as refusal:
+    with pytest.raises(PermanentError, match=action) as refusal:
         run(control_plane, context, without(document, action), settings)
     assert "table 'orders'" in str(refusal.value)
     assert len(control_plane.backup_arns()) == (action == "dynamodb:DescribeBackup")
@@ -111,5 +111,5 @@ def test_the_sensor_runs_under_its_policy(control_plane: ControlPlane, context: 
 def test_the_sensor_names_its_missing_action(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
     """The message says what to allow."""
     control_plane.policy = {"Statement": []}
-    with pytest.raises(BackupRefusedError, match="dynamodb:DescribeBackup"):
+    with pytest.raises(PermanentError, match="dynamodb:DescribeBackup"):
         DynamoDBBackupSensor(task_id="wait", backup_arn=backup_arn).execute(context)

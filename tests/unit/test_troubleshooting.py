@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
-from airflow_ddb_backup import errors
-from airflow_ddb_backup.errors import BackupError, BackupRefusedError, NothingDoneError
+from airflow_ddb_backup import exceptions
+from airflow_ddb_backup.exceptions import BackupError, PermanentError, TransientError
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
-from tests.dynamodb.faults import INTERNAL_ERROR, THROTTLED, Fault
+from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow.providers.common.compat.sdk import Context
 
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.rst"
 # They only group the others.
-GROUPS = {BackupRefusedError, NothingDoneError}
+GROUPS = {PermanentError, TransientError}
 # What nobody knows when an error comes about.
 UNKNOWN = {
     "InvalidValueError": {"table", "backup", "region"},
@@ -141,7 +141,7 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "ContinuousBackupsUnavailableError": lambda plane: setattr(plane, "backups_enabled_after", WHOLE_DAY),
     "ThrottledError": the_same_every_time("CreateBackup", THROTTLED),
     "CredentialsError": lambda plane: plane.expired_keys.add("simulated"),
-    "OutcomeUnknownError": the_same_every_time("CreateBackup", INTERNAL_ERROR),
+    "AmbiguousOutcomeError": the_same_every_time("CreateBackup", INTERNAL_ERROR),
     "BackupTimeoutError": takes_forever,
     "BackupSensorTimeoutError": takes_forever,
     "BackupError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
@@ -243,7 +243,7 @@ def test_an_error_has_the_message(provoke: Callable[[str, str], BackupError], ti
     """As the page shows it, and the class's own words are in it."""
     message = message_of(provoke(title, RIGHT))
     assert [message] == SECTIONS[title].messages
-    assert getattr(errors, title).happened in message
+    assert getattr(exceptions, title).summary in message
 
 
 @pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)

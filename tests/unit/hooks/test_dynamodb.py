@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_ddb_backup.backup import BackupArn
-from airflow_ddb_backup.errors import (
+from airflow_ddb_backup.exceptions import (
     BackupNotFoundError,
     NoRegionSetError,
     OtherRegionError,
@@ -16,9 +15,10 @@ from airflow_ddb_backup.errors import (
     UnreachableError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.models import BackupArn
 
 if TYPE_CHECKING:
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from tests.dynamodb.faults import DROPPED_AFTER_COMMIT
+from tests.simulator.faults import DROPPED_AFTER_COMMIT
 
 if TYPE_CHECKING:
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.control_plane import ControlPlane
 
 
 def back_up(control_plane: ControlPlane) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, TaskDeferred
 
-from airflow_ddb_backup.errors import (
+from airflow_ddb_backup.exceptions import (
     BackupLostError,
     BackupTimeoutError,
     InvalidValueError,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from tests.dynamodb.clock import Clock
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
     from tests.unit.conftest import FakeTaskInstance
 
 

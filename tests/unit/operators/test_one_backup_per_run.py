@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_ddb_backup.backup import derive_backup_name
-from airflow_ddb_backup.errors import (
+from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
+    AmbiguousOutcomeError,
     BackupExistsError,
     BackupInUseError,
     BackupTimeoutError,
@@ -21,12 +21,12 @@ from airflow_ddb_backup.errors import (
     InvalidValueError,
     LimitExceededError,
     ListBackupsDeniedError,
-    OutcomeUnknownError,
     PointInTimeRecoveryDisabledError,
     ThrottledError,
 )
+from airflow_ddb_backup.models import derive_backup_name
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
-from tests.dynamodb.faults import (
+from tests.simulator.faults import (
     DROPPED_AFTER_COMMIT,
     DROPPED_BEFORE_COMMIT,
     HANGING_AFTER_COMMIT,
@@ -40,8 +40,8 @@ from tests.unit.conftest import FakeTaskInstance, context_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.dynamodb.clock import Clock
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
 
 
 def execute(task: DynamoDBCreateBackupOperator, ti: FakeTaskInstance) -> str:
@@ -101,7 +101,7 @@ class TestLostResponses:
     def test_server_errors_for_ever(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
         """After the fourth call the task fails, and Airflow may retry it."""
         control_plane.fail_next("CreateBackup", INTERNAL_ERROR, times=99)
-        with pytest.raises(OutcomeUnknownError, match="table 'orders', backup 'nightly', region 'us-east-1'"):
+        with pytest.raises(AmbiguousOutcomeError, match="table 'orders', backup 'nightly', region 'us-east-1'"):
             run(ti, backup_name="nightly")
         assert control_plane.calls["CreateBackup"] == 4
         assert control_plane.backup_arns() == []
@@ -407,7 +407,7 @@ class TestIfExists:
         """An answer is lost, and ListBackups is denied: no second call is made."""
         control_plane.fail_next("CreateBackup", DROPPED_AFTER_COMMIT)
         control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"), times=9)
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(AmbiguousOutcomeError):
             run(ti, if_exists="create")
         assert len(control_plane.backup_arns()) == control_plane.calls["CreateBackup"] == 1
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
-from airflow_ddb_backup.errors import (
+from airflow_ddb_backup.exceptions import (
     BackupLostError,
     BackupSensorTimeoutError,
     InvalidValueError,
@@ -16,14 +16,14 @@ from airflow_ddb_backup.errors import (
     TriggerFailedError,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
-from tests.dynamodb.faults import THROTTLED
+from tests.simulator.faults import THROTTLED
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from tests.dynamodb.clock import Clock
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
 # What reschedule adds is Airflow's alone: tests/system/test_sensor.py has it.

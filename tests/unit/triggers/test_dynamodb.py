@@ -10,14 +10,14 @@ import pytest
 from anyio.to_thread import run_sync
 
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
-from tests.dynamodb.faults import Fault
+from tests.simulator.faults import Fault
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.dynamodb.clock import Clock
-    from tests.dynamodb.control_plane import ControlPlane
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
 
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 pytestmark = pytest.mark.anyio

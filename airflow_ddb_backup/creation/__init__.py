@@ -1,0 +1,1 @@
+"""Creating: one backup per run, whatever is lost, killed or retried."""

@@ -1,0 +1,27 @@
+"""The name of a run's backup. No I/O."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from json import dumps
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
+_LONGEST_NAME = 255
+# 64 bits: two of a million names of one table collide with a chance of 3 in 100 million.
+_DIGEST_LENGTH = 16
+
+
+def derive_backup_name(dag_id: str, task_id: str, run_id: str) -> str:
+    """Return the name of one task's backup in one run: the same on every try, different for every other run.
+
+    The readable part, made legal and cut to length, comes first; a digest of the exact values ends it. ``map_index`` is
+    not in it: backups are looked up table by table, and the positions of a mapped list move.
+
+    :param dag_id: the DAG's ID
+    :param task_id: the task's ID
+    :param run_id: the run's ID
+    """
+    digest = sha256(dumps([dag_id, task_id, run_id]).encode()).hexdigest()[:_DIGEST_LENGTH]
+    readable = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"{dag_id}.{task_id}.{run_id}")
+    return f"{readable[: _LONGEST_NAME - _DIGEST_LENGTH - 1]}.{digest}"

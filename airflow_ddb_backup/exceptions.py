@@ -1,0 +1,427 @@
+"""The exception tree, and how the exceptions of boto map to it. No I/O.
+
+Three kinds, by what is left to do: a :class:`PermanentError` is final; a :class:`TransientError` may pass, and nothing
+was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked.
+
+What has failed before the request left the machine has done nothing. So the mapping asks that first, and only then what
+the exception is: by AWS's error code, by botocore's exception hierarchy and by botocore's own tables of transient and
+throttling errors, so that a class or a code which botocore adds one day falls into its kind.
+"""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import botocore.exceptions as boto
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
+from botocore.retries.standard import RetryContext, ThrottledRetryableChecker, TransientRetryableChecker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorContext:
+    """The table, backup and region of a failure; ``None``: not known.
+
+    :param table: the table's name or ARN
+    :param backup: the backup's name or ARN
+    :param region: the region that was asked
+    """
+
+    table: str | None = None
+    backup: str | None = None
+    region: str | None = None
+
+    def __str__(self) -> str:
+        known = {"table": self.table, "backup": self.backup, "region": self.region}
+        return ", ".join(f"{what} {value!r}" for what, value in known.items() if value is not None)
+
+
+class BackupError(AirflowException):
+    """Root of all errors of this package; Airflow retries the task."""
+
+    #: AWS's error codes that map to this class
+    codes: ClassVar[tuple[str, ...]] = ()
+    #: botocore's exceptions that map to this class, with all their subclasses
+    bases: ClassVar[tuple[type[Exception], ...]] = ()
+    summary: ClassVar[str] = "AWS refused the call"
+    hint: ClassVar[str] = "The code and text above are AWS's own: look them up in the DynamoDB API reference."
+
+    @classmethod
+    def about(cls, context: ErrorContext, detail: str = "") -> Self:
+        """Return the exception with summary, error context, detail and hint in its message.
+
+        :param context: the table, backup and region
+        :param detail: more about what happened, a full sentence
+        """
+        return cls(f"{cls.summarize(context, detail)} {cls.hint}".rstrip())
+
+    @classmethod
+    def summarize(cls, context: ErrorContext, detail: str = "") -> str:
+        """Return the message without its hint.
+
+        :param context: the table, backup and region
+        :param detail: more about what happened, a full sentence
+        """
+        summary = ": ".join(filter(None, (cls.summary, str(context))))
+        return f"{summary}. {detail}".rstrip()
+
+
+class PermanentError(BackupError, AirflowFailException):
+    """What no retry can mend: Airflow fails the task at once."""
+
+
+class TransientError(BackupError):
+    """AWS did nothing, and may do it later."""
+
+
+class AmbiguousOutcomeError(BackupError):
+    """AWS may have done it: the response was lost, is an internal error, or is not AWS's."""
+
+    codes = ("InternalServerError", "InternalFailure", "ServiceUnavailable")
+    summary = "The outcome of the call is not known"
+    hint = "The cause is on AWS's side or in the network between. A retry looks for the backup before it makes another."
+
+
+class ConfigurationError(BackupError):
+    """The settings of the connection, the profile or the worker are broken; nothing was sent."""
+
+    summary = "The AWS configuration can't be used"
+    hint = (
+        "Nothing was sent. Check the Airflow connection, its profile and endpoint_url, and the worker's AWS settings."
+    )
+
+
+class InvalidValueError(PermanentError, ValueError):
+    """A parameter has a value that can never work."""
+
+    @classmethod
+    def of(cls, parameter: str, value: object, rule: str, *, text: bool = False) -> Self:
+        """Return the exception.
+
+        :param parameter: the parameter's name
+        :param value: the wrong value
+        :param rule: the rule that it breaks
+        :param text: the value must be text: where it is not, the message says so
+        """
+        message = f"{parameter} must be {rule}; got {value!r}."
+        if text and not isinstance(value, str):
+            kind = type(value).__name__
+            message += f" That is of type {kind}, not text; where templates render to native objects, quote it."
+        return cls(message)
+
+
+class OtherRegionError(PermanentError):
+    """An ARN names another region than the client's."""
+
+    summary = "The ARN names another region than the one that is asked"
+    hint = "Set region_name, or the region of the Airflow connection, to the ARN's region."
+
+
+class NoRegionSetError(PermanentError):
+    """No region is configured."""
+
+    bases = (boto.NoRegionError,)
+    summary = "No AWS region is set"
+    hint = "Set region_name on the task or in the Airflow connection."
+
+
+class TableNotFoundError(PermanentError):
+    """No such table, or one still being created."""
+
+    codes = ("TableNotFoundException", "ResourceNotFoundException")
+    summary = "The table does not exist"
+    hint = "Check table_name, the region, and the account of the Airflow connection."
+
+
+class TableNotReadyError(TransientError):
+    """The table can't be backed up yet."""
+
+    summary = "The table can't be backed up in its present status"
+    hint = "Only ACTIVE and UPDATING tables can be backed up; retry when this one is."
+
+
+class TableUnavailableError(PermanentError):
+    """The table is being deleted, is archived, or its key is not accessible: it won't be ACTIVE by itself."""
+
+    summary = "The table can't be backed up, and its status won't change by itself"
+    hint = "Only ACTIVE and UPDATING tables can be backed up: restore the table, or give DynamoDB access to its key."
+
+
+class AccessDeniedError(PermanentError):
+    """IAM refuses a call."""
+
+    codes: ClassVar[tuple[str, ...]] = ("AccessDeniedException", "AccessDenied")
+    summary = "Access is denied"
+    hint = "Grant that action to the connection's credentials; backups of another account need a role in that account."
+
+
+class ListBackupsDeniedError(AccessDeniedError):
+    """IAM refuses ListBackups, without which a run can't find its backup again."""
+
+    codes: ClassVar[tuple[str, ...]] = ()
+    summary = "The table's backups can't be listed"
+    hint = "Grant dynamodb:ListBackups on '*' (it has no resource-level permission), or set if_exists='create'."
+
+
+class BackupExistsError(PermanentError):
+    """``if_exists="fail"``, and a backup of that name is there."""
+
+    summary = "A backup of that name exists already"
+    hint = "Set if_exists='reuse' to take it, or if_exists='create' to make another of the same name."
+
+
+class PointInTimeRecoveryDisabledError(PermanentError):
+    """``require_point_in_time_recovery``, and the table has none."""
+
+    summary = "Point-in-time recovery (PITR) is required, and the table's is not ENABLED"
+    hint = "Enable PITR on the table, or drop require_point_in_time_recovery: an on-demand backup does not need it."
+
+
+class InvalidRequestError(PermanentError):
+    """AWS finds the request malformed."""
+
+    codes = ("ValidationException",)
+    bases = (boto.ParamValidationError,)
+    summary = "AWS finds the request invalid"
+    hint = "Check the values that the task passes."
+
+
+class BackupNotFoundError(TransientError):
+    """No such backup, for now."""
+
+    codes = ("BackupNotFoundException",)
+    summary = "The backup does not exist"
+    hint = "Check the ARN and the account of the Airflow connection, and whether the backup was deleted."
+
+
+class TableInUseError(TransientError):
+    """Another operation holds the table."""
+
+    codes = ("TableInUseException",)
+    summary = "The table is in use by another operation"
+    hint = "Nothing was created; try again when that operation has ended."
+
+
+class BackupInUseError(TransientError):
+    """Another control plane operation holds a backup of the table."""
+
+    codes = ("BackupInUseException",)
+    summary = "A backup of the table is being created, deleted or restored"
+    hint = "Nothing was created; try again when that operation has ended."
+
+
+class LimitExceededError(TransientError):
+    """Too many table operations at once."""
+
+    codes = ("LimitExceededException",)
+    summary = "Too many table operations run at once"
+    # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html, LimitExceededException
+    hint = (
+        "Up to 500 table operations (create, update, delete, restore) may run at once; try again when some have ended."
+    )
+
+
+class ContinuousBackupsUnavailableError(TransientError):
+    """AWS is still turning backups on for a new table."""
+
+    codes = ("ContinuousBackupsUnavailableException",)
+    summary = "Backups are still being enabled for the table"
+    hint = (
+        "DynamoDB turns continuous backups on by itself some seconds after a table is created; "
+        "point-in-time recovery (PITR) is a setting on top of them and is not needed. Try again in a minute."
+    )
+
+
+class ThrottledError(TransientError):
+    """Too many calls."""
+
+    codes = ("ThrottlingException",)
+    summary = "AWS throttles the call"
+    hint = "Other clients of this account and region use up the rate of this call; retry, or spread the tasks."
+
+
+class CredentialsError(TransientError):
+    """No credentials, or ones that AWS does not accept now."""
+
+    codes = (
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IDPCommunicationError",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidIdentityToken",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    )
+    bases = (
+        boto.CredentialRetrievalError,
+        boto.MetadataRetrievalError,
+        boto.NoAuthTokenError,
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
+        boto.RefreshWithMFAUnsupportedError,
+        boto.SSOError,
+        boto.TokenRetrievalError,
+        boto.UnknownCredentialError,
+        # Not in every botocore that is supported.
+        *filter(None, [getattr(boto, "LoginError", None)]),
+    )
+    summary = "There are no valid AWS credentials"
+    hint = "Check the Airflow connection (keys, session token, role, profile) and the worker's clock."
+
+
+class UnreachableError(TransientError):
+    """The endpoint can't be reached."""
+
+    bases = (boto.ConnectionError,)
+    summary = "AWS can't be reached"
+    hint = "Check the network, the proxy, and the region and endpoint_url of the Airflow connection."
+
+
+class BackupTimeoutError(BackupError):
+    """The backup was not AVAILABLE in time."""
+
+    summary = "The backup was not AVAILABLE in time"
+    hint = "The backup goes on: a retry finds it and waits for it. Raise timeout for large tables."
+
+
+class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
+    """As every sensor's timeout: Airflow does not retry it."""
+
+    hint = "The backup goes on. Raise timeout for large tables, and clear the sensor to wait for it again."
+
+
+class TriggerFailedError(BackupError):
+    """The trigger has raised, or its event is not one that this package sends."""
+
+    summary = "The trigger has failed"
+    hint = "The backup goes on. See the triggerer's log: workers and triggerers need the same version of this package."
+
+
+class BackupLostError(PermanentError):
+    """The backup that was waited for is gone, or can't be described."""
+
+    summary = "The wait for the backup has failed"
+    hint = ""
+
+
+def _family(kind: type[BackupError]) -> Iterator[type[BackupError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _family(child)
+
+
+_BY_CODE = {code: kind for kind in _family(BackupError) for code in vars(kind).get("codes", ())}
+_BY_BASE = {base: kind for kind in _family(BackupError) for base in vars(kind).get("bases", ())}
+# Functions of ssl and urllib3 that run while a connection is made: the request has not left.
+_CONNECTING = frozenset({"connect", "do_handshake", "_new_conn", "_prepare_proxy", "_validate_conn"})
+# Functions of urllib3 that send the request or read the response.
+_REQUESTING = frozenset({"urlopen", "stream", "read"})
+_TOO_MANY_REQUESTS = "429"
+
+
+def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> BackupError:
+    """Return this package's exception for what a call has raised.
+
+    :param error: the exception of boto3, botocore, a credential provider or a parser
+    :param context: the table, backup and region of the call
+    :param sent: whether the request may have left the machine
+    """
+    if isinstance(error, boto.ClientError):
+        kind, source = _kind_of_response(error), f"{_service(error.operation_name)}:{error.operation_name}"
+        code, text = error.response.get("Error", {}).get("Code", ""), error.response.get("Error", {}).get("Message", "")
+    else:
+        http = isinstance(error, boto.HTTPClientError | boto.ConnectionError)
+        sent = sent and not (http and _never_left(error))
+        kind, source = _kind_of_exception(error, sent=sent), "botocore"
+        code, text = type(error).__name__, str(error)
+    if not sent:
+        kind = _NOTHING_SENT.get(kind, kind)
+    return kind.about(context, f"{source} answered {code}: {text.rstrip('.')}.")
+
+
+@contextmanager
+def map_exceptions(context: ErrorContext, sent: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Raise this package's exceptions for those of the block, with the original as the cause.
+
+    :param context: the table, backup and region of the calls in the block
+    :param sent: whether the request may have left the machine when the exception came
+    :raises BackupError: a call has failed
+    """
+    try:
+        yield
+    except BackupError:
+        raise
+    except Exception as error:
+        raise from_boto(error, context, sent=sent()) from error
+
+
+_NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
+    AmbiguousOutcomeError: UnreachableError,
+    BackupError: ConfigurationError,
+}
+
+
+def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "AccessDeniedException" and error.operation_name == "ListBackups":
+        return ListBackupsDeniedError
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    attempt = RetryContext(attempt_number=1, parsed_response=error.response)
+    if code == _TOO_MANY_REQUESTS or ThrottledRetryableChecker().is_retryable(attempt):
+        return ThrottledError
+    # AWS names its errors. A bare HTTP status is a proxy's, who may have passed the request on.
+    if status >= _SERVER_ERROR or code.isdecimal() or TransientRetryableChecker().is_retryable(attempt):
+        return AmbiguousOutcomeError
+    return BackupError
+
+
+def _kind_of_exception(error: Exception, *, sent: bool) -> type[BackupError]:
+    for base in type(error).__mro__:
+        if base in _BY_BASE and not (sent and base is boto.ConnectionError):
+            return _BY_BASE[base]
+    if sent:
+        return AmbiguousOutcomeError
+    if isinstance(error, boto.HTTPClientError):
+        return UnreachableError
+    # A token file that is missing or unreadable.
+    return CredentialsError if isinstance(error, OSError) else ConfigurationError
+
+
+def _never_left(error: Exception) -> bool:
+    """Return whether a request failed before it was sent: while its connection was made, or earlier.
+
+    A TLS failure or a read timeout may come in the handshake or in the middle of a response, with the same class and
+    text: only the traceback tells.
+    """
+    if isinstance(error, boto.ConnectionError) and not isinstance(error, boto.SSLError):
+        return True
+    functions: set[str] = set()
+    link: BaseException | None = error
+    while link is not None:
+        functions.update(frame.f_code.co_name for frame, _ in traceback.walk_tb(link.__traceback__))
+        link = link.__cause__ or link.__context__
+    # Only this class stands for what botocore did not foresee, such as a proxy's address that can't be parsed.
+    unforeseen = type(error) is boto.HTTPClientError and not functions & _REQUESTING
+    return unforeseen or bool(functions & _CONNECTING)
+
+
+def _service(operation: str) -> str:
+    return "sts" if operation.startswith("AssumeRole") else "dynamodb"

@@ -1,0 +1,207 @@
+"""Tables, backups and their ARNs. No I/O.
+
+What users write is checked against what AWS documents. Responses are taken as they come: the package relies on
+``arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID`` and on nothing about the ID, and a status that it does
+not know is kept as it is. A response without the members that it relies on raises ``KeyError``, ``TypeError``,
+``ValueError`` or ``AttributeError``: whoever made the call knows what that means.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Lengths and characters: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
+_ARN_HEAD = r"arn:(?P<partition>[a-z0-9-]+):dynamodb:(?P<region>[a-zA-Z0-9-]+):(?P<account>\d*):table/"
+TABLE_ARN = re.compile(_ARN_HEAD + r"(?P<table>[a-zA-Z0-9_.-]{3,255})")
+_BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)")
+# Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
+_KNOWN_ID = re.compile(r"0(?P<ms>\d{13})-[0-9a-f]{8}")
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeBackup.html
+_LONGEST_ARN = 1024
+
+
+class BackupStatus(StrEnum):
+    """The statuses of a backup that AWS documents."""
+
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupArn:
+    """The parts of a backup's ARN.
+
+    :param text: the ARN as AWS gave it
+    :param partition: ``aws``, ``aws-cn``, ``aws-us-gov``, …
+    :param region: the region of table and backup
+    :param account: the account, 12 digits
+    :param table_name: the name of the backed up table
+    :param created_hint: when the backup was requested, as far as a known ID tells; ``None``: it does not
+    """
+
+    text: str
+    partition: str
+    region: str
+    account: str
+    table_name: str
+    created_hint: datetime | None
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Return the parts of an ARN that a user wrote.
+
+        :param value: the ARN of an on-demand backup
+        :raises InvalidValueError: it is not one
+        """
+        try:
+            return cls.from_response(value)
+        except (TypeError, ValueError):
+            rule = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID, the ARN of an on-demand backup"
+            raise InvalidValueError.of("backup_arn", value, rule, text=True) from None
+
+    @classmethod
+    def from_response(cls, value: object) -> Self:
+        """Return the parts of an ARN in a response.
+
+        :param value: the ARN of an on-demand backup
+        :raises TypeError: it is not a string
+        :raises ValueError: it is not such an ARN
+        """
+        if not isinstance(value, str):
+            message = f"not the ARN of a backup: {value!r}"
+            raise TypeError(message)
+        match = _BACKUP_ARN.fullmatch(value)
+        if match is None or len(value) > _LONGEST_ARN:
+            message = f"not the ARN of a backup: {value!r}"
+            raise ValueError(message)
+        known = _KNOWN_ID.fullmatch(match["id"])
+        created = datetime.fromtimestamp(int(known["ms"]) / 1000, tz=UTC) if known else None
+        return cls(value, match["partition"], match["region"], match["account"], match["table"], created)
+
+    @property
+    def table_arn(self) -> str:
+        """The ARN of the backed up table."""
+        return self.text.partition("/backup/")[0]
+
+    @property
+    def context(self) -> ErrorContext:
+        """The table, backup and region, for messages."""
+        return ErrorContext(self.table_name, self.text, self.region)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as DescribeTable returns it.
+
+    :param name: the name, also where the request had the ARN
+    :param arn: the ARN
+    :param table_id: tells a table from an earlier one of the same name; ``None``: not in the response
+    :param status: ``ACTIVE``, ``UPDATING``, …
+    :param created_at: when the table was created, by AWS's clock
+    """
+
+    name: str
+    arn: str
+    table_id: str | None
+    status: str
+    created_at: datetime
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any]) -> Self:
+        """Read a DescribeTable response."""
+        table = response["Table"]
+        return cls(
+            name=table["TableName"],
+            arn=table["TableArn"],
+            table_id=table.get("TableId"),
+            status=table["TableStatus"],
+            created_at=table["CreationDateTime"].astimezone(UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup as AWS last returned it.
+
+    :param arn: the ARN
+    :param name: the name; not unique
+    :param status: a :class:`BackupStatus`, or a status that AWS has added since
+    :param size_bytes: the size in bytes; AWS fills it in hours later, 0 is normal
+    :param created_at: when it was requested, by AWS's clock
+    :param table_id: the very table that was backed up; ``None``: not in the response
+    """
+
+    arn: BackupArn
+    name: str
+    status: str
+    size_bytes: int
+    created_at: datetime
+    table_id: str | None = None
+
+    @classmethod
+    def from_details(cls, details: Mapping[str, Any], table_id: str | None = None) -> Self:
+        """Read the ``BackupDetails`` of CreateBackup and DescribeBackup, or a summary of ListBackups.
+
+        :param details: that part of the response
+        :param table_id: the table's ID, where the response has it elsewhere
+        """
+        return cls(
+            arn=BackupArn.from_response(details["BackupArn"]),
+            name=details["BackupName"],
+            status=str(details["BackupStatus"]),
+            size_bytes=details.get("BackupSizeBytes") or 0,
+            created_at=details["BackupCreationDateTime"].astimezone(UTC),
+            table_id=details.get("TableId", table_id),
+        )
+
+    @classmethod
+    def from_creation(cls, response: Mapping[str, Any]) -> Self:
+        """Read a CreateBackup response."""
+        return cls.from_details(response["BackupDetails"])
+
+    @classmethod
+    def from_description(cls, response: Mapping[str, Any]) -> Self:
+        """Read a DescribeBackup response."""
+        description = response["BackupDescription"]
+        return cls.from_details(
+            description["BackupDetails"], (description.get("SourceTableDetails") or {}).get("TableId")
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the details as plain JSON values, as sensor and trigger return them."""
+        return {
+            "backup_arn": self.arn.text,
+            "backup_name": self.name,
+            "table_name": self.arn.table_name,
+            "status": self.status,
+            "size_bytes": self.size_bytes,
+            "created_at": self.created_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPage:
+    """A page of ListBackups.
+
+    :param backups: the backups on it; a page may be empty and yet not the last
+    :param cursor: where the next page starts; ``None``: this is the last
+    """
+
+    backups: tuple[Backup, ...]
+    cursor: str | None
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any]) -> Self:
+        """Read a ListBackups response. A response without summaries is not AWS's: it does not mean "no backups"."""
+        backups = tuple(Backup.from_details(summary) for summary in response["BackupSummaries"])
+        return cls(backups, response.get("LastEvaluatedBackupArn"))

@@ -1,0 +1,1 @@
+"""Waiting: from CREATING to AVAILABLE."""

@@ -1,0 +1,81 @@
+"""How operator and sensor hand their wait to the triggerer, and what they do when it does not come back."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow_ddb_backup.exceptions import BackupTimeoutError, ErrorContext, TriggerFailedError
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_ddb_backup.waiting.state import BackupWait
+
+# The trigger keeps the deadline itself and says why; Airflow's own limit is the net below, should no triggerer run.
+_NET_SECONDS = 60.0
+# Airflow resumes a task by this name when its trigger has failed or the deferral has timed out, on 2.11 and 3.x alike.
+_AIRFLOW_FAILED = "__fail__"
+_AIRFLOW_TIMEOUT = "Trigger timeout"
+
+
+class DeferredWaitMixin:
+    """A task that can wait for a backup on the triggerer. Comes before the Airflow base class."""
+
+    if TYPE_CHECKING:
+        aws_conn_id: str | None
+        region_name: str | None
+        verify: bool | str | None
+        botocore_config: dict[str, Any] | None
+        defer: Any
+        log: Any
+
+    timeout_error: ClassVar[type[BackupTimeoutError]] = BackupTimeoutError
+
+    def defer_wait(self, wait: BackupWait, poll_interval: float) -> NoReturn:
+        """Leave the worker; the task comes back in ``execute_complete``.
+
+        :param wait: the wait so far
+        :param poll_interval: seconds between looks
+        """
+        trigger = DynamoDBBackupTrigger(
+            backup_arn=wait.arn.text,
+            poll_interval=poll_interval,
+            deadline=wait.deadline,
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            botocore_config=self.botocore_config,
+        )
+        limit = timedelta(seconds=max(0.0, wait.deadline - time.time()) + _NET_SECONDS)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
+        raise AssertionError
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from the triggerer; Airflow calls this in place of ``execute``."""
+        method = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method
+        return super().resume_execution(method, next_kwargs, context)  # type: ignore[misc]  # the base class has it
+
+    def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
+        """Say what Airflow only calls a trigger's failure.
+
+        :param error: Airflow's reason
+        :param traceback: the trigger's, if it raised
+        :raises BackupTimeoutError: no triggerer has answered until after the deadline
+        :raises TriggerFailedError: the trigger has raised
+        """
+        if traceback:
+            self.log.error("The trigger failed:\n%s", "".join(traceback))
+        reason = str(getattr(error, "value", error))
+        if reason == _AIRFLOW_TIMEOUT:
+            detail = "No triggerer has reported on it until after the deadline: is one running?"
+            raise self.timeout_error.about(self.awaited(context), detail)
+        raise TriggerFailedError.about(self.awaited(context), f"Airflow says: {reason}.")
+
+    def awaited(self, context: Context) -> ErrorContext:
+        """Return what this task waits for."""
+        raise NotImplementedError

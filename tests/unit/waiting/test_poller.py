@@ -1,0 +1,371 @@
+"""The watcher as its triggers see it, over real HTTP, on a fast event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio.to_thread import run_sync
+
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from airflow_ddb_backup.waiting.poller import BackupPoller
+from tests.conftest import FastLoop
+from tests.simulator.faults import DROPPED_BEFORE_COMMIT, HANGING_AFTER_COMMIT, INTERNAL_ERROR, THROTTLED, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+pytestmark = pytest.mark.anyio
+FOR_EVER = 99_999.0
+# What opening the client may take on a busy machine: two seconds of its time.
+NOISE = 60.0
+
+
+class Waiting:
+    """Triggers on one loop.
+
+    :param clock: the time
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        #: when each event came, by ARN
+        self.ended: dict[str, float] = {}
+
+    async def event(self, arn: str, patience: float = 600, **kwargs: Any) -> dict[str, Any]:
+        """Run one trigger to its end."""
+        kwargs = {"poll_interval": 5, **kwargs}
+        trigger = DynamoDBBackupTrigger(backup_arn=arn, deadline=self.clock.time() + patience, **kwargs)
+        (event,) = [event async for event in trigger.run()]
+        self.ended[arn] = self.clock.time()
+        payload: dict[str, Any] = event.payload
+        return payload
+
+    async def statuses(self, arns: list[str], **kwargs: Any) -> Counter[str]:
+        """Run a trigger for each backup, and count how they have ended."""
+        events = await asyncio.gather(*(self.event(arn, **kwargs) for arn in arns))
+        return Counter(event["status"] for event in events)
+
+
+@pytest.fixture
+def waiting(clock: Clock) -> Waiting:
+    """Return what runs triggers."""
+    return Waiting(clock)
+
+
+def all_tasks() -> set[str]:
+    """Name the tasks of the loop."""
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
+def calls(control_plane: ControlPlane) -> tuple[int, int]:
+    """Return how often backups were described and listed."""
+    return control_plane.calls["DescribeBackup"], control_plane.calls["ListBackups"]
+
+
+async def some_time() -> None:
+    """Let two rounds pass."""
+    await asyncio.sleep(12)
+
+
+class TestSharing:
+    """One poller, however many wait."""
+
+    async def test_three_hundred_are_seen_by_sweeps(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Three pages a round, none throttled, where a describe each would make three hundred calls."""
+        control_plane.creating_for = 30
+        arns = control_plane.add_backups("orders", 300)
+        assert await waiting.statuses(arns) == {"success": 300}
+        described, listed = calls(control_plane)
+        assert described <= 20
+        assert listed <= 40
+        assert not control_plane.throttled
+
+    async def test_one_backup_is_described(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Every five seconds, the first time five seconds after the worker's own look."""
+        control_plane.creating_for = NOISE + 2
+        await waiting.statuses(control_plane.add_backups("orders", 1))
+        described, listed = calls(control_plane)
+        # Opening the client takes its time.
+        assert 1 < described <= 13
+        assert not listed
+
+    async def test_tasks_that_wait_for_one_backup_share_its_calls(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """Runs that reuse a backup wait for the same one."""
+        control_plane.creating_for = NOISE + 2
+        arn = control_plane.add_backups("orders", 1) * 20
+        assert await waiting.statuses(arn) == {"success": 20}
+        described, listed = calls(control_plane)
+        assert 1 < described <= 13
+        assert not listed
+
+    async def test_other_settings_have_another_watcher(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Another region, say, is another endpoint."""
+        control_plane.creating_for = FOR_EVER
+        arn = control_plane.add_backups("orders", 1)[0]
+        tasks = [asyncio.ensure_future(waiting.event(arn, verify=verify)) for verify in (None, False, None)]
+        await some_time()
+        assert len(BackupPoller._running) == 2  # noqa: SLF001  # that there is one poller is its promise
+        await stop(tasks)
+
+    async def test_a_slow_one_costs_no_extra_calls(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """The sweeps for the others show it."""
+        control_plane.creating_for = 62
+        slow, *fast = control_plane.add_backups("orders", 51)
+        await asyncio.gather(waiting.statuses(fast), waiting.event(slow, poll_interval=60))
+        described, listed = calls(control_plane)
+        assert described <= 2
+        assert listed <= 14
+
+    @pytest.mark.clock_speed(5)
+    async def test_each_is_looked_at_as_often_as_it_asks(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """One every 5 s and one every 20 s: 5 s and 20 s after the start, and so on."""
+        control_plane.creating_for = 41
+        arns = control_plane.add_backups("orders", 2)
+        start = waiting.clock.time()
+        await asyncio.gather(waiting.event(arns[0]), waiting.event(arns[1], poll_interval=20))
+        assert 41 <= waiting.ended[arns[0]] - start < 52
+        assert 41 <= waiting.ended[arns[1]] - start < 72
+        # 9 looks of the one; 7, 27 and 47 s after the start for the other.
+        assert calls(control_plane)[0] <= 9 + 3 + 1
+
+
+class TestTrouble:
+    """What goes wrong for one is no trouble of the others."""
+
+    # Slower than the others: a busy machine's second is little beside the ten.
+    @pytest.mark.clock_speed(5)
+    async def test_a_hanging_describe_delays_the_others_by_its_timeout_at_most(
+        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
+    ) -> None:
+        """Ten seconds."""
+        control_plane.creating_for = 8
+        control_plane.fail_next("DescribeBackup", HANGING_AFTER_COMMIT)
+        start = waiting.clock.time()
+        assert await waiting.statuses(control_plane.add_backups("orders", 2)) == {"success": 2}
+        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + 7
+        assert "DescribeBackup took more than 10 s" in log()
+
+    # Slower than the others: a busy machine's second is little beside the ten.
+    @pytest.mark.clock_speed(5)
+    async def test_a_hanging_sweep_delays_them_by_its_timeout_at_most(
+        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
+    ) -> None:
+        """Ten seconds."""
+        control_plane.creating_for = 8
+        control_plane.fail_next("ListBackups", HANGING_AFTER_COMMIT)
+        start = waiting.clock.time()
+        assert await waiting.statuses(control_plane.add_backups("orders", 50)) == {"success": 50}
+        assert max(waiting.ended.values()) - start < 8 + 5 + 10 + 7
+        assert "ListBackups took more than 10 s" in log()
+
+    async def test_one_lost_backup_of_a_hundred_ends_its_own_trigger(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """The sweep does not show it, three calls do not find it."""
+        control_plane.creating_for = 60
+        arns = control_plane.add_backups("orders", 100, age=20)
+        await run_sync(lambda: control_plane.client().delete_backup(BackupArn=arns[0]))
+        assert await waiting.statuses(arns) == {"success": 99, "error": 1}
+
+    async def test_one_refusal_ends_its_own_trigger(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Another account's backup, say."""
+        control_plane.creating_for = 20
+        control_plane.fail_next("DescribeBackup", Fault(code="AccessDeniedException"))
+        arns = control_plane.add_backups("orders", 2)
+        assert await waiting.statuses(arns) == {"success": 1, "error": 1}
+
+    async def test_an_answer_that_nobody_foresaw_ends_its_own_trigger(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """A status that this package does not know, say."""
+        control_plane.creating_for = 20
+        odd, *others = control_plane.add_backups("orders", 50)
+        control_plane.statuses[odd] = "ARCHIVED"
+        results = await asyncio.gather(waiting.statuses(others), waiting.event(odd), return_exceptions=True)
+        assert results[0] == {"success": 49}
+        assert isinstance(results[1], ValueError)
+
+    @pytest.mark.parametrize("fault", [THROTTLED, INTERNAL_ERROR, DROPPED_BEFORE_COMMIT])
+    @pytest.mark.parametrize("count", [1, 50])
+    async def test_a_bad_minute_ends_nobody(
+        self, control_plane: ControlPlane, waiting: Waiting, count: int, fault: Fault
+    ) -> None:
+        """All of them finish once it is over."""
+        for operation in ("DescribeBackup", "ListBackups"):
+            control_plane.fail_next(operation, fault, times=9999)
+        arns = control_plane.add_backups("orders", count)
+        waits = asyncio.ensure_future(waiting.statuses(arns))
+        await asyncio.sleep(60)
+        assert not waiting.ended
+        control_plane.clear_faults()
+        assert await waits == {"success": count}
+
+    async def test_throttled_it_asks_less(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Down to a call in more than three seconds, where five a second would be its share."""
+        # One that happens to be due alone is described.
+        control_plane.creating_for = FOR_EVER
+        control_plane.fail_next("ListBackups", THROTTLED, times=9999)
+        waits = asyncio.ensure_future(waiting.statuses(control_plane.add_backups("orders", 50), patience=120))
+        assert await waits == {"timeout": 50}
+        assert calls(control_plane)[1] < 40
+
+    async def test_without_list_backups_each_is_described(
+        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
+    ) -> None:
+        """At its share of the rate; the log says once why it takes longer."""
+        control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"), times=9999)
+        assert await waiting.statuses(control_plane.add_backups("orders", 50)) == {"success": 50}
+        described, listed = calls(control_plane)
+        assert (described, listed) == (50, 1)
+        assert not control_plane.throttled
+        assert "Until then each backup is described" in log()
+
+    async def test_an_old_backup_does_not_make_sweeps_read_the_whole_history(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """It is described; the sweeps begin with the others, a page each."""
+        month = 30 * 24 * 3600.0
+        control_plane.add_backups("orders", 1000, age=month / 2)
+        old = control_plane.add_backups("orders", 1, age=month)
+        control_plane.statuses[old[0]] = "CREATING"
+        control_plane.creating_for = 40
+        young = control_plane.add_backups("orders", 50)
+        waits = asyncio.ensure_future(waiting.event(old[0], patience=60))
+        assert await waiting.statuses(young) == {"success": 50}
+        assert (await waits)["status"] == "timeout"
+        assert calls(control_plane)[1] <= 12
+
+    async def test_a_listing_that_is_behind_is_waited_for(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """New backups are not described because the first sweep does not show them yet."""
+        control_plane.listing_lag = 8
+        control_plane.creating_for = 20
+        assert await waiting.statuses(control_plane.add_backups("orders", 100)) == {"success": 100}
+        assert calls(control_plane)[0] <= 4
+
+
+class TestCredentials:
+    """They may change while it waits."""
+
+    @pytest.mark.parametrize("count", [1, 50])
+    async def test_an_expired_token_is_replaced(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, count: int
+    ) -> None:
+        """The client is opened again, with what the Airflow connection says by then."""
+        arns = control_plane.add_backups("orders", count)
+        broken = control_plane.connection().replace(control_plane.url, "http://127.0.0.1:1")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", broken)
+        waits = asyncio.ensure_future(waiting.statuses(arns))
+        await some_time()
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection())
+        for operation in ("DescribeBackup", "ListBackups"):
+            control_plane.fail_next(operation, Fault(code="ExpiredTokenException"))
+        assert await waits == {"success": count}
+
+    async def test_a_connection_that_cannot_be_read_is_waited_for(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Airflow's database may be away for a while."""
+        arns = control_plane.add_backups("orders", 1)
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "{")
+        waits = asyncio.ensure_future(waiting.statuses(arns))
+        await some_time()
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection())
+        assert await waits == {"success": 1}
+
+
+async def stop(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel triggers, as Airflow does."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class TestNothingIsLeft:
+    """No task, no connection, no reference, once the last trigger is gone."""
+
+    @pytest.mark.parametrize("after", [0.0, 0.01, 4.9, 5.0, 5.5, 6.0, 8.0])
+    async def test_cancelled_at_any_point(self, control_plane: ControlPlane, waiting: Waiting, after: float) -> None:
+        """Before it has begun, while the client opens, while it asks, while it waits."""
+        control_plane.creating_for = FOR_EVER
+        before = all_tasks()
+        task = asyncio.ensure_future(waiting.event(control_plane.add_backups("orders", 1)[0]))
+        await asyncio.sleep(after)
+        await stop([task])
+        assert all_tasks() == before
+        assert not BackupPoller._running  # noqa: SLF001  # nothing else would show it
+
+    async def test_two_thousand_five_hundred_cancelled_at_once(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """In the middle of their first rounds."""
+        control_plane.creating_for = FOR_EVER
+        arn = control_plane.add_backups("orders", 1)[0]
+        arns = [f"{arn[:-8]}{number:08x}" for number in range(2500)]
+        before = all_tasks()
+        tasks = [asyncio.ensure_future(waiting.event(arn)) for arn in arns]
+        await asyncio.sleep(30)
+        await stop(tasks)
+        assert all_tasks() == before
+        assert not BackupPoller._running  # noqa: SLF001  # as above
+
+    async def test_the_watcher_itself_is_gone(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """So is its client, with its connections."""
+        task = asyncio.ensure_future(waiting.event(control_plane.add_backups("orders", 1)[0]))
+        await asyncio.sleep(1)
+        watcher = weakref.ref(next(iter(BackupPoller._running.values())))  # noqa: SLF001  # as above
+        await task
+        del task
+        gc.collect()
+        assert watcher() is None
+
+    async def test_others_go_on_when_one_is_cancelled(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Only the last one ends the watcher."""
+        control_plane.creating_for = 30
+        arns = control_plane.add_backups("orders", 2)
+        first, second = (asyncio.ensure_future(waiting.event(arn)) for arn in arns)
+        await some_time()
+        await stop([first])
+        assert (await second)["status"] == "success"
+
+
+def has_looked(control_plane: ControlPlane, times: int) -> bool:
+    """Return whether backups were described so often."""
+    return calls(control_plane)[0] >= times
+
+
+def on_a_loop_of_its_own(coroutine: Coroutine[Any, Any, Any], until: Callable[[], bool], *, tidy: bool) -> None:
+    """Run a trigger on a new loop for a while, and close the loop, with or without cancelling what runs on it."""
+    loop = FastLoop()
+    task = loop.create_task(coroutine)
+    while not until():
+        loop.run_until_complete(asyncio.sleep(1))
+    if tidy:
+        loop.run_until_complete(stop([task]))
+    loop.close()
+
+
+@pytest.mark.clock_speed(30)
+@pytest.mark.parametrize("tidy", [True, False])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_closed_loop_takes_its_watcher_along(control_plane: ControlPlane, clock: Clock, tidy: bool) -> None:
+    """The next loop of the process has one of its own."""
+    control_plane.creating_for = FOR_EVER
+    arn = control_plane.add_backups("orders", 1)[0]
+    for _ in range(2):
+        looks = calls(control_plane)[0] + 1
+        on_a_loop_of_its_own(
+            Waiting(clock).event(arn, patience=FOR_EVER), partial(has_looked, control_plane, looks), tidy=tidy
+        )
+        gc.collect()
+        assert not BackupPoller._running  # noqa: SLF001  # as above
