@@ -300,6 +300,12 @@ class BackupTimeoutError(BackupError):
     hint = "The backup goes on: a retry finds it and waits for it. Raise timeout for large tables."
 
 
+class BackupNotReusedTimeoutError(BackupTimeoutError):
+    """The same with ``if_exists="create"``, when a retry does not find the backup but makes another."""
+
+    hint = "The backup goes on, but a retry makes another, since if_exists is 'create'. Raise timeout for large tables."
+
+
 class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
     """As every sensor's timeout: Airflow does not retry it."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -205,3 +206,46 @@ class BackupPage:
         """Read a ListBackups response. A response without summaries is not AWS's: it does not mean "no backups"."""
         backups = tuple(Backup.from_details(summary) for summary in response["BackupSummaries"])
         return cls(backups, response.get("LastEvaluatedBackupArn"))
+
+
+class AwsClock:
+    """AWS's clock, as far as the ``Date`` headers of its responses tell. Without any it is the machine's own.
+
+    A header has whole seconds, and its response some time to travel: each bounds the difference between the two clocks
+    from both sides, and the narrowest bounds of all responses hold.
+    """
+
+    def __init__(self) -> None:
+        self._lowest = self._highest = 0.0
+        self._known = False
+
+    def observe(self, date: str | None, called_at: float, received_at: float) -> None:
+        """Take in the ``Date`` header of a response.
+
+        :param date: the header; ``None`` or unreadable: it says nothing
+        :param called_at: Unix seconds by the machine's clock
+        :param received_at: Unix seconds by the machine's clock
+        """
+        try:
+            seconds = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        lowest, highest = seconds - received_at, seconds + 1 - called_at
+        if self._known and max(lowest, self._lowest) <= min(highest, self._highest):
+            lowest, highest = max(lowest, self._lowest), min(highest, self._highest)
+        # Otherwise the machine's clock was set meanwhile: only the newest response counts.
+        self._lowest, self._highest, self._known = lowest, highest, True
+
+    def earliest(self, now: float) -> datetime:
+        """Return the earliest time that AWS's clock may show.
+
+        :param now: Unix seconds by the machine's clock
+        """
+        return datetime.fromtimestamp(now + self._lowest, tz=UTC)
+
+    def latest(self, now: float) -> datetime:
+        """Return the latest time that AWS's clock may show.
+
+        :param now: Unix seconds by the machine's clock
+        """
+        return datetime.fromtimestamp(now + self._highest, tz=UTC)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.config import Config
 
-from airflow_ddb_backup.exceptions import InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, OtherRegionError
 from airflow_ddb_backup.models import TABLE_ARN
 
 if TYPE_CHECKING:
@@ -69,6 +69,17 @@ def table_region(table_name: str) -> str | None:
     """Return the region that a table's ARN names; ``None`` for a plain name."""
     match = TABLE_ARN.fullmatch(table_name)
     return match["region"] if match else None
+
+
+def check_region(arn_region: str | None, context: ErrorContext) -> None:
+    """Refuse an ARN of another region: AWS ignores that part of it, and looks in the region of the call.
+
+    :param arn_region: the region in the ARN; ``None``: there is no ARN
+    :param context: the table, backup and region of the calls
+    :raises OtherRegionError: the ARN's is another
+    """
+    if arn_region not in {None, context.region}:
+        raise OtherRegionError.about(context, f"The ARN is of {arn_region!r}.")
 
 
 def check_botocore_config(value: object) -> dict[str, Any] | None:

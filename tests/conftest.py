@@ -50,6 +50,7 @@ _TIMED = (
     "triggers.dynamodb",
     "waiting.deferral",
     "waiting.poller",
+    "waiting.worker",
 )
 # A triggered wait of 7 s takes a quarter of a second.
 _SPEED = 30.0

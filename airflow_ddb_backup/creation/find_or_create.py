@@ -1,138 +1,297 @@
-"""The one backup of a run: the order of the calls that find it or create it."""
+"""The calls that find or create the backup of a run, in their order."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from airflow_ddb_backup.creation.matching import IfExists
+from airflow_ddb_backup.creation.matching import (
+    AWS_CLOCK_TOLERANCE,
+    SCHEDULER_CLOCK_TOLERANCE,
+    BackupMatcher,
+    IfExists,
+    find_made_since,
+)
 from airflow_ddb_backup.creation.retries import retrying
-from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupExistsError, ListBackupsDeniedError
+from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
+    BackupError,
+    BackupExistsError,
+    BackupTimeoutError,
+    PointInTimeRecoveryDisabledError,
+    TableNotFoundError,
+    TableNotReadyError,
+    TableUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime, timedelta
 
-    from airflow_ddb_backup.creation.matching import BackupMatcher
-    from airflow_ddb_backup.models import Backup
-
-    _Pick = Callable[[list[Backup]], Backup | None]
+    from airflow_ddb_backup.creation.matching import Run
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.models import Backup, Table
 
 # ListBackups is eventually consistent (assumed, not documented). A backup not listed after 10 s does not exist.
 LISTING_LAG = 10.0
-_LOOK_PAUSE = 2.5
-# After so many lost answers, and as many searches, something is wrong that one more call won't mend.
-_LOST_RETRIES = 3
+_LISTING_INTERVAL = 2.5
+# After so many ambiguous outcomes, each settled by a listing, one more call is not likely to fare better.
+_AMBIGUOUS_RETRIES = 3
+# CreateBackup takes both; on a DELETING table it succeeds for a second or two.
+_READY = frozenset({"ACTIVE", "UPDATING"})
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
+# ACTIVE without somebody's doing.
+_UNAVAILABLE = frozenset({"ARCHIVED", "ARCHIVING", "DELETING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
 
 
-class BackupCalls(Protocol):
-    """The calls that it takes; the hook has them."""
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """The backup that a task asks for.
 
-    @property
-    def log(self) -> Any:
-        """The task's log."""
-
-    def create_backup(self, table_name: str, backup_name: str) -> Backup:
-        """Start a backup, with one call."""
-
-    def list_backups(
-        self, table_name: str, backup_name: str | None = None, *, made_since: datetime, deadline: float
-    ) -> list[Backup]:
-        """List the table's backups, all pages of them."""
-
-
-class RunBackup:
-    """Finds or creates the backup of a run.
-
-    :param calls: makes the calls
+    :param context: the table, backup name and region, for messages
     :param table_name: name or ARN
-    :param claim: which backups are the run's
-    :param deadline: when to give up trying, in Unix seconds
+    :param backup_name: the backup's name
+    :param derived: the name is this run's alone; otherwise every run may have it
+    :param run: the try
+    :param if_exists: what to do when the run has its backup already
+    :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
+    :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
+    :param deadline: when to give up, in Unix seconds
     """
 
-    def __init__(self, calls: BackupCalls, table_name: str, claim: BackupMatcher, deadline: float) -> None:
-        self.calls = calls
-        self.table_name = table_name
-        self.claim = claim
-        self.deadline = deadline
-        self._lost_answers = 0
-        self._must_stop = False
+    context: ErrorContext
+    table_name: str
+    backup_name: str
+    derived: bool
+    run: Run
+    if_exists: IfExists
+    reuse_within: timedelta | None
+    require_point_in_time_recovery: bool
+    deadline: float
 
-    def find_or_create(self, if_exists: IfExists, *, retried: bool) -> Backup:
-        """Return the backup.
 
-        :param if_exists: what to do when there is one
-        :param retried: an earlier try may have made a backup, may even be making one now
-        """
-        if if_exists is IfExists.CREATE:
-            return self._create(self.claim.latest)
-        # What an earlier try has made may not be listed yet.
-        patience = LISTING_LAG if retried else 0.0
-        if if_exists is IfExists.FAIL:
-            self._refuse_namesakes(patience)
-        elif found := self._look_for(lambda backups: self.claim.usable(backups, _now()), patience):
-            self.calls.log.info("Reusing backup %s, created at %s", found.arn.text, found.created_at.isoformat())
-            return found
-        created = self._create(lambda backups, _: self.claim.own(backups))
-        return self._older_twin(created) if retried else created
+def find_or_create(hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -> Backup:
+    """Return the one backup of a run: the one that it has, or a new one.
 
-    def _refuse_namesakes(self, patience: float) -> None:
-        if namesake := self._look_for(lambda backups: next(iter(self.claim.namesakes(backups)), None), patience):
-            detail = f"It is named {namesake.name!r} and was created at {namesake.created_at.isoformat()}."
-            raise BackupExistsError.about(namesake.arn.context, detail)
+    :param hook: makes the calls
+    :param request: the backup that is asked for
+    :param log: the task's log
+    :raises BackupExistsError: there is one of that name, and ``if_exists`` is ``"fail"``
+    :raises BackupError: AWS refused, or time was up
+    """
+    return _Creation(hook, request, log).run()
 
-    def _create(self, recognise: Callable[[list[Backup], datetime], Backup | None]) -> Backup:
-        self.calls.log.info("Starting backup creation: table %s, backup name %s", self.table_name, self.claim.name)
 
-        def attempt() -> Backup:
-            started = _now()
-            try:
-                return self.calls.create_backup(self.table_name, self.claim.name)
-            except AmbiguousOutcomeError as error:
-                self.calls.log.warning("%s Looking for the backup.", error)
-                return self._recover(error, lambda backups: recognise(backups, started))
+class _Creation:
+    def __init__(self, hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -> None:
+        self._hook = hook
+        self._request = request
+        self._log = log
+        self._retry = retrying(request.deadline, log)
 
-        return retrying(self.deadline, self.calls.log, lambda _: self._must_stop)(attempt)
+    @cached_property
+    def _matcher(self) -> BackupMatcher:
+        # Not before the first response, which tells AWS's clock.
+        now = self._hook.clock.latest(time.time())
+        request = self._request
+        return BackupMatcher(request.run, request.backup_name, request.derived, now, request.reuse_within)
 
-    def _recover(self, error: AmbiguousOutcomeError, pick: _Pick) -> Backup:
-        # Unless the search ends, there may be a backup that it did not get to see: another call could make a second.
-        self._must_stop = True
+    def run(self) -> Backup:
         try:
-            found = self._look_for(pick, LISTING_LAG)
-        except ListBackupsDeniedError as denied:
-            raise error from denied
-        if found is None:
-            self._lost_answers += 1
-            self._must_stop = self._lost_answers > _LOST_RETRIES
-            raise error
+            table = self._retry(self._ready_table)
+        except (TableNotFoundError, TableUnavailableError):
+            if found := self._own_of_a_table_that_is_gone():
+                return found
+            raise
+        if self._request.require_point_in_time_recovery:
+            self._check_point_in_time_recovery()
+        if found := self._existing(table):
+            return found
+        return self._create(table)
+
+    def _ready_table(self) -> Table:
+        table = self._hook.describe_table(self._request.context, self._request.table_name)
+        if table.status in _READY:
+            return table
+        kind = TableUnavailableError if table.status in _UNAVAILABLE else TableNotReadyError
+        raise kind.about(self._request.context, f"It is {table.status}.")
+
+    def _own_of_a_table_that_is_gone(self) -> Backup | None:
+        """Return the run's backup of a table that was dropped after it, such as by the step that it was made for."""
+        matcher = self._matcher
+        if not matcher.derived or not matcher.may_have_own or self._request.if_exists is IfExists.CREATE:
+            return None
+        found = self._look(lambda: matcher.find_own(None, self._list(matcher.listed_since)), LISTING_LAG)
+        if found:
+            self._log.warning("The table is gone or going; taking this run's backup of it, %s.", found.arn.text)
         return found
 
-    def _look_for(self, pick: _Pick, patience: float) -> Backup | None:
-        give_up = time.time() + patience
-        while True:
-            # What is older than the table was made of an earlier one.
-            since = self.claim.table.created_at
-            backups = self.calls.list_backups(
-                self.table_name, self.claim.name, made_since=since, deadline=self.deadline
-            )
-            found = pick(backups)
-            if found or time.time() >= give_up:
+    def _check_point_in_time_recovery(self) -> None:
+        status = self._retry(self._hook.point_in_time_recovery_status, self._request.context, self._request.table_name)
+        if status != "ENABLED":
+            raise PointInTimeRecoveryDisabledError.about(self._request.context, f"It is {status}.")
+
+    def _existing(self, table: Table) -> Backup | None:
+        matcher, if_exists = self._matcher, self._request.if_exists
+        if if_exists is IfExists.CREATE:
+            return None
+        if if_exists is IfExists.FAIL:
+            return self._own_or_refuse(table)
+        if not matcher.may_have_own and matcher.reuse_within is None:
+            return None
+        own, backups = self._look_for_own(table, matcher.listed_since)
+        if found := own or matcher.find_reusable(table, backups):
+            self._log_reuse(found)
+            return found
+        self._warn_of_none(table, backups)
+        return None
+
+    def _own_or_refuse(self, table: Table) -> Backup | None:
+        own, backups = self._look_for_own(table, table.created_at)
+        if foreign := self._matcher.find_foreign(table, backups):
+            detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."
+            raise BackupExistsError.about(foreign.arn.context, detail)
+        return own
+
+    def _look_for_own(self, table: Table, since: datetime) -> tuple[Backup | None, list[Backup]]:
+        """List until the run's own backup shows, or must have shown; return it, and the last listing."""
+        backups: list[Backup] = []
+
+        def own() -> Backup | None:
+            backups[:] = self._list(max(since, table.created_at))
+            return self._matcher.find_own(table, backups) if self._matcher.may_have_own else None
+
+        found = self._look(own, LISTING_LAG if self._matcher.may_have_own else 0.0)
+        if found:
+            self._warn_of_twins(found, self._matcher.own(table, backups))
+        return found, backups
+
+    def _create(self, table: Table) -> Backup:
+        request = self._request
+        self._log.info("Starting backup creation: table %s, backup name %s", request.table_name, request.backup_name)
+        ambiguity = _Ambiguity()
+
+        def attempt() -> Backup:
+            began_at = self._hook.clock.earliest(time.time())
+            try:
+                return self._hook.create_backup(request.context, request.table_name, request.backup_name)
+            except AmbiguousOutcomeError as error:
+                ambiguous = error
+            self._log.warning("%s Looking for the backup.", ambiguous)
+            ambiguity.settled = False
+            if found := self._made_since(table, began_at, ambiguous):
                 return found
-            time.sleep(_LOOK_PAUSE)
+            ambiguity.settled = True
+            ambiguity.retries += 1
+            raise ambiguous
 
-    def _older_twin(self, created: Backup) -> Backup:
-        def oldest_once_listed(backups: list[Backup]) -> Backup | None:
-            listed = any(backup.arn == created.arn for backup in backups)
-            return self.claim.own(backups) if listed else None
+        created = retrying(request.deadline, self._log, ambiguity.must_stop)(attempt)
+        if self._matcher.may_have_own and request.if_exists is not IfExists.CREATE:
+            return self._older_twin(table, created)
+        return created
 
-        oldest = self._look_for(oldest_once_listed, LISTING_LAG) or created
-        if oldest.arn != created.arn:
-            message = (
-                "Two tries of this run made a backup at the same time: going on with the older, %s; %s is not needed."
-            )
-            self.calls.log.warning(message, oldest.arn.text, created.arn.text)
+    def _made_since(self, table: Table, began_at: datetime, ambiguous: AmbiguousOutcomeError) -> Backup | None:
+        """Return the backup that an ambiguous call has made; without a complete answer raise that call's exception."""
+
+        def made() -> Backup | None:
+            backups = self._list(began_at - AWS_CLOCK_TOLERANCE)
+            return find_made_since(table, self._request.backup_name, backups, began_at)
+
+        try:
+            return self._look(made, LISTING_LAG)
+        except BackupError as error:
+            raise ambiguous from error
+
+    def _older_twin(self, table: Table, created: Backup) -> Backup:
+        """Return the older of two backups that two tries of this run have made at the same time."""
+        own: list[Backup] = []
+
+        def oldest_once_listed() -> Backup | None:
+            own[:] = self._matcher.own(table, self._list(self._matcher.listed_since))
+            return own[0] if created.arn in [backup.arn for backup in own] else None
+
+        try:
+            oldest = self._look(oldest_once_listed, LISTING_LAG) or created
+        except BackupError as error:
+            self._log.warning("Whether another try of this run has made a backup too is not known: %s", error)
+            return created
+        self._warn_of_twins(oldest, own)
         return oldest
 
+    def _look(self, find: Callable[[], Backup | None], patience: float) -> Backup | None:
+        """Call until something is found, or as long as a listing may be behind.
 
-def _now() -> datetime:
-    return datetime.fromtimestamp(time.time(), tz=UTC)
+        :raises BackupTimeoutError: the task's time was up before that
+        """
+        give_up = time.time() + patience
+        while True:
+            last = time.time() >= give_up
+            if (found := find()) or last:
+                return found
+            if time.time() >= self._request.deadline:
+                detail = "It is not certain yet whether this run has made it already."
+                raise BackupTimeoutError.about(self._request.context, detail)
+            time.sleep(min(_LISTING_INTERVAL, give_up - time.time()))
+
+    def _list(self, since: datetime) -> list[Backup]:
+        backups: list[Backup] = []
+        cursor: str | None = None
+        while True:
+            page = self._retry(
+                self._hook.list_backups,
+                self._request.context,
+                self._request.table_name,
+                created_since=since,
+                cursor=cursor,
+            )
+            backups += page.backups
+            if (cursor := page.cursor) is None:
+                return backups
+
+    def _log_reuse(self, found: Backup) -> None:
+        started = self._matcher.run.started
+        self._log.info("Reusing backup %s, created at %s", found.arn.text, found.created_at.isoformat())
+        if found.created_at < started - SCHEDULER_CLOCK_TOLERANCE:
+            message = "Backup %s is from before this run's start: it was created at %s, the run started at %s."
+            self._log.warning(message, found.arn.text, found.created_at.isoformat(), started.isoformat())
+
+    def _warn_of_twins(self, taken: Backup, own: list[Backup]) -> None:
+        for twin in own:
+            if twin.arn != taken.arn:
+                message = "This run has made more than one backup: going on with the older, %s; %s is not needed."
+                self._log.warning(message, taken.arn.text, twin.arn.text)
+
+    def _warn_of_none(self, table: Table, backups: list[Backup]) -> None:
+        matcher = self._matcher
+        if matcher.may_have_own and (near := matcher.find_near_miss(table, backups)):
+            message = (
+                "Backup %s has this name, but was created at %s, before %s, the earliest time for this run's. It is "
+                "not taken, and a new one is made. If an earlier try of this run made it, the scheduler's clock is "
+                "ahead of AWS's."
+            )
+            times = near.created_at.isoformat(), matcher.own_since.isoformat()
+            self._log.warning(message, near.arn.text, *times)
+        if matcher.reuse_within is not None and matcher.run.cleared:
+            message = (
+                "No backup was at most %s old when this run started, at %s. A new one is made; it may hold what the "
+                "run had begun to change before it was cleared."
+            )
+            self._log.warning(message, matcher.reuse_within, matcher.run.started.isoformat())
+
+
+@dataclass(slots=True)
+class _Ambiguity:
+    """What the ambiguous outcomes of one creation leave open.
+
+    :param retries: how often a call was made again after one
+    :param settled: the listing has shown that the last one made nothing; otherwise no further call is safe
+    """
+
+    retries: int = 0
+    settled: bool = True
+
+    def must_stop(self) -> bool:
+        return not self.settled or self.retries > _AMBIGUOUS_RETRIES

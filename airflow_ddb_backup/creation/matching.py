@@ -1,19 +1,30 @@
-"""One backup per run: which of a table's backups is this run's. Pure."""
+"""Which of a table's backups is this run's. No I/O.
+
+A backup counts only if it is of this very table. Times of backups are AWS's; the caller gives the present by AWS's
+clock too. The times of a run are set by Airflow's scheduler. A wrong backup is worse than one too many, so in doubt
+none is taken.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from airflow_ddb_backup.models import Backup, BackupStatus, Table
+from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Airflow's clocks and AWS's may differ by as much.
-CLOCK_TOLERANCE = timedelta(minutes=1)
+    from airflow_ddb_backup.models import Backup, Table
+
+# AWS's clock is known from the Date headers of its responses, to about a second.
+AWS_CLOCK_TOLERANCE = timedelta(seconds=2)
+# The scheduler's clock is known to nobody; NTP keeps it within a fraction of this.
+SCHEDULER_CLOCK_TOLERANCE = timedelta(seconds=10)
+# AWS refuses signatures that are 5 minutes off: a clock which is further off than that is noticed elsewhere.
+LARGEST_CLOCK_ERROR = timedelta(minutes=5)
 
 
 class IfExists(StrEnum):
@@ -25,75 +36,165 @@ class IfExists(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BackupMatcher:
-    """Which of a table's backups a run may take for its own.
+class Run:
+    """One try of a task in one DAG run.
 
-    :param table: the very table: a backup of an earlier one of the same name does not count
-    :param name: the backup's name
-    :param made_since: when the run was due, for a name that other runs may bear; ``None``: the name is this run's alone
-    :param reuse_within: how old any other backup may be that does as well; ``None``: no other does
+    :param due: when the run was due, by the scheduler's clock
+    :param started: when the run last started, by the scheduler's clock; clearing a finished run starts it again
+    :param try_number: 1 for a task that never started in its run before
+    :param cleared: whether any of the run's tasks was ever cleared
     """
 
-    table: Table
+    due: datetime
+    started: datetime
+    try_number: int
+    cleared: bool
+
+    @classmethod
+    def from_context(cls, dag_run: Any, try_number: int) -> Self:
+        """Read a task's context.
+
+        Airflow 3 has ``run_after``; on Airflow 2 a run is due at the end of its data interval or, by hand, at its
+        logical date.
+
+        :param dag_run: the DAG run
+        :param try_number: the try's number
+        """
+        due: datetime = getattr(dag_run, "run_after", None) or max(dag_run.data_interval_end, dag_run.logical_date)
+        return cls(due, dag_run.start_date or due, try_number, bool(getattr(dag_run, "clear_number", 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class BackupMatcher:
+    """Tells which backups are a run's.
+
+    :param run: the try
+    :param name: the backup's name
+    :param derived: the name is this run's alone; otherwise every run may have it
+    :param now: the present, by AWS's clock
+    :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
+    """
+
+    run: Run
     name: str
-    made_since: datetime | None = None
+    derived: bool
+    now: datetime
     reuse_within: timedelta | None = None
 
-    def own(self, backups: Iterable[Backup]) -> Backup | None:
-        """Return the run's backup: the oldest, which holds the state before whatever an earlier try went on to do.
+    @property
+    def may_have_own(self) -> bool:
+        """Whether an earlier try of this run may have made a backup, or may be making one now."""
+        return self.run.try_number > 1 or (self.derived and self.run.cleared)
 
+    @property
+    def own_since(self) -> datetime:
+        """The earliest time at which this run can have made its backup.
+
+        A run that was never cleared has made it since it started. One that was cleared may have been started anew: then
+        only a derived name, which no other run has, tells its backup from theirs, and it counts from when the run was
+        due, or started, if that was ahead of its time.
+        """
+        since = self.run.started
+        if self.derived and self.run.cleared:
+            since = min(self.run.due, self.run.started)
+        if self.derived and since > self.now:
+            # The scheduler's clock is ahead of AWS's, by an amount that nobody knows.
+            return self.now - LARGEST_CLOCK_ERROR
+        return since - SCHEDULER_CLOCK_TOLERANCE
+
+    @property
+    def listed_since(self) -> datetime:
+        """The creation time of the oldest backup that matters: nothing older needs to be listed."""
+        # Older ones of the name are named in a warning, if they are so close that a clock may be wrong.
+        since = self.own_since - 2 * LARGEST_CLOCK_ERROR if self.may_have_own else self.now
+        return min(since, self.run.started - self.reuse_within) if self.reuse_within else since
+
+    def find_own(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
+        """Return the run's backup: the oldest, which holds the state before anything that an earlier try went on to do.
+
+        :param table: the table; ``None``: it is gone, and any table of its name will do
         :param backups: what ListBackups has shown, in any order
         """
-        since = self.made_since - CLOCK_TOLERANCE if self.made_since else self.table.created_at
-        mine = (backup for backup in self.namesakes(backups) if backup.created_at >= since)
-        return min(mine, key=_age, default=None)
+        return min(self.own(table, backups), key=_age, default=None)
 
-    def usable(self, backups: Iterable[Backup], now: datetime) -> Backup | None:
-        """Return the run's own backup or, failing that, the newest that is young enough.
+    def own(self, table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
+        """Return all backups that this run has made, oldest first."""
+        same = same_name(table, self.name, backups)
+        return sorted((backup for backup in same if backup.created_at >= self.own_since), key=_age)
 
+    def find_reusable(self, table: Table, backups: Iterable[Backup]) -> Backup | None:
+        """Return the newest backup, of whatever name, that was young enough when the run started.
+
+        In a cleared run it is the oldest such: a newer one may hold what the run has begun to change.
+
+        :param table: the table
         :param backups: what ListBackups has shown, in any order
-        :param now: the present
         """
-        backups = list(backups)
-        if (own := self.own(backups)) or self.reuse_within is None:
-            return own
-        young = (backup for backup in self._of_this_table(backups) if now - backup.created_at <= self.reuse_within)
-        return max(young, key=_age, default=None)
+        if self.reuse_within is None:
+            return None
+        since = self.run.started - self.reuse_within
+        young = [backup for backup in of_table(table, backups) if backup.created_at >= since]
+        return (min if self.run.cleared else max)(young, key=_age, default=None)
 
-    def namesakes(self, backups: Iterable[Backup]) -> Iterable[Backup]:
-        """Return all backups of the table that bear the name, however old."""
-        return (backup for backup in self._of_this_table(backups) if backup.name == self.name)
+    def find_foreign(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
+        """Return a backup of the name that this run has not made.
 
-    def latest(self, backups: Iterable[Backup], since: datetime) -> Backup | None:
-        """Return what a call has made, among namesakes of the same run.
-
+        :param table: the table
         :param backups: what ListBackups has shown, in any order
-        :param since: when the call began
         """
-        made = (backup for backup in self.namesakes(backups) if backup.created_at >= since - CLOCK_TOLERANCE)
-        return max(made, key=_age, default=None)
+        own = self.own(table, backups) if self.may_have_own else []
+        foreign = (backup for backup in same_name(table, self.name, backups) if backup not in own)
+        return min(foreign, key=_age, default=None)
 
-    def _of_this_table(self, backups: Iterable[Backup]) -> Iterable[Backup]:
-        return (backup for backup in backups if backup.status is not BackupStatus.DELETED and self._fits(backup))
+    def find_near_miss(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
+        """Return the newest backup of the name that is only just too old to be this run's.
 
-    def _fits(self, backup: Backup) -> bool:
-        if backup.table_id and self.table.table_id:
-            return backup.table_id == self.table.table_id
-        return backup.created_at >= self.table.created_at
+        :param table: the table
+        :param backups: what ListBackups has shown, in any order
+        """
+        since = self.own_since - LARGEST_CLOCK_ERROR
+        same = same_name(table, self.name, backups)
+        return max((one for one in same if since <= one.created_at < self.own_since), key=_age, default=None)
 
 
-def run_due(dag_run: Any) -> datetime:
-    """Return the time before which a DAG run can't have made a backup.
+def same_name(table: Table | None, name: str, backups: Iterable[Backup]) -> list[Backup]:
+    """Return the backups of the table that bear the name.
 
-    Airflow 3 has ``run_after``; on Airflow 2 it is the end of the data interval or, for a run by hand, the moment it
-    was asked for. A backfilled run is due long before it exists, so one that was never cleared counts from its start.
-
-    :param dag_run: the DAG run of the task's context
+    :param table: the table; ``None``: it is gone, and any table of its name will do
+    :param name: the backup's name
+    :param backups: what ListBackups has shown, in any order
     """
-    due: datetime = getattr(dag_run, "run_after", None) or max(dag_run.data_interval_end, dag_run.logical_date)
-    never_cleared = getattr(dag_run, "clear_number", None) == 0
-    started: datetime | None = dag_run.start_date
-    return max(due, started) if never_cleared and started else due
+    return [backup for backup in of_table(table, backups) if backup.name == name]
+
+
+def find_made_since(table: Table, name: str, backups: Iterable[Backup], since: datetime) -> Backup | None:
+    """Return the backup that a call with an ambiguous outcome has made.
+
+    :param table: the table
+    :param name: the backup's name
+    :param backups: what ListBackups has shown, in any order
+    :param since: when the call began at the earliest, by AWS's clock
+    """
+    made = (one for one in same_name(table, name, backups) if one.created_at >= since - AWS_CLOCK_TOLERANCE)
+    return min(made, key=_age, default=None)
+
+
+def of_table(table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
+    """Return the backups of this very table that are CREATING or AVAILABLE.
+
+    :param table: the table; ``None``: it is gone, and any table of its name will do
+    :param backups: what ListBackups has shown, in any order
+    """
+    usable = {BackupStatus.CREATING, BackupStatus.AVAILABLE}
+    return [backup for backup in backups if backup.status in usable and _is_of(table, backup)]
+
+
+def _is_of(table: Table | None, backup: Backup) -> bool:
+    if table is None:
+        return True
+    if backup.table_id and table.table_id:
+        return backup.table_id == table.table_id
+    return backup.created_at >= table.created_at
 
 
 def _age(backup: Backup) -> tuple[datetime, str]:

@@ -14,23 +14,27 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+_BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=2)
 
-def retrying(deadline: float, log: Any, *stops: Callable[[RetryCallState], bool]) -> Retrying:
-    """Return what repeats a call that may yet succeed: 1, 2, 4, … at most 30 s apart, and up to 2 s at random.
 
-    :param deadline: when to give up, in Unix seconds
+def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retrying:
+    """Return a tenacity retrier: exponential backoff, 1 to 30 s, plus up to 2 s of jitter.
+
+    It retries any :class:`TransientError` and :class:`AmbiguousOutcomeError`. The last attempt is made at the deadline.
+
+    :param deadline: Unix seconds
     :param log: takes a line for each failure
-    :param stops: other reasons to give up
+    :param must_stop: whether another attempt is out of the question
     """
 
     def log_failure(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning("%s Trying again in %.1f s.", error, state.upcoming_sleep)
+        log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
     return Retrying(
         retry=retry_if_exception_type((TransientError, AmbiguousOutcomeError)),
-        wait=wait_exponential_jitter(initial=1, max=30, jitter=2),
-        stop=lambda state: time.time() + state.upcoming_sleep > deadline or any(stop(state) for stop in stops),
+        wait=lambda state: min(_BACKOFF(state), max(0.0, deadline - time.time())),
+        stop=lambda _: time.time() >= deadline or must_stop(),
         sleep=time.sleep,
         before_sleep=log_failure,
         reraise=True,

@@ -1,220 +1,243 @@
-"""All synchronous AWS calls."""
+"""One method for each AWS call, none of which retries or decides anything.
+
+CreateBackup has no idempotency token, so the hook's client has botocore's own retries off, and a failed call says
+whether its request may have left the machine. Every call ends within :attr:`DynamoDBBackupHook.call_seconds`, whatever
+the server, STS or DNS do: it runs in a thread which is left behind when it takes longer, and which can't send anything
+any more then.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore import xform_name
 from botocore.config import Config
 
-from airflow_ddb_backup.creation.find_or_create import RunBackup
-from airflow_ddb_backup.creation.retries import retrying
 from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
     BackupError,
+    CredentialsError,
     ErrorContext,
-    OtherRegionError,
-    PointInTimeRecoveryDisabledError,
-    TableNotReadyError,
+    UnreachableError,
     map_exceptions,
 )
-from airflow_ddb_backup.models import Backup, BackupArn, Table
+from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from airflow_ddb_backup.creation.matching import BackupMatcher, IfExists
-    from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
-
-# CreateBackup answers for both; on a DELETING table it succeeds for a second or two, so it is refused here.
-_READY = frozenset({"ACTIVE", "UPDATING"})
+_T = TypeVar("_T")
 
 
 class DynamoDBBackupHook(AwsBaseHook):
-    """Creates, finds and looks at DynamoDB's on-demand backups.
+    """Creates, lists and describes DynamoDB's on-demand backups.
 
     Takes the arguments of :class:`~airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`.
+
+    :param default_region: the region where neither ``region_name`` nor the connection names one, such as that of an
+        ARN; ``None``: boto3's default
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    #: seconds that a call may take: DynamoDB answers in milliseconds, and botocore would wait for 60 s
+    call_seconds: ClassVar[float] = 10.0
+
+    def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
-
-    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
-        """Return the boto3 session: one for all clients, since AWS's models are read once a session (0.1 s)."""
-        if deferrable:
-            session = super().get_session(region_name, deferrable)
-            _read_from_disk(session)
-            return session
-        if region_name != self.region_name:
-            return super().get_session(region_name)
-        return self._session
-
-    def get_client_type(
-        self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
-    ) -> Any:
-        """Return a client; an asynchronous one never retries, since the watcher counts and paces each call."""
-        if deferrable and config is None:
-            config = self._unretried_config
-        return super().get_client_type(region_name, config, deferrable)
-
-    @cached_property
-    def _session(self) -> Any:
-        return super().get_session(self.region_name)
-
-    def subject(self, table: str, backup: str | None = None) -> ErrorContext:
-        """Name what calls are about, with the region that this hook asks.
-
-        :param table: name or ARN
-        :param backup: name or ARN
-        :raises NoRegionSetError: neither the task nor the connection nor the environment names a region
-        """
-        with map_exceptions(ErrorContext(table, backup)):
-            return ErrorContext(table, backup, self.conn_region_name)
-
-    def check_region(self, arn_region: str | None, subject: ErrorContext) -> None:
-        """Refuse an ARN of another region: AWS would look for it in its own.
-
-        :param arn_region: the region in the ARN; ``None`` if there was no ARN
-        :param subject: what the ARN is about, from :meth:`subject`
-        :raises OtherRegionError: it is not the region of this hook
-        """
-        if arn_region not in {None, subject.region}:
-            raise OtherRegionError.about(subject, f"The ARN is of {arn_region!r}.")
-
-    def describe_table(self, table_name: str, backup_name: str | None = None) -> Table:
-        """Look at a table that is to be backed up.
-
-        :param table_name: name or ARN
-        :param backup_name: the backup that it is about, for failures to name
-        :raises TableNotFoundError: there is none
-        :raises TableNotReadyError: it is neither ACTIVE nor UPDATING
-        """
-        subject = self.subject(table_name, backup_name)
-        table = Table.from_response(self._call("DescribeTable", subject, TableName=table_name))
-        if table.status not in _READY:
-            raise TableNotReadyError.about(subject, f"It is {table.status}.")
-        return table
-
-    def check_point_in_time_recovery(self, table_name: str, backup_name: str | None = None) -> None:
-        """Refuse a table without point-in-time recovery.
-
-        :param table_name: name or ARN
-        :param backup_name: the backup that it is about, for failures to name
-        :raises PointInTimeRecoveryDisabledError: it is not ENABLED
-        """
-        subject = self.subject(table_name, backup_name)
-        response = self._call("DescribeContinuousBackups", subject, TableName=table_name)
-        recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-        status = recovery.get("PointInTimeRecoveryStatus", "not known")
-        if status != "ENABLED":
-            raise PointInTimeRecoveryDisabledError.about(subject, f"It is {status}.")
-
-    def find_or_create(
-        self, table_name: str, claim: BackupMatcher, if_exists: IfExists, *, deadline: float, retried: bool
-    ) -> Backup:
-        """Return the one backup of a run: the one that it has, or a new one.
-
-        :param table_name: name or ARN
-        :param claim: which backups are the run's
-        :param if_exists: what to do when it has one
-        :param deadline: when to give up trying, in Unix seconds
-        :param retried: an earlier try may have made a backup, may even be making one now
-        :raises BackupExistsError: there is a namesake, and ``if_exists`` is ``"fail"``
-        :raises BackupError: AWS refused, or time was up
-        """
-        return RunBackup(self, table_name, claim, deadline).find_or_create(if_exists, retried=retried)
-
-    def create_backup(self, table_name: str, backup_name: str) -> Backup:
-        """Start a backup, with one call: a lost response is not asked for again.
-
-        :param table_name: name or ARN
-        :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``
-        :raises BackupError: AWS refused, or its answer was lost
-        """
-        subject = self.subject(table_name, backup_name)
-        request = {"TableName": table_name, "BackupName": backup_name}
-        return Backup.from_details(
-            self._call("CreateBackup", subject, self._unretried_client, **request)["BackupDetails"]
-        )
-
-    def list_backups(
-        self, table_name: str, backup_name: str | None = None, *, made_since: datetime, deadline: float
-    ) -> list[Backup]:
-        """List the on-demand backups of a table, all pages of them, of whatever name.
-
-        :param table_name: name or ARN
-        :param backup_name: the backup that is looked for, for failures to name
-        :param made_since: leave out what was requested earlier
-        :param deadline: when to give up trying, in Unix seconds
-        :raises ListBackupsDeniedError: IAM refuses it
-        """
-        subject = self.subject(table_name, backup_name)
-        request: dict[str, Any] = {"TableName": table_name, "BackupType": "USER", "TimeRangeLowerBound": made_since}
-        backups: list[Backup] = []
-        while True:
-            page = retrying(deadline, self.log)(self._call, "ListBackups", subject, self._unretried_client, **request)
-            backups += map(Backup.from_details, page.get("BackupSummaries", ()))
-            # A page may be empty and yet not the last.
-            if not (cursor := page.get("LastEvaluatedBackupArn")):
-                return backups
-            request["ExclusiveStartBackupArn"] = cursor
-
-    def describe_backup(self, arn: BackupArn) -> Backup:
-        """Look at a backup.
-
-        :param arn: the backup
-        :raises BackupError: AWS refused, or its answer was lost
-        """
-        subject = self.subject(arn.table_name, arn.text)
-        return Backup.from_description(self._call("DescribeBackup", subject, BackupArn=arn.text))
-
-    def look(self, wait: BackupWait) -> WaitResult | None:
-        """Look once at the backup of a wait.
-
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        try:
-            return wait.see(self.describe_backup(wait.arn), time.time())
-        except BackupError as error:
-            self.log.warning("%s", error)
-            return wait.miss(error, time.time())
-
-    def wait_for_backup(self, wait: BackupWait, poll_interval: float) -> WaitResult:
-        """Look at a backup until its wait ends.
-
-        :param poll_interval: seconds between looks
-        """
-        while True:
-            time.sleep(wait.pause(poll_interval, time.time()))
-            if verdict := self.look(wait):
-                return verdict
-            if line := wait.report(time.time()):
-                self.log.info("%s", line)
-
-    @cached_property
-    def _unretried_client(self) -> Any:
-        # CreateBackup has no idempotency token: botocore's retry of a lost response would make a second backup.
-        return self.get_client_type(region_name=self.region_name, config=self._unretried_config)
+        self.default_region = default_region
+        #: AWS's clock, as far as the responses so far tell
+        self.clock = AwsClock()
+        self._opening: Future[Any] | None = None
 
     @property
-    def _unretried_config(self) -> Config:
-        return self.config.merge(Config(retries={"total_max_attempts": 1}))
+    def region_name(self) -> str | None:
+        """The region of the task or the connection, else :attr:`default_region`; ``None``: boto3's default."""
+        region: str | None = super().region_name or self.default_region
+        return region
 
-    def _call(self, action: str, subject: ErrorContext, client: Any = None, **request: Any) -> dict[str, Any]:
-        with map_exceptions(subject):
-            method = getattr(client or self.conn, xform_name(action))
-            response: dict[str, Any] = method(**request)
-        return response
+    def resolve_region(self, context: ErrorContext) -> str:
+        """Return the region that the calls go to.
+
+        :param context: the table and backup of the calls
+        :raises NoRegionSetError: neither the task nor the connection nor the environment names a region
+        """
+        if region := self.region_name:
+            return region
+        with map_exceptions(context, sent=lambda: False):
+            return str(self._client_for(context).meta.region_name)
+
+    def reopen(self) -> None:
+        """Forget connection, credentials and client: the next call reads them anew."""
+        self._opening = None
+        for cached in ("conn_config", "conn", "_client"):
+            self.__dict__.pop(cached, None)
+
+    def describe_table(self, context: ErrorContext, table_name: str) -> Table:
+        """Describe a table.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: name or ARN
+        :raises TableNotFoundError: there is no such table
+        :raises BackupError: the call has failed
+        """
+        return self._call("DescribeTable", context, Table.from_response, TableName=table_name)
+
+    def point_in_time_recovery_status(self, context: ErrorContext, table_name: str) -> str:
+        """Return the status of a table's point-in-time recovery: ``ENABLED`` or ``DISABLED``.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: name or ARN
+        :raises BackupError: the call has failed
+        """
+        return self._call("DescribeContinuousBackups", context, _recovery_status, TableName=table_name)
+
+    def create_backup(self, context: ErrorContext, table_name: str, backup_name: str) -> Backup:
+        """Start a backup.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: name or ARN
+        :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``
+        :raises AmbiguousOutcomeError: the backup may have been created
+        :raises BackupError: the call has failed, and nothing was created
+        """
+        request = {"TableName": table_name, "BackupName": backup_name}
+        return self._call("CreateBackup", context, Backup.from_creation, **request)
+
+    def list_backups(
+        self, context: ErrorContext, table_name: str, *, created_since: datetime | None, cursor: str | None = None
+    ) -> BackupPage:
+        """List a page of a table's on-demand backups, of whatever name.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: name or ARN
+        :param created_since: leave out what was requested earlier, by AWS's clock; ``None``: list all
+        :param cursor: where the page starts; ``None``: the first
+        :raises ListBackupsDeniedError: IAM refuses it
+        :raises BackupError: the call has failed
+        """
+        request: dict[str, Any] = {"TableName": table_name, "BackupType": "USER"}
+        if created_since is not None:
+            request["TimeRangeLowerBound"] = created_since
+        if cursor is not None:
+            request["ExclusiveStartBackupArn"] = cursor
+        return self._call("ListBackups", context, BackupPage.from_response, **request)
+
+    def describe_backup(self, arn: BackupArn) -> Backup:
+        """Describe a backup.
+
+        :param arn: the backup
+        :raises BackupNotFoundError: there is no such backup
+        :raises BackupError: the call has failed
+        """
+        return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
+
+    def _call(self, action: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any) -> _T:
+        client = self._client_for(context)
+        sending = _Sending()
+
+        def call() -> Mapping[str, Any]:
+            _SENDING.set(sending)
+            with map_exceptions(context, sent=lambda: sending.begun):
+                response: Mapping[str, Any] = getattr(client, xform_name(action))(**request)
+                return response
+
+        called_at = time.time()
+        try:
+            response = _in_thread(call).result(self.call_seconds)
+        except TimeoutError as error:
+            kind = AmbiguousOutcomeError if sending.abandon() else UnreachableError
+            raise kind.about(context, f"{action} took more than {self.call_seconds:g} s.") from error
+        except BackupError as error:
+            self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
+            if isinstance(error, CredentialsError | UnreachableError):
+                self.reopen()
+            raise
+        self._observe_clock(response, called_at)
+        with map_exceptions(context):
+            return read(response)
+
+    def _observe_clock(self, response: Mapping[str, Any], called_at: float) -> None:
+        headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+        self.clock.observe(headers.get("date"), called_at, time.time())
+
+    def _client_for(self, context: ErrorContext) -> Any:
+        """Return the client, opening it first; one that took too long is waited for again by the next call."""
+        try:
+            if self._opening is None:
+                # Here and not in the thread: reading a connection is Airflow's own call.
+                _ = self.conn_config
+                self._opening = _in_thread(self._open)
+            return self._opening.result(self.call_seconds)
+        except TimeoutError as error:
+            detail = f"No credentials after {self.call_seconds:g} s."
+            raise UnreachableError.about(context, detail) from error
+        except Exception as error:
+            self.reopen()
+            with map_exceptions(context, sent=lambda: False):
+                raise error from None
+
+    def _open(self) -> Any:
+        config = self.config
+        limits = {
+            name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
+            for name in ("connect_timeout", "read_timeout")
+        }
+        unretried = config.merge(Config(retries={"total_max_attempts": 1}, **limits))
+        client = self.get_client_type(region_name=self.region_name, config=unretried)
+        client.meta.events.register("before-send.dynamodb", _before_send)
+        return client
 
 
-def _read_from_disk(session: Any) -> None:
-    """Read what a client is made of, here in a thread: the event loop would stand still for as long (0.1 to 0.4 s)."""
-    _ = session.full_config
-    loader = session.get_component("data_loader")
-    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
-        loader.load_data(name)
-    for model in ("service-2", "endpoint-rule-set-1"):
-        # The loader remembers calls by their arguments: these are botocore's.
-        loader.load_service_model("dynamodb", model, api_version=None)
+class _Sending:
+    """Whether a call has begun to send its request; a call that was abandoned before never does."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._abandoned = False
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._abandoned:
+                message = "the call was abandoned before it was sent"
+                raise TimeoutError(message)
+            self.begun = True
+
+    def abandon(self) -> bool:
+        """Let the call send nothing any more; return whether it has begun to."""
+        with self._lock:
+            self._abandoned = True
+            return self.begun
+
+
+_SENDING: ContextVar[_Sending] = ContextVar("_SENDING")
+
+
+def _before_send(**_: Any) -> None:
+    if sending := _SENDING.get(None):
+        sending.begin()
+
+
+def _in_thread(function: Callable[[], _T]) -> Future[_T]:
+    """Run a function in a thread that the process does not wait for at its end."""
+    future: Future[_T] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            future.set_result(context.run(function))
+        except BaseException as error:  # noqa: BLE001  # raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=f"dynamodb-{function.__name__}", daemon=True).start()
+    return future
+
+
+def _recovery_status(response: Mapping[str, Any]) -> str:
+    recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    return str(recovery.get("PointInTimeRecoveryStatus", "not known"))

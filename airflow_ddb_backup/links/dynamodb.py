@@ -19,7 +19,12 @@ class DynamoDBBackupLink(BaseAwsLink):
     format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#table?name={table_name}"
 
     def format_link(self, **kwargs: Any) -> str:
-        """Return the address; the table's name is escaped, though its legal characters need none."""
+        """Return the address, or none in a partition whose console is not known.
+
+        The table's name is escaped, though its legal characters need none.
+        """
+        if not kwargs.get("aws_domain"):
+            return ""
         kwargs["table_name"] = quote(str(kwargs.get("table_name", "")), safe="")
         link: str = super().format_link(**kwargs)
         return link

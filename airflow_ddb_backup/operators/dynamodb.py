@@ -1,4 +1,4 @@
-"""The operator that backs a table up."""
+"""The operator that creates a backup."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import Asset, conf
 
-from airflow_ddb_backup.creation.matching import BackupMatcher, IfExists, run_due
+from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
+from airflow_ddb_backup.creation.matching import IfExists, Run
 from airflow_ddb_backup.creation.names import derive_backup_name
-from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.exceptions import (
+    BackupNotReusedTimeoutError,
+    BackupTimeoutError,
+    ErrorContext,
+    InvalidValueError,
+)
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
 from airflow_ddb_backup.validation import (
     check_backup_name,
+    check_botocore_config,
     check_choice,
     check_interval,
     check_literal,
+    check_region,
     check_reuse_within,
     check_table_name,
     check_timeout,
@@ -27,6 +35,7 @@ from airflow_ddb_backup.validation import (
 )
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +43,19 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
+try:
+    # Asset.ref(…), a legal outlet since Airflow 3.
+    from airflow.sdk.definitions.asset import AssetRef
+except ImportError:
+    _ASSETS: tuple[type, ...] = (Asset,)
+else:
+    _ASSETS = (Asset, AssetRef)
+
 XCOM_BACKUP_ARN = "backup_arn"
 
 
 class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
-    """Back a DynamoDB table up, on demand, and wait until the backup is AVAILABLE. Returns its ARN.
+    """Create an on-demand backup of a DynamoDB table, and wait until it is AVAILABLE. Returns its ARN.
 
     .. seealso::
         For more information on how to use this operator, take a look at the guide:
@@ -48,15 +65,16 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
     timing out the task never deletes the backup.
 
     :param table_name: the table's name, 3 to 255 characters, or its ARN, up to 1024 (templated)
-    :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]`` (templated). ``None``: derived from dag_id, task_id,
-        run_id and map_index, the same on every try of one run and different for every other
+    :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]`` (templated). ``None``: derived from dag_id, task_id
+        and run_id, the same on every try of one run and different for every other
     :param if_exists: what to do when this run has its backup already: ``"reuse"`` it, ``"fail"``, or ``"create"``
         another
-    :param reuse_within: also reuse the newest backup of the table, whatever its name, that is at most this old
+    :param reuse_within: also reuse the newest backup of the table, whatever its name, that was at most this old when
+        the run started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
     :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until the backup is AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
-    :param poll_interval: seconds between looks at the backup, above 0
+    :param poll_interval: seconds between polls of the backup, above 0
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is AVAILABLE; 60 to 7200
     :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
     :param region_name: the region; ``None``: the connection's, or boto3's default
@@ -90,64 +108,95 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
             check_literal(check_backup_name, backup_name)
         self.table_name = table_name
         self.backup_name = backup_name
-        # A rendered None would otherwise pass for "derive a name".
-        self._derives_name = backup_name is None
-        self.if_exists = check_choice("if_exists", if_exists, IfExists)
-        self.reuse_within = check_reuse_within(reuse_within)
+        # A template that renders to None must not pass for "derive a name".
+        self._was_given_a_name = backup_name is not None
+        self.if_exists: str = if_exists
+        self.reuse_within = reuse_within
         self.require_point_in_time_recovery = require_point_in_time_recovery
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = check_interval("poll_interval", poll_interval)
-        self.timeout = check_timeout(timeout)
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self._check_literals()
 
     def execute(self, context: Context) -> str:
-        """Start the backup, and wait for it."""
+        """Create the backup, or find this run's, and wait for it."""
+        self._check_literals()
         # In Unix seconds, not monotonic ones: the triggerer, another process or machine, goes by it too.
-        deadline = time.time() + self.timeout
-        backup = self._find_or_create(context, deadline)
+        deadline = time.time() + check_timeout(self.timeout)
+        region_name, backup = self._find_or_create(context, deadline)
         self._publish(context, backup)
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
         wait = BackupWait(backup.arn, deadline, time.time())
-        # What is AVAILABLE already is not worth a deferral, and Airflow fails a task whose trigger fires at once.
-        verdict = wait.see(backup, time.time()) or self.hook.look(wait)
-        if verdict is None and self.deferrable:
-            self.defer_wait(wait, self.poll_interval)
-        return self._finish(context, verdict or self.hook.wait_for_backup(wait, self.poll_interval))
+        worker = WorkerWait(self.hook, wait, self.log)
+        # Airflow fails a task whose trigger fires at once, so poll once more before a deferral.
+        result = wait.observe(backup, time.time()) or worker.poll_once()
+        if result is None and self.deferrable:
+            self.defer_wait(wait, self.poll_interval, region_name)
+        return self._finish(context, result or worker.run(self.poll_interval))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
 
         :param event: the trigger's payload
         :raises BackupTimeoutError: the time was up
-        :raises BackupLostError: the wait has failed, or the event is none of ours
+        :raises BackupLostError: the wait has failed
+        :raises TriggerFailedError: the event is not one that this package sends
         """
         return self._finish(context, WaitResult.from_event(event))
 
+    @property
+    def timeout_error(self) -> type[BackupTimeoutError]:
+        """The exception for a wait whose time was up: its hint depends on what a retry will do."""
+        return BackupTimeoutError if self.if_exists != IfExists.CREATE else BackupNotReusedTimeoutError
+
     def awaited(self, context: Context) -> ErrorContext:
-        """Return what this task waits for; the ARN is in its XCom."""
+        """Return the table, backup and region that this task waits for; the ARN is in its XCom."""
         ti = context["ti"]
         if arn := ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index):
             return BackupArn.parse(arn).context
-        return ErrorContext(str(self.table_name), self._name(context), self.region_name)
+        return ErrorContext(str(self.table_name), self._resolve_name(context)[0], self.region_name)
 
-    def _find_or_create(self, context: Context, deadline: float) -> Backup:
+    def _check_literals(self) -> None:
+        if_exists = check_choice("if_exists", self.if_exists, IfExists)
+        if check_reuse_within(self.reuse_within) and if_exists is not IfExists.REUSE:
+            rule = f"None with if_exists={if_exists.value!r}, which reuses no backup"
+            raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
+        check_interval("poll_interval", self.poll_interval)
+        check_timeout(self.timeout)
+        check_botocore_config(self.botocore_config)
+
+    def _find_or_create(self, context: Context, deadline: float) -> tuple[str, Backup]:
         table_name = check_table_name(self.table_name)
-        backup_name = self._name(context)
-        self.hook.check_region(table_region(table_name), self.hook.subject(table_name, backup_name))
-        table = self.hook.describe_table(table_name, backup_name)
-        if self.require_point_in_time_recovery:
-            self.hook.check_point_in_time_recovery(table_name, backup_name)
-        made_since = None if self._derives_name else run_due(context["dag_run"])
-        claim = BackupMatcher(table, backup_name, made_since, self.reuse_within)
-        retried = context["ti"].try_number > 1
-        return self.hook.find_or_create(table_name, claim, self.if_exists, deadline=deadline, retried=retried)
+        backup_name, derived = self._resolve_name(context)
+        hook = self.hook
+        # An object may be executed more than once: nothing of an earlier execution counts.
+        hook.reopen()
+        hook.default_region = table_region(table_name)
+        known = ErrorContext(table_name, backup_name)
+        region_name = hook.resolve_region(known)
+        error_context = ErrorContext(table_name, backup_name, region_name)
+        check_region(table_region(table_name), error_context)
+        request = BackupRequest(
+            context=error_context,
+            table_name=table_name,
+            backup_name=backup_name,
+            derived=derived,
+            run=Run.from_context(context["dag_run"], context["ti"].try_number),
+            if_exists=IfExists(self.if_exists),
+            reuse_within=self.reuse_within,
+            require_point_in_time_recovery=self.require_point_in_time_recovery,
+            deadline=deadline,
+        )
+        return region_name, find_or_create(hook, request, self.log)
 
-    def _name(self, context: Context) -> str:
-        if not self._derives_name:
-            return check_backup_name(self.backup_name)
-        ti = context["ti"]
-        return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id)
+    def _resolve_name(self, context: Context) -> tuple[str, bool]:
+        """Return the backup's name, and whether it is derived: only if none was given, to the constructor or since."""
+        if self.backup_name is None and not self._was_given_a_name:
+            ti = context["ti"]
+            return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id), True
+        return check_backup_name(self.backup_name), False
 
     def _publish(self, context: Context, backup: Backup) -> None:
         if self.do_xcom_push:
@@ -160,8 +209,8 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
             table_name=backup.arn.table_name,
         )
 
-    def _finish(self, context: Context, verdict: WaitResult) -> str:
-        details = verdict.details()
+    def _finish(self, context: Context, result: WaitResult) -> str:
+        details = result.unwrap(self.timeout_error)
         self.log.info(
             "Backup completed successfully: %s, %s bytes (AWS fills the size in later), created at %s",
             details["backup_arn"],
@@ -172,9 +221,9 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
 
     def _hand_on(self, context: Context, details: Mapping[str, Any]) -> str:
         """Put the backup into each outlet asset's event, in the process that ends the task; return the ARN."""
-        arn = BackupArn.parse(details["backup_arn"])
+        arn = BackupArn.from_response(details["backup_arn"])
         extra = {key: details[key] for key in ("backup_arn", "backup_name", "created_at")}
         for outlet in self.outlets:
-            if isinstance(outlet, Asset):
+            if isinstance(outlet, _ASSETS):
                 context["outlet_events"][outlet].extra.update(extra, table_arn=arn.table_arn)
         return arn.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
@@ -13,9 +12,10 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow_ddb_backup.exceptions import BackupSensorTimeoutError, ErrorContext, PermanentError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.validation import check_interval, check_literal
+from airflow_ddb_backup.validation import check_botocore_config, check_interval, check_literal, check_region
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-# A backup that is not found is looked for again in the same poke, since the next poke of a rescheduled sensor is a new
-# process that knows nothing of this one.
-_LONGEST_PAUSE = 5.0
+# A backup that is not found is polled again in the same poke: the next poke of a rescheduled sensor is a new process,
+# which knows nothing of this one.
+_LONGEST_DELAY = 5.0
 
 
 class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
@@ -40,10 +40,10 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
 
     :param backup_arn: the backup (templated)
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
-    :param poke_interval: seconds, or a ``timedelta``, between looks, above 0
+    :param poke_interval: seconds, or a ``timedelta``, between polls, above 0
     :param timeout: seconds, or a ``timedelta``, until the sensor times out
     :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
-    :param region_name: the region; ``None``: the connection's, or boto3's default
+    :param region_name: the region; ``None``: the connection's, or the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
@@ -66,58 +66,78 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
         check_interval("poke_interval", poke_interval)
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         check_literal(BackupArn.parse, backup_arn)
+        check_botocore_config(self.botocore_config)
         self.backup_arn = backup_arn
         self.deferrable = deferrable
+        self._worker: WorkerWait | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the backup, in the sensor's mode or on the triggerer."""
+        # An object may be executed more than once: nothing of an earlier execution counts.
+        self._worker = None
         try:
-            details: dict[str, Any] = self._execute_deferrable() if self.deferrable else super().execute(context)
+            return self._execute_deferrable() if self.deferrable else self._execute_poking(context)
         except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
             raise
-        except AirflowSensorTimeout as error:
-            # Airflow's own message names no backup.
-            raise self.timeout_error.about(self.awaited(context), str(error)) from error
-        return details
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the backup."""
-        verdict = self.hook.look(self._wait)
-        while verdict is None and self._wait.not_found_in_a_row:
-            time.sleep(min(self.poke_interval, _LONGEST_PAUSE))
-            verdict = self.hook.look(self._wait)
-        if verdict is None:
-            self.log.info("%s", self._wait.progress(time.time()))
+        """Poll the backup."""
+        # Airflow itself times a sensor that pokes.
+        worker = self._worker = self._worker or self._start(deadline=float("inf"))
+        result = worker.poll_once()
+        while result is None and worker.wait.not_found_in_a_row:
+            time.sleep(min(self.poke_interval, _LONGEST_DELAY))
+            result = worker.poll_once()
+        if result is None:
+            self.log.info("%s", worker.wait.progress(time.time()))
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=verdict.details(self.timeout_error))
+        return PokeReturnValue(is_done=True, xcom_value=result.unwrap(self.timeout_error))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take the trigger's event.
 
         :param event: the trigger's payload
         :raises BackupSensorTimeoutError: the time was up
-        :raises BackupLostError: the wait has failed, or the event is none of ours
+        :raises BackupLostError: the wait has failed
+        :raises TriggerFailedError: the event is not one that this package sends
         """
-        return WaitResult.from_event(event).details(self.timeout_error)
+        return WaitResult.from_event(event).unwrap(self.timeout_error)
 
     def awaited(self, context: Context) -> ErrorContext:
-        """Return what this task waits for."""
+        """Return the table, backup and region that this task waits for."""
         return BackupArn.parse(self.backup_arn).context
 
-    @cached_property
-    def _wait(self) -> BackupWait:
+    def _start(self, deadline: float) -> WorkerWait:
         arn = BackupArn.parse(self.backup_arn)
-        self.hook.check_region(arn.region, self.hook.subject(arn.table_name, arn.text))
-        now = time.time()
-        # Airflow itself times a sensor that pokes.
-        return BackupWait(arn, now + self.timeout if self.deferrable else float("inf"), now)
+        hook = self.hook
+        hook.reopen()
+        hook.default_region = arn.region
+        region_name = hook.resolve_region(arn.context)
+        check_region(arn.region, ErrorContext(arn.table_name, arn.text, region_name))
+        return WorkerWait(hook, BackupWait(arn, deadline, time.time()), self.log)
 
     def _execute_deferrable(self) -> dict[str, Any]:
-        verdict = self.hook.look(self._wait)
-        if verdict is None:
-            self.defer_wait(self._wait, self.poke_interval)
-        return verdict.details(self.timeout_error)
+        check_botocore_config(self.botocore_config)
+        worker = self._start(deadline=time.time() + self.timeout)
+        result = worker.poll_once()
+        if result is None:
+            self.defer_wait(worker.wait, self.poke_interval, worker.wait.arn.region)
+        return result.unwrap(self.timeout_error)
+
+    def _execute_poking(self, context: Context) -> dict[str, Any]:
+        try:
+            details: dict[str, Any] = super().execute(context)
+        except AirflowSkipException:
+            if self._worker:
+                self.log.warning("%s", self._worker.wait.progress(time.time()))
+            raise
+        except AirflowSensorTimeout as error:
+            # Airflow's own message names no backup, and no reason.
+            progress = self._worker.wait.progress(time.time()) if self._worker else ""
+            detail = " ".join(filter(None, (f"{str(error).rstrip('.')}.", progress)))
+            raise self.timeout_error.about(self.awaited(context), detail) from error
+        return details
 
     def _skip_if_soft(self, error: PermanentError | BackupSensorTimeoutError) -> None:
         # As the base class does for a sensor that pokes; never_fail came with Airflow 3.

@@ -1,4 +1,4 @@
-"""How operator and sensor hand their wait to the triggerer, and what they do when it does not come back."""
+"""How a task hands its wait to the triggerer, and what it does when it comes back."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.waiting.state import BackupWait
 
-# The trigger keeps the deadline itself and says why; Airflow's own limit is the net below, should no triggerer run.
-_NET_SECONDS = 60.0
+# The trigger keeps the deadline itself and says why. Airflow's own limit catches what is left, should no triggerer run.
+_AIRFLOW_LIMIT_AFTER = 60.0
 # Airflow resumes a task by this name when its trigger has failed or the deferral has timed out, on 2.11 and 3.x alike.
 _AIRFLOW_FAILED = "__fail__"
-_AIRFLOW_TIMEOUT = "Trigger timeout"
+# Airflow 3, and Airflow 2.11.
+_AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", "Trigger/execution timeout"})
 
 
 class DeferredWaitMixin:
@@ -28,7 +29,6 @@ class DeferredWaitMixin:
 
     if TYPE_CHECKING:
         aws_conn_id: str | None
-        region_name: str | None
         verify: bool | str | None
         botocore_config: dict[str, Any] | None
         defer: Any
@@ -36,22 +36,23 @@ class DeferredWaitMixin:
 
     timeout_error: ClassVar[type[BackupTimeoutError]] = BackupTimeoutError
 
-    def defer_wait(self, wait: BackupWait, poll_interval: float) -> NoReturn:
+    def defer_wait(self, wait: BackupWait, poll_interval: float, region_name: str) -> NoReturn:
         """Leave the worker; the task comes back in ``execute_complete``.
 
         :param wait: the wait so far
-        :param poll_interval: seconds between looks
+        :param poll_interval: seconds between polls
+        :param region_name: the region that the worker used: the triggerer's environment may name another
         """
         trigger = DynamoDBBackupTrigger(
             backup_arn=wait.arn.text,
             poll_interval=poll_interval,
             deadline=wait.deadline,
             aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
+            region_name=region_name,
             verify=self.verify,
             botocore_config=self.botocore_config,
         )
-        limit = timedelta(seconds=max(0.0, wait.deadline - time.time()) + _NET_SECONDS)
+        limit = timedelta(seconds=max(0.0, wait.deadline - time.time()) + _AIRFLOW_LIMIT_AFTER)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
         raise AssertionError
 
@@ -61,7 +62,7 @@ class DeferredWaitMixin:
         return super().resume_execution(method, next_kwargs, context)  # type: ignore[misc]  # the base class has it
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
-        """Say what Airflow only calls a trigger's failure.
+        """Raise this package's exception for what Airflow calls a trigger's failure.
 
         :param error: Airflow's reason
         :param traceback: the trigger's, if it raised
@@ -71,11 +72,11 @@ class DeferredWaitMixin:
         if traceback:
             self.log.error("The trigger failed:\n%s", "".join(traceback))
         reason = str(getattr(error, "value", error))
-        if reason == _AIRFLOW_TIMEOUT:
+        if reason in _AIRFLOW_TIMEOUTS:
             detail = "No triggerer has reported on it until after the deadline: is one running?"
             raise self.timeout_error.about(self.awaited(context), detail)
         raise TriggerFailedError.about(self.awaited(context), f"Airflow says: {reason}.")
 
     def awaited(self, context: Context) -> ErrorContext:
-        """Return what this task waits for."""
+        """Return the table, backup and region that this task waits for."""
         raise NotImplementedError

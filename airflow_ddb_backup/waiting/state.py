@@ -1,32 +1,51 @@
-"""What each look at a backup means for a task that waits for it. Pure: who looks, and when, is decided elsewhere."""
+"""What each observation of a backup means for a task that waits for it. No I/O, no clock: who polls decides elsewhere.
+
+An observation is data: a :class:`~airflow_ddb_backup.models.Backup`, an exception, or :data:`NOT_LISTED`. What may pass
+never ends a wait, its deadline does; what AWS says of this very backup may.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupLostError,
     BackupNotFoundError,
     BackupTimeoutError,
+    ErrorContext,
     PermanentError,
+    TriggerFailedError,
 )
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 # A backup that was just created, or whose ARN was just handed on, may not be known everywhere at once.
 NOT_FOUND_LIMIT = 3
 REPORT_INTERVAL = 30.0
-# A look at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all.
-LAST_LOOK = 30.0
+# A poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all.
+LAST_POLL_LIMIT = 30.0
+# True for whoever waits: the operator that made the backup, or a sensor behind it.
+_LOST_HINT = "To back the table up again, clear the task that creates the backup."
+
+
+class NotListed(Enum):
+    """The observation that a sweep did not list a backup, or that nothing is known of it yet."""
+
+    NOT_LISTED = "not listed"
+
+
+NOT_LISTED: Final = NotListed.NOT_LISTED
+Observation = Backup | BackupError | Literal[NotListed.NOT_LISTED]
 
 
 class WaitStatus(StrEnum):
-    """How a wait has ended; all that an event may say."""
+    """How a wait has ended: the statuses of a trigger's event."""
 
     SUCCESS = "success"
     ERROR = "error"
@@ -39,7 +58,7 @@ class WaitResult:
 
     :param status: how it ended
     :param backup: the backup's details, as :meth:`Backup.as_dict` gives them, ``None`` where nothing is known
-    :param message: what a person should read
+    :param message: what happened; for a timeout without a hint, since that depends on who waited
     """
 
     status: WaitStatus
@@ -52,28 +71,33 @@ class WaitResult:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any] | None) -> Self:
-        """Read the payload of a trigger's event.
+        """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
 
-        :raises BackupLostError: it is not one of ours; nothing unknown may pass for a success
+        :raises TriggerFailedError: it is not one that this package sends
         """
         try:
             payload: Mapping[str, Any] = event or {}
-            return cls(WaitStatus(payload["status"]), dict(payload["backup"]), str(payload["message"]))
+            result = cls(WaitStatus(payload["status"]), dict(payload["backup"]), str(payload["message"]))
+            if result.status is WaitStatus.SUCCESS:
+                _check_details(result.backup)
         except (KeyError, TypeError, ValueError) as error:
-            message = f"The trigger's event is not one that this package sends: {event!r}. {BackupLostError.hint}"
-            raise BackupLostError(message) from error
+            detail = f"Its event is not one that this package sends: {event!r}."
+            raise TriggerFailedError.about(ErrorContext(), detail) from error
+        return result
 
-    def details(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, Any]:
+    def unwrap(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, Any]:
         """Return the backup's details if it is AVAILABLE.
 
-        :param timeout_error: what to raise when the time was up
+        :param timeout_error: the exception for a wait whose time was up, with the hint for whoever waited
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: the wait has failed for good
         """
         if self.status is WaitStatus.SUCCESS:
             return self.backup
-        kind = timeout_error if self.status is WaitStatus.TIMEOUT else BackupLostError
-        raise kind(self.message)
+        if self.status is WaitStatus.TIMEOUT:
+            message = f"{self.message} {timeout_error.hint}"
+            raise timeout_error(message)
+        raise BackupLostError(self.message)
 
 
 class BackupWait:
@@ -90,62 +114,36 @@ class BackupWait:
         self.not_found_in_a_row = 0
         self._backup: Backup | None = None
         self._failure: BackupError | None = None
+        # Counted from the backup's creation: a restarted triggerer's thousands of waits don't all report at once.
+        self._reports_from = arn.created_hint.timestamp() if arn.created_hint else now
         self._next_report = self._report_after(now)
-        self._end = max(deadline, now) + LAST_LOOK
+        self._end = max(deadline, now) + LAST_POLL_LIMIT
 
-    def see(self, backup: Backup, now: float) -> WaitResult | None:
-        """Take in what AWS said of the backup.
+    def observe(self, observation: Observation, now: float) -> WaitResult | None:
+        """Take in what a poll says of the backup.
 
+        :param observation: the backup, an exception, or :data:`NOT_LISTED`
         :param now: Unix seconds
         :return: the end of the wait, or ``None`` if it goes on
         """
-        self._backup, self._failure, self.not_found_in_a_row = backup, None, 0
-        if backup.status is BackupStatus.AVAILABLE:
-            return self._verdict(WaitStatus.SUCCESS, f"Backup {self.arn.text} is AVAILABLE.")
-        if backup.status is BackupStatus.DELETED:
-            return self._lost("It was deleted.")
-        return self._time_up(now)
+        if isinstance(observation, Backup):
+            ended = self._observe_backup(observation)
+        elif isinstance(observation, BackupError):
+            ended = self._observe_failure(observation)
+        else:
+            ended = None
+        return ended or self._time_up(now)
 
-    def miss(self, error: BackupError, now: float) -> WaitResult | None:
-        """Take in that a look has failed. What may pass never ends a wait; its deadline does.
+    def next_delay(self, poll_interval: float, now: float) -> float:
+        """Return the seconds until the next poll: the last one comes when time is up.
 
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        self._failure = error
-        self.not_found_in_a_row = self.not_found_in_a_row + 1 if isinstance(error, BackupNotFoundError) else 0
-        if self.not_found_in_a_row >= NOT_FOUND_LIMIT:
-            return self._lost(f"It was not found {NOT_FOUND_LIMIT} times in a row: {error}")
-        if isinstance(error, PermanentError):
-            return self._lost(str(error))
-        return self._time_up(now)
-
-    def skip(self, now: float) -> WaitResult | None:
-        """Take in that a look was put off.
-
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        return self._time_up(now)
-
-    def give_up(self, now: float) -> WaitResult | None:
-        """End a wait whose last look was never answered.
-
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        return self._time_up(now) if now >= self._end else None
-
-    def pause(self, poll_interval: float, now: float) -> float:
-        """Return the seconds until the next look: the last one comes when time is up.
-
-        :param poll_interval: seconds between looks
+        :param poll_interval: seconds between polls
         :param now: Unix seconds
         """
         return max(0.0, min(poll_interval, self.deadline - now))
 
-    def silence(self, now: float) -> float:
-        """Return the seconds until there is something to say even if AWS says nothing.
+    def seconds_until_wakeup(self, now: float) -> float:
+        """Return the seconds until there is something to do even if no poll is answered.
 
         :param now: Unix seconds
         """
@@ -161,43 +159,79 @@ class BackupWait:
         self._next_report = self._report_after(now)
         return self.progress(now)
 
-    def _report_after(self, now: float) -> float:
-        # Counted from the backup's creation: a restarted triggerer's thousands of waits don't all report at once.
-        created = self.arn.created_hint.timestamp()
-        return created + REPORT_INTERVAL * (max(0.0, now - created) // REPORT_INTERVAL + 1)
+    def expire(self, now: float) -> WaitResult | None:
+        """End a wait whose last poll was never answered.
+
+        :param now: Unix seconds
+        :return: the end of the wait, or ``None`` if it goes on
+        """
+        return self._time_up(now) if now >= self._end else None
 
     def progress(self, now: float) -> str:
         """Return a line on the progress.
 
         :param now: Unix seconds
         """
-        return f"Backup {self.arn.text}: {self._state(now)}"
+        return f"Backup {self.arn.text}: {self._describe(now)}"
 
-    def _state(self, now: float) -> str:
-        status = self._backup.status.value if self._backup else "not known yet"
-        elapsed = max(0, int(now - self.arn.created_hint.timestamp()))
-        failure = f" The last look failed: {self._failure}" if self._failure else ""
-        return f"status {status}, {elapsed} s after it was started.{failure}"
+    @property
+    def _created_at(self) -> datetime | None:
+        return self._backup.created_at if self._backup else self.arn.created_hint
+
+    def _observe_backup(self, backup: Backup) -> WaitResult | None:
+        self._backup, self._failure, self.not_found_in_a_row = backup, None, 0
+        if backup.status == BackupStatus.AVAILABLE:
+            return self._result(WaitStatus.SUCCESS, f"Backup {self.arn.text} is AVAILABLE.")
+        if backup.status == BackupStatus.DELETED:
+            return self._lost(f"It was deleted. {_LOST_HINT}")
+        return None
+
+    def _observe_failure(self, error: BackupError) -> WaitResult | None:
+        self._failure = error
+        self.not_found_in_a_row = self.not_found_in_a_row + 1 if isinstance(error, BackupNotFoundError) else 0
+        if self.not_found_in_a_row >= NOT_FOUND_LIMIT:
+            return self._lost(f"It was not found {NOT_FOUND_LIMIT} times in a row: {error} {_LOST_HINT}")
+        return self._lost(str(error)) if isinstance(error, PermanentError) else None
+
+    def _report_after(self, now: float) -> float:
+        passed = max(0.0, now - self._reports_from) // REPORT_INTERVAL
+        return self._reports_from + REPORT_INTERVAL * (passed + 1)
+
+    def _describe(self, now: float) -> str:
+        status = self._backup.status if self._backup else "not known yet"
+        created_at = self._created_at
+        elapsed = f", {max(0, int(now - created_at.timestamp()))} s after it was started" if created_at else ""
+        failure = f" The last poll failed: {self._failure}" if self._failure else ""
+        return f"status {status}{elapsed}.{failure}"
 
     def _time_up(self, now: float) -> WaitResult | None:
         if now < self.deadline:
             return None
-        return self._verdict(
-            WaitStatus.TIMEOUT, str(BackupTimeoutError.about(self.arn.context, f"Last {self._state(now)}"))
-        )
+        message = BackupTimeoutError.summarize(self.arn.context, f"Last {self._describe(now)}")
+        return self._result(WaitStatus.TIMEOUT, message)
 
     def _lost(self, reason: str) -> WaitResult:
-        return self._verdict(WaitStatus.ERROR, str(BackupLostError.about(self.arn.context, reason)))
+        return self._result(WaitStatus.ERROR, BackupLostError.summarize(self.arn.context, reason))
 
-    def _verdict(self, status: WaitStatus, message: str) -> WaitResult:
-        return WaitResult(status, self._backup.as_dict() if self._backup else self._unseen(), message)
+    def _result(self, status: WaitStatus, message: str) -> WaitResult:
+        return WaitResult(status, self._backup.as_dict() if self._backup else self._unknown(), message)
 
-    def _unseen(self) -> dict[str, Any]:
+    def _unknown(self) -> dict[str, Any]:
+        created_at = self._created_at
         return {
             "backup_arn": self.arn.text,
             "backup_name": None,
             "table_name": self.arn.table_name,
             "status": None,
             "size_bytes": None,
-            "created_at": self.arn.created_hint.isoformat(),
+            "created_at": created_at.isoformat() if created_at else None,
         }
+
+
+def _check_details(backup: Mapping[str, Any]) -> None:
+    BackupArn.from_response(backup["backup_arn"])
+    for required in ("backup_name", "table_name", "size_bytes", "created_at"):
+        _ = backup[required]
+    if backup["status"] != BackupStatus.AVAILABLE:
+        message = f"a success that is {backup['status']!r}"
+        raise ValueError(message)

@@ -6,7 +6,8 @@ import json
 import threading
 from collections import Counter, defaultdict
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
+from email.utils import format_datetime
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,8 @@ class ControlPlane:
             fault = faults.pop(0) if faults else None
             refusal = self._refusal(call)
         response = self._go_wrong(fault, call) if fault else refusal or self._answer(call)
+        # AWS's own clock (AWS.md, "Errors").
+        response.headers["Date"] = format_datetime(self.clock.utcnow().replace(tzinfo=UTC), usegmt=True)
         return response(environ, start_response)
 
     def _go_wrong(self, fault: Fault, call: _Call) -> Response:
@@ -275,6 +278,10 @@ def _error(code: str, text: str, status: int = 400) -> Response:
 class _QuietHandler(WSGIRequestHandler):
     # Keep-alive, as AWS has it.
     protocol_version = "HTTP/1.1"
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin a response without the server's own Date: the control plane has a clock of its own."""
+        self.send_response_only(code, message)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # the base class's name
         """Print nothing."""

@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass
 class FakeTaskInstance:
-    """A task instance that keeps its XComs in a dict."""
+    """A task instance that keeps its XComs in a dict; its run started when it was due, unless it says otherwise."""
 
     dag_id: str = "shop"
     task_id: str = "back_up"
@@ -32,6 +32,8 @@ class FakeTaskInstance:
     map_index: int = -1
     try_number: int = 1
     run_after: datetime = field(default_factory=lambda: datetime.now(tz=UTC))
+    started: datetime | None = None
+    clear_number: int = 0
     xcoms: dict[str, Any] = field(default_factory=dict)
 
     def xcom_push(self, key: str, value: object) -> None:
@@ -46,7 +48,8 @@ class FakeTaskInstance:
 
 def context_of(ti: FakeTaskInstance) -> Context:
     """Return what ``execute`` is given."""
-    dag_run = SimpleNamespace(run_after=ti.run_after, start_date=ti.run_after, clear_number=0)
+    started = ti.started or ti.run_after
+    dag_run = SimpleNamespace(run_after=ti.run_after, start_date=started, clear_number=ti.clear_number)
     return cast("Context", {"ti": ti, "dag_run": dag_run})
 
 

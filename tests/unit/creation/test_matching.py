@@ -1,4 +1,4 @@
-"""Whose backup is this? No calls, no clocks."""
+"""Which backup is whose. No calls, no clocks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_ddb_backup.creation.matching import BackupMatcher, run_due
+from airflow_ddb_backup.creation.matching import BackupMatcher, Run, find_made_since, of_table
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 TABLE = Table("orders", TABLE_ARN, "this-table", "ACTIVE", NOON - timedelta(days=30))
 
 
@@ -25,130 +26,182 @@ def backup(minutes: float, name: str = "nightly", **kwargs: Any) -> Backup:
     return Backup(arn, name, created_at=created_at, **fields | kwargs)
 
 
-def test_a_name_of_its_own_makes_any_backup_the_run_s() -> None:
-    """A derived name is never another run's, however old the backup."""
-    old = backup(-60 * 24 * 20)
-    assert BackupMatcher(TABLE, "nightly").own([old]) == old
+def matcher(
+    *, derived: bool = True, reuse_within: timedelta | None = None, now: datetime = NOON + 9 * HOUR, **run: Any
+) -> BackupMatcher:
+    """Return the matcher of a later try in a run that was due, and started, at noon."""
+    run = {"due": NOON, "started": NOON, "try_number": 2, "cleared": False} | run
+    return BackupMatcher(Run(**run), "nightly", derived, now, reuse_within)
 
 
-def test_a_shared_name_counts_from_when_the_run_was_due() -> None:
-    """Last night's backup of the same name is last night's."""
-    claim = BackupMatcher(TABLE, "nightly", made_since=NOON)
-    assert claim.own([backup(-60 * 24)]) is None
-    assert claim.own([backup(-60 * 24), backup(1)]) == backup(1)
+@pytest.mark.parametrize("derived", [True, False])
+@pytest.mark.parametrize("try_number", [0, 1])
+def test_a_first_try_of_a_run_that_was_never_cleared_has_nothing_to_find(*, derived: bool, try_number: int) -> None:
+    """Nothing was made before."""
+    assert not matcher(derived=derived, try_number=try_number).may_have_own
 
 
-def test_clocks_may_differ_by_a_minute() -> None:
-    """AWS's time of a backup may lie just before Airflow's of the run."""
-    claim = BackupMatcher(TABLE, "nightly", made_since=NOON)
-    assert claim.own([backup(-0.9)]) == backup(-0.9)
-    assert claim.own([backup(-1.1)]) is None
+@pytest.mark.parametrize(("derived", "may_have_own"), [(True, True), (False, False)])
+def test_a_first_try_in_a_cleared_run_can_only_know_a_derived_name(*, derived: bool, may_have_own: bool) -> None:
+    """``clear_number`` belongs to the run: another of its tasks may be the one that was cleared."""
+    assert matcher(derived=derived, try_number=1, cleared=True).may_have_own is may_have_own
+
+
+@pytest.mark.parametrize("derived", [True, False])
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_later_try_looks_for_what_an_earlier_one_made(*, derived: bool, cleared: bool) -> None:
+    """Under either kind of name."""
+    assert matcher(derived=derived, cleared=cleared).may_have_own
+
+
+@pytest.mark.parametrize(
+    ("case", "seconds"),
+    [
+        ({"derived": True}, 5 * 3600),
+        ({"derived": False}, 5 * 3600),
+        ({"derived": False, "cleared": True}, 5 * 3600),
+        ({"derived": True, "cleared": True}, 0),
+    ],
+)
+def test_a_run_s_backup_counts_from_its_start_or_in_a_cleared_run_from_when_it_was_due(
+    case: dict[str, Any], seconds: int
+) -> None:
+    """Clearing a finished run starts it again; only a name that no other run has may be older than that."""
+    since = matcher(started=NOON + 5 * HOUR, **case).own_since
+    assert since == NOON + timedelta(seconds=seconds - 10)
+
+
+def test_a_run_that_started_ahead_of_its_time_counts_from_its_start() -> None:
+    """Triggered by hand for a logical date in the future."""
+    ahead = {"due": NOON + HOUR, "started": NOON}
+    assert matcher(**ahead).own_since == matcher(**ahead, cleared=True).own_since == NOON - timedelta(seconds=10)
+
+
+def test_a_derived_name_counts_by_aws_s_clock_where_the_scheduler_s_is_ahead() -> None:
+    """A run can't have started in the future: whatever this run made has been made in the last minutes."""
+    ahead = matcher(now=NOON - timedelta(minutes=2))
+    assert ahead.find_own(TABLE, [backup(-3)]) == backup(-3)
+    assert matcher(now=NOON - timedelta(minutes=2), derived=False).find_own(TABLE, [backup(-3)]) is None
+
+
+def test_a_backup_that_is_only_just_too_old_is_told() -> None:
+    """If the scheduler's clock is ahead, it is this run's."""
+    assert matcher().find_near_miss(TABLE, [backup(-3), backup(-4), backup(1), backup(-20)]) == backup(-3)
+    assert matcher().find_near_miss(TABLE, [backup(1), backup(-20), backup(-3, "other")]) is None
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
 def test_the_oldest_of_several_is_the_run_s(order: tuple[int, ...]) -> None:
     """It holds the state before anything that an earlier try went on to do; the order of the list is no matter."""
-    assert BackupMatcher(TABLE, "nightly").own([backup(minutes) for minutes in order]) == backup(1)
+    assert matcher().find_own(TABLE, [backup(minutes) for minutes in order]) == backup(1)
 
 
 def test_two_of_one_millisecond_are_told_apart_the_same_way_by_all() -> None:
     """Every try comes to the same one."""
     one = backup(1)
     other = Backup(BackupArn.parse(one.arn.text[:-1] + "0"), one.name, one.status, 0, one.created_at, "this-table")
-    claim = BackupMatcher(TABLE, "nightly")
-    assert claim.own([one, other]) == claim.own([other, one]) == other
+    assert matcher().find_own(TABLE, [one, other]) == matcher().find_own(TABLE, [other, one]) == other
 
 
 def test_other_names_do_not_count() -> None:
     """Not even those that begin alike."""
-    assert BackupMatcher(TABLE, "nightly").own([backup(1, "nightly-2"), backup(2, "Nightly")]) is None
+    assert matcher().find_own(TABLE, [backup(1, "nightly-2"), backup(2, "Nightly")]) is None
 
 
-@pytest.mark.parametrize("status", [BackupStatus.CREATING, BackupStatus.AVAILABLE])
-def test_a_backup_counts_while_it_is_made_and_after(status: BackupStatus) -> None:
-    """CREATING or AVAILABLE."""
-    assert BackupMatcher(TABLE, "nightly").own([backup(1, status=status)]) is not None
-
-
-def test_a_deleted_backup_does_not_count() -> None:
-    """It can't be restored."""
-    claim = BackupMatcher(TABLE, "nightly", reuse_within=timedelta(days=1))
-    assert claim.usable([backup(1, status=BackupStatus.DELETED)], NOON) is None
+@pytest.mark.parametrize(
+    ("status", "counts"), [("CREATING", True), ("AVAILABLE", True), ("DELETED", False), ("ARCHIVED", False)]
+)
+def test_a_backup_counts_while_it_is_made_and_after(status: str, *, counts: bool) -> None:
+    """What is deleted, or in a status that AWS has added since, may not be there to be restored."""
+    assert bool(of_table(TABLE, [backup(1, status=status)])) is counts
 
 
 def test_an_earlier_table_of_the_same_name_does_not_count() -> None:
-    """Only the id tells, since the backup outlives its table."""
-    assert BackupMatcher(TABLE, "nightly").own([backup(1, table_id="dropped-table")]) is None
+    """Only the ID tells, since a backup outlives its table."""
+    assert of_table(TABLE, [backup(1, table_id="dropped-table")]) == []
 
 
 def test_without_an_id_the_table_s_age_decides() -> None:
     """What is older than the table was made of another."""
     made_after, made_before = backup(1, table_id=None), backup(-60 * 24 * 31, table_id=None)
-    assert BackupMatcher(TABLE, "nightly").own([made_after, made_before]) == made_after
-    assert BackupMatcher(TABLE, "nightly").own([made_before]) is None
+    assert of_table(TABLE, [made_after, made_before]) == [made_after]
 
 
-def test_reuse_takes_the_newest_that_is_young_enough() -> None:
-    """Whatever its name."""
-    claim = BackupMatcher(TABLE, "nightly", reuse_within=timedelta(hours=1))
+def test_of_a_table_that_is_gone_any_backup_counts() -> None:
+    """Nothing is left to compare with; the derived name tells."""
+    assert of_table(None, [backup(1, table_id="dropped-table")]) == [backup(1, table_id="dropped-table")]
+
+
+def test_reuse_takes_the_newest_that_was_young_enough_when_the_run_started() -> None:
+    """Whatever its name, and however late it is by now."""
     others = [backup(-61, "a"), backup(-30, "b"), backup(-59, "c")]
-    assert claim.usable(others, NOON) == backup(-30, "b")
-    assert claim.usable(others[:1], NOON) is None
+    assert matcher(reuse_within=HOUR).find_reusable(TABLE, others) == backup(-30, "b")
+    assert matcher(reuse_within=HOUR).find_reusable(TABLE, others[:1]) is None
 
 
-def test_the_run_s_own_comes_before_any_to_reuse() -> None:
-    """A retry gets what its first try made."""
-    claim = BackupMatcher(TABLE, "nightly", reuse_within=timedelta(hours=1))
-    assert claim.usable([backup(-30, "newer"), backup(-50)], NOON) == backup(-50)
+def test_in_a_cleared_run_reuse_takes_the_oldest_that_was_young_enough() -> None:
+    """A newer one may hold what the run had begun to change."""
+    others = [backup(-61, "a"), backup(-30, "b"), backup(-59, "c"), backup(30, "d")]
+    assert matcher(reuse_within=HOUR, cleared=True).find_reusable(TABLE, others) == backup(-59, "c")
 
 
 def test_without_reuse_others_are_left_alone() -> None:
     """However young."""
-    assert BackupMatcher(TABLE, "nightly").usable([backup(-1, "other")], NOON) is None
+    assert matcher().find_reusable(TABLE, [backup(-1, "other")]) is None
 
 
-def test_a_name_used_twice_is_told_by_the_call() -> None:
-    """With ``if_exists="create"`` the newest made since the call is the call's."""
-    claim = BackupMatcher(TABLE, "nightly")
-    assert claim.latest([backup(-30), backup(1), backup(2)], NOON) == backup(2)
-    assert claim.latest([backup(-30)], NOON) is None
+def test_what_an_earlier_try_made_is_not_foreign() -> None:
+    """Everything else of the name is, however old."""
+    assert matcher().find_foreign(TABLE, [backup(1)]) is None
+    assert matcher().find_foreign(TABLE, [backup(-9999), backup(1)]) == backup(-9999)
+    assert matcher(try_number=1).find_foreign(TABLE, [backup(1)]) == backup(1)
 
 
-def dag_run(**kwargs: Any) -> SimpleNamespace:
-    """Return a DAG run of Airflow 3, due at noon."""
-    return SimpleNamespace(**{"run_after": NOON, "start_date": None, "clear_number": 0} | kwargs)
+def test_an_ambiguous_call_has_made_what_was_made_since() -> None:
+    """Two seconds make up for what the Date header does not tell; other runs' backups of the name are older."""
+    assert find_made_since(TABLE, "nightly", [backup(-30), backup(2), backup(1)], NOON) == backup(1)
+    assert find_made_since(TABLE, "nightly", [backup(-1 / 60)], NOON) == backup(-1 / 60)
+    assert find_made_since(TABLE, "nightly", [backup(-3 / 60)], NOON) is None
 
 
-HOUR = timedelta(hours=1)
+def test_nothing_older_than_what_counts_is_listed() -> None:
+    """A table's whole history would cost a page for every hundred backups."""
+    assert matcher().listed_since == NOON - timedelta(minutes=10, seconds=10)
+    assert matcher(try_number=1, reuse_within=HOUR).listed_since == NOON - HOUR
+
+
+def read(**kwargs: Any) -> Run:
+    """Read a DAG run of Airflow 3, due at noon."""
+    dag_run = SimpleNamespace(**{"run_after": NOON, "start_date": NOON + HOUR, "clear_number": 0} | kwargs)
+    return Run.from_context(dag_run, 1)
 
 
 def test_a_run_is_due_when_airflow_says() -> None:
     """Airflow 3 has ``run_after``."""
-    assert run_due(dag_run()) == NOON
+    assert read() == Run(due=NOON, started=NOON + HOUR, try_number=1, cleared=False)
 
 
-def test_a_backfilled_run_counts_from_its_start() -> None:
-    """It was due long before it was asked for, when other runs made backups of the same name."""
-    assert run_due(dag_run(start_date=NOON + 9 * HOUR)) == NOON + 9 * HOUR
+def test_a_run_without_a_start_has_started_when_it_was_due() -> None:
+    """Airflow 2 may not have set it yet."""
+    assert read(start_date=None).started == NOON
 
 
-@pytest.mark.parametrize("clear_number", [1, None])
-def test_a_cleared_run_counts_from_when_it_was_due(clear_number: int | None) -> None:
-    """Clearing moves the start, and the run's backup was made before."""
-    assert run_due(dag_run(start_date=NOON + 9 * HOUR, clear_number=clear_number)) == NOON
+def test_a_run_was_cleared_if_airflow_counts_so() -> None:
+    """``clear_number`` is there since Airflow 2.10."""
+    assert read(clear_number=1).cleared
 
 
-def airflow_2_run(**kwargs: Any) -> SimpleNamespace:
-    """Return a DAG run of Airflow 2, whose data interval ends at noon."""
+def airflow_2_run(**kwargs: Any) -> Run:
+    """Read a DAG run of Airflow 2, whose data interval ends at noon."""
     interval = {"data_interval_end": NOON, "logical_date": NOON - 24 * HOUR, "start_date": NOON + HOUR}
-    return SimpleNamespace(**interval | {"clear_number": 1} | kwargs)
+    return Run.from_context(SimpleNamespace(**interval | {"clear_number": 1} | kwargs), 1)
 
 
 def test_on_airflow_2_a_scheduled_run_is_due_at_the_end_of_its_interval() -> None:
     """There is no ``run_after``."""
-    assert run_due(airflow_2_run()) == NOON
+    assert airflow_2_run().due == NOON
 
 
 def test_on_airflow_2_a_run_by_hand_is_due_when_it_was_asked_for() -> None:
     """Its interval is that of the last night's run, whose backup it must not take."""
-    assert run_due(airflow_2_run(logical_date=NOON + 3 * HOUR)) == NOON + 3 * HOUR
+    assert airflow_2_run(logical_date=NOON + 3 * HOUR).due == NOON + 3 * HOUR

@@ -15,6 +15,7 @@ from airflow_ddb_backup.exceptions import (
     OtherRegionError,
     TableNotFoundError,
     TableNotReadyError,
+    TableUnavailableError,
     TriggerFailedError,
 )
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
@@ -148,13 +149,27 @@ def test_a_missing_table_is_refused(control_plane: ControlPlane, context: Contex
     assert control_plane.calls["CreateBackup"] == 0
 
 
-def test_a_table_that_is_not_ready_is_refused(control_plane: ControlPlane, context: Context) -> None:
-    """CreateBackup on a DELETING table succeeds for a second or two."""
-    control_plane.statuses["orders"] = "DELETING"
-    with pytest.raises(
-        TableNotReadyError, match="table 'orders', backup 'nightly', region 'us-east-1'. It is DELETING"
-    ):
+@pytest.mark.parametrize("status", ["DELETING", "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"])
+def test_a_table_that_won_t_be_active_by_itself_is_refused(
+    control_plane: ControlPlane, context: Context, status: str
+) -> None:
+    """No retry mends it; CreateBackup on a DELETING table would succeed for a second or two."""
+    control_plane.statuses["orders"] = status
+    refused = f"table 'orders', backup 'nightly', region 'us-east-1'. It is {status}"
+    with pytest.raises(TableUnavailableError, match=refused):
         operator(backup_name="nightly").execute(context)
+    assert control_plane.calls["CreateBackup"] == 0
+
+
+def test_a_table_that_is_being_created_is_waited_for_until_the_timeout(
+    control_plane: ControlPlane, context: Context, clock: Clock
+) -> None:
+    """It becomes ACTIVE by itself; the task fails with the status, and Airflow may retry it."""
+    control_plane.statuses["orders"] = "CREATING"
+    start = clock.time()
+    with pytest.raises(TableNotReadyError, match="It is CREATING"):
+        operator(timeout=60).execute(context)
+    assert clock.time() - start == 60
     assert control_plane.calls["CreateBackup"] == 0
 
 
@@ -255,7 +270,14 @@ def test_arn_and_link_are_kept_before_the_deferral(
 
 def event(status: str) -> dict[str, Any]:
     """Return an event of the trigger."""
-    backup = {"backup_arn": ARN, "backup_name": "nightly", "size_bytes": 5, "created_at": "2026-11-23T02:00:00+00:00"}
+    backup = {
+        "backup_arn": ARN,
+        "backup_name": "nightly",
+        "table_name": "orders",
+        "status": "AVAILABLE",
+        "size_bytes": 5,
+        "created_at": "2026-11-23T02:00:00+00:00",
+    }
     return {"status": status, "backup": backup, "message": "the reason"}
 
 
@@ -271,10 +293,22 @@ def test_failure_raises_the_reason_of_the_event(context: Context, status: str, k
         operator().execute_complete(context, event(status))
 
 
-@pytest.mark.parametrize("payload", [None, {}, {"status": "running"}, event("done")])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        {},
+        {"status": "running"},
+        event("done"),
+        {"status": "success"},
+        {"status": "success", "backup": {}, "message": ""},
+        event("success") | {"backup": event("success")["backup"] | {"status": "CREATING"}},
+        event("success") | {"backup": event("success")["backup"] | {"backup_arn": "orders"}},
+    ],
+)
 def test_other_events_are_no_success(context: Context, payload: dict[str, Any] | None) -> None:
-    """Only what the trigger sends is believed."""
-    with pytest.raises(BackupLostError):
+    """Only what the trigger sends is believed, and a success only with the backup's details; a retry may help."""
+    with pytest.raises(TriggerFailedError, match="not one that this package sends"):
         operator().execute_complete(context, payload)
 
 
@@ -311,11 +345,11 @@ def test_a_given_name_is_the_backup_s(control_plane: ControlPlane, context: Cont
 def test_without_a_name_it_is_derived_from_the_run(
     control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
 ) -> None:
-    """DAG, task, run and map index make the name."""
+    """DAG, task and run make the name; positions of a mapped list move."""
     ti.map_index = 3
     arn = operator().execute(context)
     details = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
-    assert details["BackupName"].startswith("shop.back_up.manual__2026-11-23.3.")
+    assert details["BackupName"].startswith("shop.back_up.manual__2026-11-23.")
 
 
 def test_it_can_be_mapped(control_plane: ControlPlane, context: Context) -> None:
