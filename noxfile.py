@@ -21,7 +21,18 @@ RESULTS = ROOT / "docs" / "versions.csv"
 # What each session's last run has shown; nothing if it failed.
 ROWS = ROOT / "build" / "versions"
 PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.rst", "CHANGELOG.rst")
-TESTED = ("tests", "benchmarks", "scripts", "example_dags", "docs", ".ci", ".airflow-registry.yaml", "pyproject.toml", "Makefile", *PAGES)
+TESTED = (
+    "tests",
+    "benchmarks",
+    "scripts",
+    "example_dags",
+    "docs",
+    ".ci",
+    ".airflow-registry.yaml",
+    "pyproject.toml",
+    "Makefile",
+    *PAGES,
+)
 SHOWN = ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "aiobotocore")
 LOWEST = "lowest"
 # Airflow, and the Pythons: all of those that both sides allow for the oldest and the newest, one for those in between.

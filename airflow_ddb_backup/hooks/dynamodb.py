@@ -148,7 +148,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
         called_at = time.time()
         try:
-            response = _in_thread(call).result(self.call_seconds)
+            response = run_in_thread(call).result(self.call_seconds)
         except TimeoutError as error:
             kind = AmbiguousOutcomeError if sending.abandon() else UnreachableError
             raise kind.about(context, f"{action} took more than {self.call_seconds:g} s.") from error
@@ -171,7 +171,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             if self._opening is None:
                 # Here and not in the thread: reading a connection is Airflow's own call.
                 _ = self.conn_config
-                self._opening = _in_thread(self._open)
+                self._opening = run_in_thread(self._open)
             return self._opening.result(self.call_seconds)
         except TimeoutError as error:
             detail = f"No credentials after {self.call_seconds:g} s."
@@ -181,14 +181,20 @@ class DynamoDBBackupHook(AwsBaseHook):
             with map_exceptions(context, sent=lambda: False):
                 raise error from None
 
-    def _open(self) -> Any:
+    def limited_config(self, **options: Any) -> Config:
+        """Return the client's configuration: the user's, without botocore's retries and with short timeouts.
+
+        :param options: more arguments of :class:`botocore.config.Config`
+        """
         config = self.config
         limits = {
             name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
             for name in ("connect_timeout", "read_timeout")
         }
-        unretried = config.merge(Config(retries={"total_max_attempts": 1}, **limits))
-        client = self.get_client_type(region_name=self.region_name, config=unretried)
+        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **options))
+
+    def _open(self) -> Any:
+        client = self.get_client_type(region_name=self.region_name, config=self.limited_config())
         client.meta.events.register("before-send.dynamodb", _before_send)
         return client
 
@@ -223,18 +229,23 @@ def _before_send(**_: Any) -> None:
         sending.begin()
 
 
-def _in_thread(function: Callable[[], _T]) -> Future[_T]:
-    """Run a function in a thread that the process does not wait for at its end."""
+def run_in_thread(function: Callable[[], _T]) -> Future[_T]:
+    """Run a function in a thread that the process does not wait for at its end.
+
+    :param function: may hang: the thread is left behind then
+    """
     future: Future[_T] = Future()
     context = copy_context()
 
     def run() -> None:
+        # From here on nobody can cancel it: a late result is dropped with the future.
+        future.set_running_or_notify_cancel()
         try:
             future.set_result(context.run(function))
         except BaseException as error:  # noqa: BLE001  # raised where the result is asked for
             future.set_exception(error)
 
-    threading.Thread(target=run, name=f"dynamodb-{function.__name__}", daemon=True).start()
+    threading.Thread(target=run, name="dynamodb", daemon=True).start()
     return future
 
 

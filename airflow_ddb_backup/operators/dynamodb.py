@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -148,7 +148,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
 
     @property
     def timeout_error(self) -> type[BackupTimeoutError]:
-        """The exception for a wait whose time was up: its hint depends on what a retry will do."""
+        """The exception for a wait whose time was up: what a retry does depends on ``if_exists``."""
         return BackupTimeoutError if self.if_exists != IfExists.CREATE else BackupNotReusedTimeoutError
 
     def awaited(self, context: Context) -> ErrorContext:
@@ -225,5 +225,6 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         extra = {key: details[key] for key in ("backup_arn", "backup_name", "created_at")}
         for outlet in self.outlets:
             if isinstance(outlet, _ASSETS):
-                context["outlet_events"][outlet].extra.update(extra, table_arn=arn.table_arn)
+                event = context["outlet_events"][cast("Asset", outlet)]
+                event.extra.update(extra, table_arn=arn.table_arn)
         return arn.text

@@ -9,7 +9,7 @@ from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue, conf
 
-from airflow_ddb_backup.exceptions import BackupSensorTimeoutError, ErrorContext, PermanentError
+from airflow_ddb_backup.exceptions import BackupSensorTimeoutError, BackupTimeoutError, ErrorContext, PermanentError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.validation import check_botocore_config, check_interval, check_literal, check_region
@@ -51,7 +51,6 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
 
     aws_hook_class = DynamoDBBackupHook
     template_fields: Sequence[str] = aws_template_fields("backup_arn")
-    timeout_error = BackupSensorTimeoutError
     ui_color = "#d9e6f7"
 
     def __init__(
@@ -70,6 +69,11 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
         self.backup_arn = backup_arn
         self.deferrable = deferrable
         self._worker: WorkerWait | None = None
+
+    @property
+    def timeout_error(self) -> type[BackupTimeoutError]:
+        """The exception for a wait whose time was up: a sensor's, which Airflow does not retry."""
+        return BackupSensorTimeoutError
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the backup, in the sensor's mode or on the triggerer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_ddb_backup.exceptions import BackupTimeoutError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
@@ -34,7 +34,10 @@ class DeferredWaitMixin:
         defer: Any
         log: Any
 
-    timeout_error: ClassVar[type[BackupTimeoutError]] = BackupTimeoutError
+    @property
+    def timeout_error(self) -> type[BackupTimeoutError]:
+        """The exception for a wait whose time was up, with a hint that is true for this task."""
+        return BackupTimeoutError
 
     def defer_wait(self, wait: BackupWait, poll_interval: float, region_name: str) -> NoReturn:
         """Leave the worker; the task comes back in ``execute_complete``.

@@ -1,32 +1,37 @@
-"""What a watcher asks AWS next, and how fast it may. Pure: the calls are made elsewhere."""
+"""What the poller asks AWS next. No I/O: the calls are made elsewhere, and the caller tells the time.
+
+Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
+of the rates that there are *now*. While a sweep is on its way, what it will show waits for it, but not for long: once
+its pages fail or take too long, and for what it did not list, those that were longest without an answer are described.
+So no backup waits for a sweep that does not come.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+
+from airflow_ddb_backup.waiting.rates import DOCUMENTED_RATES, SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow_ddb_backup.models import BackupArn
+    from airflow_ddb_backup.waiting.rates import Rates
 
+PAGE = 100
 # ListBackups is eventually consistent (assumed, not documented). A backup not listed after 10 s does not exist.
 LISTING_LAG = 10.0
-# Documented, per second, for an account and region: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
-# API_DescribeBackup.html and API_ListBackups.html.
-DESCRIBE_RATE = 10.0
-LIST_RATE = 5.0
-PAGE = 100
-# What a watcher takes of each rate: as much again is left to a second triggerer, or to everyone else.
-SHARE = 0.5
-# What backups there may be that nobody waits for: one a night of each of the 2,500 tables that an account has.
+# Backups that nobody waits for: one a night of each of the 2,500 tables that an account has.
 _OTHERS_PER_SECOND = 2500 / timedelta(days=1).total_seconds()
-# The bounds are on the time of the request, in whole seconds; the ARN has the time of the creation.
+# What was learnt counts half after so many seconds.
+_HALF_LIFE = 300.0
+# ListBackups that was denied is tried again after so many seconds: a policy may have changed.
+_DENIED_FOR = 300.0
+# The bounds are on the time of the request, in whole seconds; responses and ARNs have the time of the creation.
 _MARGIN = timedelta(seconds=2)
-# As many as the pace allows in 4 s: less than the usual time between looks. No round keeps the others waiting.
-DESCRIBED_PER_ROUND = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,109 +47,207 @@ class Sweep:
 
     @property
     def seconds(self) -> float:
-        """How long a time it covers."""
+        """The length of the time that it covers."""
         return (self.upper - self.lower).total_seconds()
 
+    def covers(self, created_at: datetime | None) -> bool:
+        """Return whether a backup of that time is on its pages; ``None``: the time is not known."""
+        return created_at is not None and self.lower <= created_at < self.upper
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to ask in one round.
 
-    :param describe: the backups to describe, each with a call
-    :param sweep: the sweep for all others, if any
+@dataclass(slots=True)
+class Entry:
+    """A backup that is waited for. Times are the event loop's seconds.
+
+    :param arn: the backup
+    :param created_at: when it was created; ``None``: neither its ARN nor a response has told
+    :param joined: when the first subscriber came
+    :param due: when it is to be polled next
+    :param answered: when it was last answered, or joined
+    :param asking: a DescribeBackup is under way
+    :param missed: a sweep that should have listed it did not
     """
 
-    describe: Sequence[BackupArn]
-    sweep: Sweep | None = None
+    arn: BackupArn
+    created_at: datetime | None
+    joined: float
+    due: float
+    answered: float
+    asking: bool = False
+    missed: bool = False
 
 
 class Traffic:
-    """How many backups there are that nobody waits for, as far as sweeps have shown."""
+    """How many backups there are that nobody waits for, as far as sweeps have shown; forgotten with time."""
 
     def __init__(self) -> None:
-        self.others_per_second = _OTHERS_PER_SECOND
+        self._surplus = 0.0
+        self._learnt_at = 0.0
 
-    def learn(self, sweep: Sweep, others: int) -> None:
+    def learn(self, sweep: Sweep, others: int, now: float) -> None:
         """Take in what a sweep has shown. Quiet hours say nothing of the time before them.
 
-        :param sweep: what was swept
+        :param sweep: the sweep
         :param others: the backups in it that nobody waits for
+        :param now: seconds
         """
-        self.others_per_second = max(_OTHERS_PER_SECOND, others / sweep.seconds)
+        self._surplus = max(0.0, others / sweep.seconds - _OTHERS_PER_SECOND)
+        self._learnt_at = now
 
-    def pages(self, sweep: Sweep, waiting: int) -> int:
+    def pages(self, sweep: Sweep, waiting: int, now: float) -> int:
         """Return how many pages a sweep is likely to have.
 
+        :param sweep: the sweep
         :param waiting: the backups in it that are waited for
+        :param now: seconds
         """
-        return max(1, ceil((waiting + self.others_per_second * sweep.seconds) / PAGE))
+        surplus: float = self._surplus * 0.5 ** ((now - self._learnt_at) / _HALF_LIFE)
+        return max(1, ceil((waiting + (_OTHERS_PER_SECOND + surplus) * sweep.seconds) / PAGE))
 
 
-def plan_round(due: Sequence[BackupArn], waiting: Collection[BackupArn], traffic: Traffic) -> Plan:
-    """Return the cheapest way to look at all backups that are due, in seconds of AWS's documented rates.
+def plan_sweep(
+    due: Sequence[Entry], waiting: Iterable[Entry], traffic: Traffic, rates: Rates, now: float
+) -> Sweep | None:
+    """Return the sweep that shows most of what is due, if that is cheaper than to describe each; otherwise ``None``.
 
-    Either each is described, or the oldest are and one sweep shows the rest: how far back it reaches is what a sweep
-    costs.
+    What is older than the sweep is described beside it: how far back a sweep reaches is what it costs.
 
-    :param due: the backups to look at, those longest due first
+    :param due: the backups to poll
     :param waiting: all that are waited for: a sweep shows them too
     :param traffic: what else there is
+    :param rates: the calls per second that there are now
+    :param now: seconds
     """
-    oldest_first = sorted(due, key=_creation)
-    newest_first = sorted(map(_creation, waiting), reverse=True)
-    upper = newest_first[0] + _MARGIN
-    cost, described, best = len(due) / DESCRIBE_RATE, len(due), None
-    for older, arn in enumerate(oldest_first):
-        sweep = Sweep(arn.created_hint - _MARGIN, upper)
+    oldest_first = sorted(created for entry in due if (created := entry.created_at))
+    newest_first = sorted((created for entry in waiting if (created := entry.created_at)), reverse=True)
+    best, cost = None, len(due) / rates.describe
+    undated = len(due) - len(oldest_first)
+    for older, created_at in enumerate(oldest_first):
+        sweep = Sweep(created_at - _MARGIN, newest_first[0] + _MARGIN)
         while newest_first[-1] < sweep.lower:
             newest_first.pop()
-        seconds = older / DESCRIBE_RATE + traffic.pages(sweep, len(newest_first)) / LIST_RATE
+        seconds = (undated + older) / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
         if seconds < cost:
-            cost, described, best = seconds, older, sweep
-    chosen = set(oldest_first[:described])
-    return Plan([arn for arn in due if arn in chosen], best)
+            best, cost = sweep, seconds
+    return best
 
 
-def missed(unseen: Iterable[BackupArn], now: datetime) -> Sequence[BackupArn]:
-    """Return the backups that are described, since a sweep should have shown them.
+class Planner:
+    """The backups that are waited for, and the sweep on its way, if any. Times are the event loop's seconds."""
 
-    ListBackups may be behind: what is very young is left to the next sweep. So is what is too much for one round.
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.traffic = Traffic()
+        self.sweep: Sweep | None = None
+        self._sweep_began = 0.0
+        self._patience = 0.0
+        self._page_failed = False
+        self._denied_until = 0.0
 
-    :param unseen: the backups that it did not show, those longest due first
-    :param now: when it began
-    """
-    listed_by_now = now - timedelta(seconds=LISTING_LAG)
-    return [arn for arn in unseen if arn.created_hint <= listed_by_now][:DESCRIBED_PER_ROUND]
+    def add(self, arn: BackupArn, due: float, now: float) -> Entry:
+        """Wait for a backup; return its entry, which may be there already.
 
+        :param arn: the backup
+        :param due: when it is to be polled
+        :param now: seconds
+        """
+        entry = self.entries.setdefault(arn.text, Entry(arn, arn.created_hint, now, due, now))
+        entry.due = min(entry.due, due)
+        return entry
 
-class AdaptiveRate:
-    """How fast one operation may be called: half as fast after each throttled call, and back, slowly.
+    def remove(self, arn: BackupArn) -> None:
+        """Wait for a backup no longer."""
+        self.entries.pop(arn.text, None)
 
-    :param rate: the documented calls per second
-    """
+    def next_due(self) -> float:
+        """Return when the next backup is due; infinity where none is."""
+        return min((entry.due for entry in self.entries.values() if not entry.asking), default=float("inf"))
 
-    #: at the slowest, a call takes as many times its share
-    slowest: ClassVar[int] = 16
-    #: so many calls must pass before the pace doubles
-    recovery: ClassVar[int] = 20
+    def due(self, now: float) -> list[Entry]:
+        """Return the backups that are due and not being described, those longest without an answer first.
 
-    def __init__(self, rate: float) -> None:
-        #: seconds of one slot
-        self.slot = 1 / (rate * SHARE)
-        #: slots that a call takes
-        self.slots = 1
-        self._passed = 0
+        :param now: seconds
+        """
+        due = (entry for entry in self.entries.values() if entry.due <= now and not entry.asking)
+        return sorted(due, key=lambda entry: entry.answered)
 
-    def throttled(self) -> None:
-        """Take in that a call was throttled."""
-        self.slots, self._passed = min(self.slots * 2, self.slowest), 0
+    def next_described(self, rates: Rates, now: float) -> Entry | None:
+        """Return the backup to describe now, if any.
 
-    def passed(self) -> None:
-        """Take in that a call was not throttled."""
-        self._passed += 1
-        if self._passed >= self.recovery:
-            self.slots, self._passed = max(self.slots // 2, 1), 0
+        :param rates: the calls per second that there are now
+        :param now: seconds
+        """
+        due = self.due(now)
+        sweep = self.sweep or self._planned(due, rates, now)
+        return next((entry for entry in due if sweep is None or not self._waits(entry, sweep, now)), None)
 
+    def begin_sweep(self, rates: Rates, now: float) -> Sweep | None:
+        """Return the sweep to begin now, if any.
 
-def _creation(arn: BackupArn) -> datetime:
-    return arn.created_hint
+        :param rates: the calls per second that there are now
+        :param now: seconds
+        """
+        self.sweep = self._planned(self.due(now), rates, now)
+        if self.sweep:
+            covered = sum(self.sweep.covers(entry.created_at) for entry in self.entries.values())
+            seconds = self.traffic.pages(self.sweep, covered, now) / (DOCUMENTED_RATES["ListBackups"] * SHARE)
+            self._patience = LISTING_LAG + 2 * seconds
+            self._sweep_began = now
+            self._page_failed = False
+        return self.sweep
+
+    def is_needed(self, sweep: Sweep) -> bool:
+        """Return whether the rest of a sweep may show a backup that has had no answer since it began."""
+        unanswered = (entry for entry in self.entries.values() if entry.answered < self._sweep_began)
+        return any(sweep.covers(entry.created_at) for entry in unanswered)
+
+    def page_failed(self) -> None:
+        """Take in that a page of the sweep has failed: until one succeeds, nothing waits for it."""
+        self._page_failed = True
+
+    def page_succeeded(self) -> None:
+        """Take in that a page of the sweep has succeeded."""
+        self._page_failed = False
+
+    def denied(self, now: float) -> None:
+        """Take in that ListBackups is denied, and end the sweep.
+
+        :param now: seconds
+        """
+        self._denied_until = now + _DENIED_FOR
+        self.sweep = None
+
+    def end_sweep(self, others: int | None, now: float) -> list[Entry]:
+        """End the sweep; return the backups that it covers, were due, and are not old enough to be missed.
+
+        Those that it should have listed are described next.
+
+        :param others: the listed backups that nobody waits for; ``None``: it did not come to its end
+        :param now: seconds
+        """
+        sweep, self.sweep = self.sweep, None
+        if sweep is None or others is None:
+            return []
+        self.traffic.learn(sweep, others, now)
+        young = []
+        for entry in self.entries.values():
+            if entry.due > now or entry.answered >= self._sweep_began or not sweep.covers(entry.created_at):
+                continue
+            if entry.joined <= self._sweep_began - LISTING_LAG:
+                entry.missed = True
+            else:
+                young.append(entry)
+        return young
+
+    def _planned(self, due: Sequence[Entry], rates: Rates, now: float) -> Sweep | None:
+        due = [entry for entry in due if not entry.missed]
+        if not due or now < self._denied_until:
+            return None
+        return plan_sweep(due, self.entries.values(), self.traffic, rates, now)
+
+    def _waits(self, entry: Entry, sweep: Sweep, now: float) -> bool:
+        if entry.missed or not sweep.covers(entry.created_at):
+            return False
+        if self.sweep is None:
+            return True
+        return not self._page_failed and now < max(entry.due, self._sweep_began) + self._patience

@@ -1,4 +1,18 @@
-"""One poller for every trigger that waits with the same AWS settings."""
+"""One poller for every trigger that waits with the same AWS settings.
+
+The problem: a triggerer holds thousands of waits on one event loop, and AWS allows a few calls a second for all of
+them. The plan: two tasks, one that describes and one that sweeps, each at its own rate, and neither waits for the
+other. Both ask the planner what is next, and deliver what AWS says to the subscribers of each backup: a page's item is
+parsed once.
+
+Invariants, at every await:
+
+* a subscriber's future is done exactly once, by :meth:`BackupPoller.deliver`, or cancelled by its own trigger;
+* an exception ends no wait but the one that AWS has said it of: those of calls are observations, all others are defects
+  that are logged, and polling goes on;
+* both tasks run in an empty context: in their first trigger's, all log lines would go to that task's log;
+* with its last subscriber the poller ends: its tasks are cancelled and awaited, then its client is closed.
+"""
 
 from __future__ import annotations
 
@@ -8,227 +22,285 @@ import logging
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
-from airflow_ddb_backup.exceptions import BackupError, PermanentError
-from airflow_ddb_backup.models import Backup
-from airflow_ddb_backup.waiting.client import RateLimitedClient
-from airflow_ddb_backup.waiting.planner import DESCRIBED_PER_ROUND, Plan, Traffic, missed, plan_round
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    BackupNotFoundError,
+    InvalidRequestError,
+    PermanentError,
+    ThrottledError,
+)
+from airflow_ddb_backup.waiting.outage import Outage
+from airflow_ddb_backup.waiting.planner import Planner
+from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient, RateLimits
+from airflow_ddb_backup.waiting.state import NOT_LISTED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from airflow_ddb_backup.models import BackupArn
-    from airflow_ddb_backup.waiting.client import AwsSettings
-    from airflow_ddb_backup.waiting.planner import Sweep
-    from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+    from airflow_ddb_backup.waiting.planner import Entry, Sweep
+    from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
+    from airflow_ddb_backup.waiting.state import BackupWait, Observation, WaitResult
 
 log = logging.getLogger(__name__)
 
+# While something is due that waits for the other task, each looks again after so many seconds.
+_TICK = 1.0
+_LONGEST_BACKOFF = 30.0
+_AFTER_A_DEFECT = 5.0
+
 
 @dataclass(eq=False, slots=True)
-class _Watch:
-    """A trigger's place in the poller.
+class Subscriber:
+    """A trigger that waits for a backup.
 
-    :param wait: what its looks mean
-    :param poll_interval: seconds between looks
-    :param verdict: how the wait ends
-    :param due: when to look next, by the event loop's clock
-    :param asked: when AWS was last asked for it
+    :param wait: the state of its wait
+    :param poll_interval: seconds between polls
+    :param due: when to poll next, by the event loop's clock
+    :param result: how the wait ends
     """
 
     wait: BackupWait
     poll_interval: float
-    verdict: asyncio.Future[WaitResult]
     due: float
-    asked: float
-
-    def answer(self, judge: Callable[[BackupWait], WaitResult | None], asked: float) -> None:
-        """Take in a look, or that there was none.
-
-        :param judge: what it means for the wait
-        :param asked: when AWS was asked, by the event loop's clock
-        """
-        self.asked, self.due = asked, asked + self.wait.pause(self.poll_interval, time.time())
-        try:
-            verdict = judge(self.wait)
-        except Exception as error:  # noqa: BLE001  # an answer that nobody foresaw ends this wait, not everyone's
-            self.verdict.set_exception(error)
-        else:
-            if verdict:
-                self.verdict.set_result(verdict)
+    result: asyncio.Future[WaitResult]
 
 
 class BackupPoller:
-    """Looks at the backups of all triggers of one event loop and the same AWS settings.
+    """Polls the backups of all triggers of one event loop with the same AWS settings.
 
-    It starts with its first trigger and ends with its last, and nothing of it is left then.
+    It starts with its first subscriber and ends with its last, and nothing of it is left then.
 
-    :param settings: how AWS is asked
+    :param settings: the AWS settings
+    :param limits: the rate limits of the account and region
     """
 
-    # Weak, so that an event loop that is closed takes its watchers along. A living one keeps its loop, and so its id.
+    # Weak, so that an event loop that is closed takes its pollers along. A living one keeps its loop, and so its id.
     _running: ClassVar[WeakValueDictionary[tuple[int, str], BackupPoller]] = WeakValueDictionary()
 
-    def __init__(self, settings: AwsSettings) -> None:
+    def __init__(self, settings: AwsSettings, limits: RateLimits) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = RateLimitedClient(settings)
-        self._traffic = Traffic()
-        self._watches: dict[str, list[_Watch]] = {}
-        self._sooner = asyncio.Event()
-        self._wakes_at = float("inf")
-        # In a context of its own: in its first trigger's, all log lines would go to that task's log.
-        self._poller = self._loop.create_task(self._poll(), context=contextvars.Context())
+        self._limits = limits
+        self._client = RateLimitedClient(settings, limits)
+        self._planner = Planner()
+        self._subscribers: dict[str, list[Subscriber]] = {}
+        self._changed = asyncio.Event()
+        self._outages = {
+            operation: Outage(f"{operation} in {settings.region_name}", log)
+            for operation in ("Opening the client", "DescribeBackup", "ListBackups")
+        }
+        self._describing: set[asyncio.Task[None]] = set()
+        self._tasks = [self._start(self._keep_on(task)) for task in (self._describe_due, self._sweep_due)]
 
     @classmethod
-    def of(cls, settings: AwsSettings) -> BackupPoller:
-        """Return the watcher of the running event loop.
+    def of(cls, settings: AwsSettings, arn: BackupArn) -> BackupPoller:
+        """Return the poller of the running event loop.
 
-        :param settings: how AWS is asked
+        :param settings: the AWS settings
+        :param arn: a backup of the account
         """
         key = id(asyncio.get_running_loop()), settings.key()
-        return cls._running.get(key) or cls._running.setdefault(key, cls(settings))
+        limits = RateLimits.of(arn, settings.region_name)
+        return cls._running.get(key) or cls._running.setdefault(key, cls(settings, limits))
 
     @asynccontextmanager
-    async def watching(
-        self, wait: BackupWait, poll_interval: float, first_look: float
+    async def subscribe(
+        self, wait: BackupWait, poll_interval: float, first_delay: float
     ) -> AsyncIterator[asyncio.Future[WaitResult]]:
-        """Have a backup looked at until its wait ends, or this block does.
+        """Have a backup polled until its wait ends, or this block does.
 
-        :param wait: what the looks mean
-        :param poll_interval: seconds between looks
-        :param first_look: seconds until the first
+        :param wait: the state of the wait
+        :param poll_interval: seconds between polls
+        :param first_delay: seconds until the first
         """
-        watch = self._join(wait, poll_interval, first_look)
+        subscriber = self._join(wait, poll_interval, first_delay)
         try:
-            yield watch.verdict
+            yield subscriber.result
         finally:
-            await self._leave(watch)
+            await self._leave(subscriber)
 
-    def _join(self, wait: BackupWait, poll_interval: float, first_look: float) -> _Watch:
-        now = self._loop.time()
-        watch = _Watch(wait, poll_interval, self._loop.create_future(), now + wait.pause(first_look, time.time()), now)
-        self._watches.setdefault(wait.arn.text, []).append(watch)
-        if watch.due < self._wakes_at:
-            self._sooner.set()
-        return watch
+    def deliver(self, arn: str, observation: Observation, asked: float) -> None:
+        """Hand what AWS says of a backup to its subscribers.
 
-    async def _leave(self, watch: _Watch) -> None:
-        watch.verdict.cancel()
-        others = self._watches[watch.wait.arn.text]
-        others.remove(watch)
-        if not others:
-            del self._watches[watch.wait.arn.text]
-        if not self._watches:
-            self._retire()
-            self._poller.cancel()
-            await asyncio.wait([self._poller])
-
-    def _retire(self) -> None:
-        for key, watcher in list(self._running.items()):
-            if watcher is self:
-                del self._running[key]
-
-    async def _poll(self) -> None:
-        try:
-            while True:
-                await self._sleep_until_due()
-                await self._round()
-        except Exception as error:  # noqa: BLE001  # a defect, which would leave every trigger to its deadline
-            self._retire()
-            for watch in self._waiting():
-                watch.verdict.set_exception(error)
-        finally:
-            await self._client.close()
-
-    async def _sleep_until_due(self) -> None:
-        while True:
-            self._sooner.clear()
-            self._wakes_at = min((watch.due for watch in self._waiting()), default=float("inf"))
-            if self._wakes_at <= self._loop.time():
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._wakes_at):
-                    await self._sooner.wait()
-
-    async def _round(self) -> None:
-        start = self._loop.time()
-        due = sorted((watch for watch in self._waiting() if watch.due <= start), key=lambda watch: watch.asked)
-        arns = list(dict.fromkeys(watch.wait.arn for watch in due))
-        try:
-            await self._client.refresh()
-        except BackupError as error:
-            self._miss(arns, error, start)
+        :param arn: the backup
+        :param observation: the backup, an exception, or that it is not listed
+        :param asked: when AWS was asked, by the event loop's clock
+        """
+        entry = self._planner.entries.get(arn)
+        if entry is None:
             return
-        plan = Plan(arns)
-        if self._client.may_list:
-            plan = plan_round(arns, {watch.wait.arn for watch in self._waiting()}, self._traffic)
-        described = list(plan.describe)
-        if plan.sweep:
-            described += await self._sweep(plan.sweep, [arn for arn in arns if arn not in plan.describe])
-        await self._describe(described)
+        now = time.time()
+        for subscriber in self._subscribers[arn]:
+            if not subscriber.result.done():
+                subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval, now)
+                if result := subscriber.wait.observe(observation, now):
+                    subscriber.result.set_result(result)
+        if observation is not NOT_LISTED:
+            entry.answered, entry.missed = asked, False
+            if not isinstance(observation, BackupError):
+                entry.created_at = observation.created_at
+        self._schedule(entry)
 
-    async def _sweep(self, sweep: Sweep, due: Sequence[BackupArn]) -> Sequence[BackupArn]:
-        """Look at backups with one sweep, and return those that are to be described instead."""
-        start, began = self._loop.time(), datetime.fromtimestamp(time.time(), tz=UTC)
-        shown: set[str] = set()
-        try:
-            await self._list(sweep, shown)
-        except PermanentError as error:
-            log.warning("%s Until then each backup is described, which takes longer.", error)
-            return due
-        except BackupError as error:
-            self._miss([arn for arn in due if arn.text not in shown], error, start)
-            return []
-        unseen = [arn for arn in due if arn.text not in shown]
-        asked_for = missed(unseen, began)
-        for arn in set(unseen) - set(asked_for):
-            self._answer(arn.text, lambda wait: wait.skip(time.time()), start)
-        return asked_for
+    def _join(self, wait: BackupWait, poll_interval: float, first_delay: float) -> Subscriber:
+        now = self._loop.time()
+        due = now + wait.next_delay(first_delay, time.time())
+        subscriber = Subscriber(wait, poll_interval, due, self._loop.create_future())
+        self._subscribers.setdefault(wait.arn.text, []).append(subscriber)
+        self._planner.add(wait.arn, due, now)
+        self._changed.set()
+        return subscriber
 
-    async def _list(self, sweep: Sweep, shown: set[str]) -> None:
-        listed = 0
-        asked = self._loop.time()
-        async for page in self._client.list_backups(sweep):
-            listed += len(page)
-            for summary in page:
-                if summary["BackupArn"] in self._watches:
-                    shown.add(summary["BackupArn"])
-                    self._see(summary["BackupArn"], partial(Backup.from_details, summary), asked)
-            asked = self._loop.time()
-        self._traffic.learn(sweep, listed - len(shown))
-
-    async def _describe(self, arns: Sequence[BackupArn]) -> None:
-        # The others stay due, and come first in the next round.
-        async with asyncio.TaskGroup() as group:
-            for arn in arns[:DESCRIBED_PER_ROUND]:
-                group.create_task(self._look(arn))
-
-    async def _look(self, arn: BackupArn) -> None:
-        asked = self._loop.time()
-        try:
-            response = await self._client.describe_backup(arn)
-        except BackupError as error:
-            self._miss([arn], error, asked)
+    async def _leave(self, subscriber: Subscriber) -> None:
+        subscriber.result.cancel()
+        arn = subscriber.wait.arn
+        others = self._subscribers[arn.text]
+        others.remove(subscriber)
+        if others:
+            self._schedule(self._planner.entries[arn.text])
         else:
-            self._see(arn.text, lambda: Backup.from_description(response), asked)
+            del self._subscribers[arn.text]
+            self._planner.remove(arn)
+        if not self._subscribers:
+            await self._end()
 
-    def _waiting(self) -> Iterable[_Watch]:
-        return (watch for watch in chain.from_iterable(self._watches.values()) if not watch.verdict.done())
+    async def _end(self) -> None:
+        for key, poller in list(self._running.items()):
+            if poller is self:
+                del self._running[key]
+        tasks = [*self._tasks, *self._describing]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._client.close()
 
-    def _see(self, arn: str, read: Callable[[], Backup], asked: float) -> None:
-        self._answer(arn, lambda wait: wait.see(read(), time.time()), asked)
+    def _start(self, coroutine: Awaitable[None]) -> asyncio.Task[None]:
+        return self._loop.create_task(coroutine, context=contextvars.Context())  # type: ignore[arg-type]  # a coroutine
 
-    def _miss(self, arns: Iterable[BackupArn], error: BackupError, asked: float) -> None:
-        log.warning("%s", error)
-        for arn in arns:
-            self._answer(arn.text, lambda wait: wait.miss(error, time.time()), asked)
+    def _schedule(self, entry: Entry) -> None:
+        waiting = (one.due for one in self._subscribers[entry.arn.text] if not one.result.done())
+        entry.due = min(waiting, default=float("inf"))
 
-    def _answer(self, arn: str, judge: Callable[[BackupWait], WaitResult | None], asked: float) -> None:
-        for watch in self._watches.get(arn, ()):
-            if not watch.verdict.done():
-                watch.answer(judge, asked)
+    async def _keep_on(self, task: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await task()
+            except Exception:
+                log.exception("A defect of the poller; polling goes on.")
+                await asyncio.sleep(_AFTER_A_DEFECT)
+
+    async def _until_due(self) -> None:
+        """Return once a backup is due."""
+        while (due := self._planner.next_due()) > self._loop.time():
+            await self._until_changed(due)
+
+    async def _until_changed(self, until: float) -> None:
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+
+    async def _is_open(self) -> bool:
+        """Open the client; if that fails, tell everyone who is due."""
+        asked, outage = self._loop.time(), self._outages["Opening the client"]
+        try:
+            await self._client.open()
+        except BackupError as error:
+            outage.failed(error, asked)
+            for entry in self._planner.due(asked):
+                self.deliver(entry.arn.text, error, asked)
+            return False
+        outage.succeeded(self._loop.time())
+        return True
+
+    async def _describe_due(self) -> None:
+        await self._until_due()
+        if not await self._is_open():
+            return
+        # The backup is chosen when the rate allows the call, and not before.
+        await self._limits.acquire("DescribeBackup")
+        entry = self._planner.next_described(self._limits.now(), self._loop.time())
+        if entry is None:
+            await self._until_changed(self._loop.time() + _TICK)
+            return
+        entry.asking = True
+        describing = self._start(self._describe(entry))
+        self._describing.add(describing)
+        describing.add_done_callback(self._describing.discard)
+
+    async def _describe(self, entry: Entry) -> None:
+        asked, outage = self._loop.time(), self._outages["DescribeBackup"]
+        observation: Observation = NOT_LISTED
+        try:
+            observation = await self._client.describe_backup(entry.arn)
+            outage.succeeded(self._loop.time())
+        except BackupError as error:
+            observation = error
+            if not isinstance(error, PermanentError | BackupNotFoundError):
+                outage.failed(error, self._loop.time())
+        except Exception:
+            log.exception("A defect of the poller; polling goes on.")
+        finally:
+            entry.asking = False
+            self._changed.set()
+        self.deliver(entry.arn.text, observation, asked)
+
+    async def _sweep_due(self) -> None:
+        await self._until_due()
+        sweep = self._planner.begin_sweep(self._limits.now(), self._loop.time())
+        if sweep is None:
+            await self._until_changed(self._loop.time() + _TICK)
+            return
+        others: int | None = None
+        try:
+            others = await self._read(sweep)
+        finally:
+            for entry in self._planner.end_sweep(others, self._loop.time()):
+                self.deliver(entry.arn.text, NOT_LISTED, self._loop.time())
+            self._changed.set()
+
+    async def _read(self, sweep: Sweep) -> int | None:
+        """Read all pages of a sweep, whatever happens to one; return how many backups nobody waits for.
+
+        ``None``: it did not come to its end, since it is denied or there is nothing left for it to show.
+        """
+        others = failures = 0
+        cursor: str | None = None
+        while self._planner.is_needed(sweep):
+            await self._limits.acquire("ListBackups")
+            asked = self._loop.time()
+            try:
+                page = await self._client.list_backups(sweep, cursor)
+            except InvalidRequestError as error:
+                # The backup that the cursor names was deleted.
+                self._page_failed(error)
+                cursor, others = None, 0
+                failures += 1
+                await asyncio.sleep(min(_LONGEST_BACKOFF, 2**failures))
+            except PermanentError as error:
+                log.warning("%s Until it is allowed each backup is described, which takes longer.", error)
+                self._planner.denied(self._loop.time())
+                return None
+            except BackupError as error:
+                self._page_failed(error)
+                # A throttled call has slowed down the rate; that is enough.
+                failures = 0 if isinstance(error, ThrottledError) else failures + 1
+                await asyncio.sleep(min(_LONGEST_BACKOFF, 2**failures) if failures else 0)
+            else:
+                failures = 0
+                self._outages["ListBackups"].succeeded(self._loop.time())
+                self._planner.page_succeeded()
+                for backup in page.backups:
+                    others += backup.arn.text not in self._subscribers
+                    self.deliver(backup.arn.text, backup, asked)
+                self._changed.set()
+                if (cursor := page.cursor) is None:
+                    return others
+        return None
+
+    def _page_failed(self, error: BackupError) -> None:
+        self._outages["ListBackups"].failed(error, self._loop.time())
+        self._planner.page_failed()
+        self._changed.set()

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.exceptions import BackupError
+from airflow_ddb_backup.waiting.outage import Outage
 
 if TYPE_CHECKING:
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup
-    from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+    from airflow_ddb_backup.waiting.state import BackupWait, Observation, WaitResult
 
 
 class WorkerWait:
@@ -25,12 +25,16 @@ class WorkerWait:
         self._hook = hook
         self.wait = wait
         self._log = log
-        self._failing_since: float | None = None
+        self._outage = Outage("DescribeBackup", log)
 
     def poll_once(self) -> WaitResult | None:
         """Poll the backup once; return the end of the wait, or ``None`` if it goes on."""
-        observation = self._describe()
-        self._log_outage(observation)
+        try:
+            observation: Observation = self._hook.describe_backup(self.wait.arn)
+            self._outage.succeeded(time.time())
+        except BackupError as error:
+            observation = error
+            self._outage.failed(error, time.time())
         return self.wait.observe(observation, time.time())
 
     def run(self, poll_interval: float) -> WaitResult:
@@ -44,19 +48,3 @@ class WorkerWait:
                 return result
             if line := self.wait.report(time.time()):
                 self._log.info("%s", line)
-
-    def _describe(self) -> Backup | BackupError:
-        try:
-            return self._hook.describe_backup(self.wait.arn)
-        except BackupError as error:
-            return error
-
-    def _log_outage(self, observation: Backup | BackupError) -> None:
-        now = time.time()
-        if isinstance(observation, BackupError):
-            if self._failing_since is None:
-                self._failing_since = now
-                self._log.warning("DescribeBackup fails; polling goes on until the deadline. %s", observation)
-        elif self._failing_since is not None:
-            self._log.info("DescribeBackup succeeds again after %.0f s.", now - self._failing_since)
-            self._failing_since = None

@@ -1,140 +1,239 @@
-"""What is asked next, and how fast. No calls, no clocks."""
+"""What is asked next. No calls, no clock."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.waiting.planner import (
-    DESCRIBED_PER_ROUND,
-    AdaptiveRate,
-    Plan,
-    Sweep,
-    Traffic,
-    missed,
-    plan_round,
-)
+from airflow_ddb_backup.waiting.planner import LISTING_LAG, Entry, Planner, Sweep, Traffic, plan_sweep
+from airflow_ddb_backup.waiting.rates import Rates
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = 3600.0
+FULL = Rates(describe=5, list=2.5)
 
 
-def made(seconds_ago: float, count: int = 1) -> list[BackupArn]:
+def arns(seconds_ago: float, count: int = 1) -> list[BackupArn]:
     """Return backups made so long before noon, each a millisecond after the one before."""
     first = int((NOON.timestamp() - seconds_ago) * 1000)
-    arns = (f"arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/0{first + n}-770da1ee" for n in range(count))
-    return [BackupArn.parse(arn) for arn in arns]
+    texts = (f"arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/0{first + n}-770da1ee" for n in range(count))
+    return [BackupArn.parse(text) for text in texts]
 
 
-def planned(due: list[BackupArn], waiting: list[BackupArn] | None = None, others: int = 0) -> Plan:
-    """Plan a round; an earlier sweep of an hour has shown so many backups that nobody waits for."""
+def made(seconds_ago: float, count: int = 1) -> list[Entry]:
+    """Return as many backups that are waited for, all due."""
+    return [Entry(arn, arn.created_hint, 0, 0, 0) for arn in arns(seconds_ago, count)]
+
+
+def planned(
+    due: list[Entry], waiting: list[Entry] | None = None, others: int = 0, rates: Rates = FULL, later: float = 0
+) -> Sweep | None:
+    """Plan; an earlier sweep of an hour has shown so many backups that nobody waits for."""
     traffic = Traffic()
-    traffic.learn(Sweep(NOON - timedelta(hours=1), NOON), others)
-    return plan_round(due, waiting or due, traffic)
+    traffic.learn(Sweep(NOON - timedelta(hours=1), NOON), others, 0)
+    return plan_sweep(due, waiting or due, traffic, rates, later)
 
 
 class TestPlan:
-    """Whichever way takes fewer seconds of the documented rates."""
+    """Whichever way takes fewer seconds of the rates that there are now."""
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_a_few_are_described(self, count: int) -> None:
-        """A describe costs a tenth of a second, a page a fifth."""
-        assert planned(made(60, count)) == Plan(made(60, count))
+        """A describe costs a fifth of a second, a page two fifths."""
+        assert planned(made(60, count)) is None
 
     @pytest.mark.parametrize("count", [3, 300, 2500])
     def test_many_are_swept(self, count: int) -> None:
         """A page shows a hundred."""
-        plan = planned(made(60, count))
-        assert plan.sweep is not None
-        assert not plan.describe
+        assert planned(made(60, count)) is not None
+
+    def test_a_throttled_operation_costs_more(self) -> None:
+        """A page that comes every six seconds is dearer than twenty describes, and the other way round."""
+        assert planned(made(60, 20), rates=Rates(describe=5, list=0.15)) is None
+        assert planned(made(60, 2), rates=Rates(describe=0.3, list=2.5)) is not None
 
     def test_a_sweep_reaches_from_the_oldest_to_the_newest(self) -> None:
         """Its bounds are whole seconds of the request's time; what is waited for lies safely between."""
-        plan = planned(made(60) + made(30) + made(10))
-        assert plan.sweep is not None
-        assert NOON - timedelta(seconds=65) < plan.sweep.lower <= NOON - timedelta(seconds=61)
-        assert NOON - timedelta(seconds=9) <= plan.sweep.upper < NOON - timedelta(seconds=5)
+        sweep = planned(made(60) + made(30) + made(10))
+        assert sweep is not None
+        assert NOON - timedelta(seconds=65) < sweep.lower <= NOON - timedelta(seconds=61)
+        assert NOON - timedelta(seconds=9) <= sweep.upper < NOON - timedelta(seconds=5)
 
     def test_an_old_backup_is_described_beside_the_sweep(self) -> None:
         """A sweep from its creation would read all that was made since."""
         old, young = made(30 * 24 * HOUR), made(60, 50)
-        plan = planned(young[:25] + old + young[25:])
-        assert plan.describe == old
-        assert plan.sweep is not None
-        assert plan.sweep.lower > NOON - timedelta(seconds=65)
+        sweep = planned(young[:25] + old + young[25:])
+        assert sweep is not None
+        assert sweep.lower > NOON - timedelta(seconds=65)
 
     def test_what_is_not_due_is_paid_for_too(self) -> None:
         """A sweep shows it whether or not it is due: three of 2,500 are described."""
         waiting = made(60, 2500)
-        assert planned(waiting[:3], waiting) == Plan(waiting[:3])
+        assert planned(waiting[:3], waiting) is None
 
     def test_what_is_older_than_the_sweep_is_not_paid_for(self) -> None:
         """It is not on its pages."""
-        assert planned(made(60, 3), made(60, 3) + made(600, 2500)).sweep is not None
+        assert planned(made(60, 3), made(60, 3) + made(600, 2500)) is not None
 
     def test_a_busy_account_is_swept_less(self) -> None:
         """What others have made fills the pages: so many that three hundred calls are cheaper."""
         due = made(HOUR, 150) + made(0, 150)
-        assert planned(due, others=10_000).sweep is not None
-        assert planned(due, others=20_000) == Plan(due[:150], planned(due, others=20_000).sweep)
-        assert planned(made(HOUR, 5) + made(0, 5), others=1000).describe == made(HOUR, 5)
+        wide, narrow = planned(due, others=1000), planned(due, others=20_000)
+        assert wide is not None
+        assert wide.covers(due[0].created_at)
+        assert narrow is not None
+        assert not narrow.covers(due[0].created_at)
 
     def test_a_quiet_hour_says_nothing_of_the_time_before(self) -> None:
         """One backup a night of each of 2,500 tables is assumed at least."""
-        assert planned(made(30 * 24 * HOUR) + made(60, 50), others=0).describe == made(30 * 24 * HOUR)
+        sweep = planned(made(30 * 24 * HOUR) + made(60, 50), others=0)
+        assert sweep is not None
+        assert sweep.lower > NOON - timedelta(seconds=65)
 
-    def test_those_longest_due_are_described_first(self) -> None:
-        """Not the oldest: with too many for a round, the same ones would come every time."""
-        due = made(10) + made(20)
-        assert planned(due).describe == due
+    def test_a_burst_of_other_backups_is_forgotten_with_time(self) -> None:
+        """Otherwise no sweep would ever be cheap enough again to show that it is over."""
+        due = made(60, 50) + made(0, 50)
+        assert planned(due, others=5000 * 3600) is None
+        assert planned(due, others=5000 * 3600, later=HOUR) is not None
+
+    def test_a_backup_whose_time_is_not_known_is_not_swept(self) -> None:
+        """The ID in an ARN is AWS's to shape."""
+        undated = BackupArn.parse("arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/5b0c-uuid")
+        assert planned([Entry(undated, None, 0, 0, 0)] * 50) is None
 
 
-class TestMissed:
-    """What a sweep should have shown."""
+def planner(count: int, joined: float = 1.0) -> Planner:
+    """Return a planner with so many backups, due at once, that were joined so long before time 100."""
+    plan = Planner()
+    for arn in arns(60, count):
+        plan.add(arn, 100, 100 - joined)
+    return plan
 
-    def test_a_young_backup_is_left_to_the_next_sweep(self) -> None:
+
+class TestPatience:
+    """Who waits for a sweep, and how long."""
+
+    def test_what_a_sweep_will_show_is_not_described(self) -> None:
+        """Each would be paid for twice."""
+        plan = planner(300)
+        assert plan.next_described(FULL, 100) is None
+        assert plan.begin_sweep(FULL, 100) is not None
+        assert plan.next_described(FULL, 105) is None
+
+    def test_a_sweep_that_fails_keeps_nobody_waiting(self) -> None:
+        """Until a page succeeds again, those longest without an answer are described."""
+        plan = planner(300)
+        plan.begin_sweep(FULL, 100)
+        plan.page_failed()
+        assert plan.next_described(FULL, 101) is not None
+        plan.page_succeeded()
+        assert plan.next_described(FULL, 101) is None
+
+    def test_a_sweep_that_takes_long_keeps_nobody_waiting(self) -> None:
+        """The lag of a listing and twice its pages at the full rate."""
+        plan = planner(300)
+        plan.begin_sweep(FULL, 100)
+        assert plan.next_described(FULL, 112) is None
+        assert plan.next_described(FULL, 115) is not None
+
+    def test_those_longest_without_an_answer_come_first(self) -> None:
+        """With too many for the rate, the same ones would come every time."""
+        plan = planner(2)
+        first, second = plan.entries.values()
+        first.answered = 101
+        assert plan.next_described(FULL, 102) is second
+
+    def test_what_is_being_described_is_not_described_again(self) -> None:
+        """A call may hang for ten seconds."""
+        plan = planner(1)
+        (entry,) = plan.entries.values()
+        entry.asking = True
+        assert plan.next_described(FULL, 102) is None
+        assert plan.next_due() == inf
+
+    def test_what_a_sweep_should_have_listed_is_described(self) -> None:
+        """It may be gone."""
+        plan = planner(50, joined=LISTING_LAG)
+        plan.begin_sweep(FULL, 100)
+        assert plan.end_sweep(0, 101) == []
+        assert plan.begin_sweep(FULL, 101) is None
+        assert plan.next_described(FULL, 101) is not None
+
+    def test_what_is_too_young_to_be_listed_is_left_to_the_next_sweep(self) -> None:
         """ListBackups may be some seconds behind."""
-        assert missed(made(9) + made(11), NOON) == made(11)
+        plan = planner(50, joined=LISTING_LAG - 1)
+        plan.begin_sweep(FULL, 100)
+        assert len(plan.end_sweep(0, 101)) == 50
 
-    def test_no_round_takes_long(self) -> None:
-        """Those that waited longest are described, the others next time."""
-        assert missed(made(60, 100), NOON) == made(60, 100)[:DESCRIBED_PER_ROUND]
+    def test_a_sweep_that_was_cut_short_says_nothing_of_anyone(self) -> None:
+        """Nor of what others have made."""
+        plan = planner(50, joined=LISTING_LAG)
+        plan.begin_sweep(FULL, 100)
+        assert plan.end_sweep(None, 101) == []
+        assert plan.begin_sweep(FULL, 101) is not None
+
+    def test_a_sweep_with_nothing_left_to_show_is_not_needed(self) -> None:
+        """All may have been described meanwhile."""
+        plan = planner(50)
+        sweep = plan.begin_sweep(FULL, 100)
+        assert sweep is not None
+        assert plan.is_needed(sweep)
+        for entry in plan.entries.values():
+            entry.answered = 100
+        assert not plan.is_needed(sweep)
+
+    def test_denied_lists_are_tried_again_after_five_minutes(self) -> None:
+        """A policy may have changed."""
+        plan = planner(50)
+        plan.begin_sweep(FULL, 100)
+        plan.denied(100)
+        assert plan.begin_sweep(FULL, 399) is None
+        assert plan.next_described(FULL, 399) is not None
+        assert plan.begin_sweep(FULL, 400) is not None
 
 
-class TestPace:
-    """Slower at once, faster slowly."""
-
-    def test_half_of_the_rate_is_its_share(self) -> None:
-        """The other half is everyone else's."""
-        assert (AdaptiveRate(10).slot, AdaptiveRate(10).slots) == (0.2, 1)
-
-    def test_each_throttled_call_halves_it(self) -> None:
-        """Down to a sixteenth."""
-        pace, seen = AdaptiveRate(10), []
-        for _ in range(6):
-            pace.throttled()
-            seen.append(pace.slots)
-        assert seen == [2, 4, 8, 16, 16, 16]
-
-    def test_it_recovers_slowly(self) -> None:
-        """Twenty calls must pass before it doubles, and as many again before it does so once more."""
-        pace = AdaptiveRate(10)
-        pace.throttled()
-        pace.throttled()
-        slots = []
-        for _ in range(41):
-            pace.passed()
-            slots.append(pace.slots)
-        assert (slots[18], slots[19], slots[38], slots[39], slots[40]) == (4, 2, 2, 1, 1)
-
-    def test_a_throttled_call_makes_recovery_begin_anew(self) -> None:
-        """What passed before does not count."""
-        pace = AdaptiveRate(10)
-        pace.throttled()
-        for _ in range(19):
-            pace.passed()
-        pace.throttled()
-        pace.passed()
-        assert pace.slots == 4
+@given(
+    ages=st.lists(st.one_of(st.none(), st.floats(0, 7 * 24 * HOUR)), min_size=1, max_size=60),
+    describe=st.floats(0.1, 5),
+    sweep=st.floats(0.05, 2.5),
+    events=st.lists(st.sampled_from(["fails", "succeeds", "denied", "ends"]), max_size=6),
+)
+def test_no_backup_is_left_without_a_call_while_describe_has_rate_left(
+    ages: list[float | None], describe: float, sweep: float, events: list[str]
+) -> None:
+    """Whatever becomes of sweeps: each is described in the end, those longest without an answer first."""
+    plan, rates, now = Planner(), Rates(describe, sweep), 100.0
+    for index, age in enumerate(ages):
+        arn = arns(age or 0)[0]
+        text = arn.text.replace("/orders/", f"/table-{index}/")
+        plan.add(BackupArn.parse(text if age is not None else f"{text}-of-another-shape"), now, now)
+    for event in events:
+        plan.sweep or plan.begin_sweep(rates, now)
+        if event == "denied":
+            plan.denied(now)
+        elif event == "ends":
+            plan.end_sweep(0, now)
+        else:
+            (plan.page_failed if event == "fails" else plan.page_succeeded)()
+        now += 1
+    plan.sweep or plan.begin_sweep(rates, now)
+    described = set()
+    # No page ever comes: patience ends after its ten seconds and twice the pages.
+    for _ in range(len(ages)):
+        now += 300
+        entry = plan.next_described(rates, now)
+        if entry is None:
+            assert plan.sweep is None
+            assert plan.begin_sweep(rates, now) is not None
+            now += 300
+            entry = plan.next_described(rates, now)
+        assert entry is not None
+        entry.answered = now
+        entry.due = inf
+        described.add(entry.arn.text)
+    assert len(described) == len(ages)

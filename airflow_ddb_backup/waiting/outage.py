@@ -1,0 +1,40 @@
+"""One log line when an operation begins to fail and one when it succeeds again, not one for each call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_ddb_backup.exceptions import BackupError
+
+
+class Outage:
+    """Whether an operation fails now.
+
+    :param operation: what fails, for the log
+    :param log: takes the lines
+    """
+
+    def __init__(self, operation: str, log: Any) -> None:
+        self._operation = operation
+        self._log = log
+        self._since: float | None = None
+
+    def failed(self, error: BackupError, now: float) -> None:
+        """Take in a failed call.
+
+        :param error: why it failed
+        :param now: seconds
+        """
+        if self._since is None:
+            self._since = now
+            self._log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)
+
+    def succeeded(self, now: float) -> None:
+        """Take in a call that succeeded.
+
+        :param now: seconds
+        """
+        if self._since is not None:
+            self._log.info("%s succeeds again, after %.0f s.", self._operation, now - self._since)
+            self._since = None

@@ -1,0 +1,67 @@
+"""How fast AWS may be asked. No I/O: the caller tells the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Documented, per second, for an account and region:
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeBackup.html and API_ListBackups.html.
+DOCUMENTED_RATES = {"DescribeBackup": 10.0, "ListBackups": 5.0}
+# Fraction of each documented rate that one poller uses; the rest is for other clients.
+SHARE = 0.5
+# A burst of throttled calls is one sign of load, not many.
+_HALVED_AT_MOST_EVERY = 1.0
+# Seconds in which the rate comes back from nothing to its share. Five pollers whose shares make up 2.5 times the rate
+# then settle at about the whole of it, with one call in five throttled.
+_RECOVERY = 16.0
+_LOWEST_FRACTION = 1 / 32
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The calls per second that each operation has now."""
+
+    describe: float
+    list: float
+
+
+class AdaptiveRate:
+    """The rate of one operation: half of it after a throttled call, and back with time.
+
+    :param documented: the documented calls per second
+    """
+
+    def __init__(self, documented: float) -> None:
+        #: calls per second while nothing is throttled
+        self.full = documented * SHARE
+        self._fraction = 1.0
+        self._halved_at: float | None = None
+
+    def per_second(self, now: float) -> float:
+        """Return the calls per second.
+
+        :param now: seconds, of any clock that does not go back
+        """
+        return self.full * self._fraction_at(now)
+
+    def slots(self, now: float) -> int:
+        """Return how many slots of the full rate one call takes.
+
+        :param now: seconds, of any clock that does not go back
+        """
+        return max(1, round(1 / self._fraction_at(now)))
+
+    def throttled(self, now: float) -> None:
+        """Halve the rate, since a call was throttled.
+
+        :param now: seconds, of any clock that does not go back
+        """
+        if self._halved_at is not None and now - self._halved_at < _HALVED_AT_MOST_EVERY:
+            return
+        self._fraction = max(self._fraction_at(now) / 2, _LOWEST_FRACTION)
+        self._halved_at = now
+
+    def _fraction_at(self, now: float) -> float:
+        if self._halved_at is None:
+            return self._fraction
+        return min(1.0, self._fraction + (now - self._halved_at) / _RECOVERY)

@@ -1,0 +1,66 @@
+"""How fast AWS may be asked. No calls, no clock."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_ddb_backup.waiting.rates import AdaptiveRate
+
+
+def test_half_of_the_documented_rate_is_a_poller_s_share() -> None:
+    """The other half is everyone else's."""
+    rate = AdaptiveRate(10)
+    assert (rate.full, rate.per_second(0), rate.slots(0)) == (5, 5, 1)
+
+
+def test_a_throttled_call_halves_it_at_most_once_a_second() -> None:
+    """A burst is one sign of load, not many."""
+    rate = AdaptiveRate(10)
+    for now in (0.0, 0.3, 0.6, 0.9):
+        rate.throttled(now)
+    assert rate.per_second(0.9) == pytest.approx(2.5, abs=0.3)
+    rate.throttled(1.0)
+    assert rate.per_second(1.0) == pytest.approx(1.25, abs=0.2)
+
+
+def test_it_comes_back_with_time_not_with_calls() -> None:
+    """Within 16 s, however slow it was."""
+    rate = AdaptiveRate(10)
+    for now in range(20):
+        rate.throttled(now)
+    assert rate.slots(19) > 8
+    assert rate.per_second(19 + 8) >= 2.5
+    assert rate.per_second(19 + 16) == 5
+
+
+@given(st.lists(st.floats(0, 100), max_size=50))
+def test_it_is_never_faster_than_its_share_and_never_stops(throttled_at: list[float]) -> None:
+    """Whenever calls were throttled."""
+    rate = AdaptiveRate(5)
+    for now in sorted(throttled_at):
+        rate.throttled(now)
+        assert 2.5 / 33 < rate.per_second(now) <= 2.5
+        assert 1 <= rate.slots(now) <= 32
+
+
+@pytest.mark.parametrize("pollers", [1, 2, 5, 20])
+def test_several_pollers_together_use_most_of_the_documented_rate(pollers: int) -> None:
+    """Each knows only of its own throttled calls; a second of the account serves five, the rest are throttled."""
+    rates = [AdaptiveRate(5) for _ in range(pollers)]
+    credit = [0.0] * pollers
+    served, bucket, seconds = 0, 5.0, 300
+    for tick in range(seconds * 20):
+        now = tick / 20
+        bucket = min(5.0, bucket + 5 / 20)
+        for index, rate in enumerate(rates):
+            credit[index] += rate.per_second(now) / 20
+            if credit[index] < 1:
+                continue
+            credit[index] -= 1
+            if bucket >= 1:
+                bucket, served = bucket - 1, served + 1
+            else:
+                rate.throttled(now)
+    assert served / seconds >= 2.4
