@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from contextlib import contextmanager
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
 from io import BytesIO
+from math import inf
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 from zlib import crc32
 
 import boto3
@@ -55,6 +58,16 @@ class ControlPlane:
         self.statuses: dict[str, str] = {}
         #: seconds after its creation that a table's backups are enabled (AWS.md, "Point-in-time recovery")
         self.backups_enabled_after = 0.0
+        #: seconds that AWS's clock is ahead of the tests'
+        self.clock_offset = 0.0
+        #: makes the IDs of new backups, if they are to be of another shape
+        self.make_backup_id: Callable[[], str] | None = None
+        #: seconds until an operation is answered
+        self.delays: defaultdict[str, float] = defaultdict(float)
+        #: seconds that the session of a role lasts; None: as long as was asked for
+        self.session_seconds: float | None = None
+        #: the last calls, with their bodies
+        self.requests: deque[tuple[str, dict[str, Any]]] = deque(maxlen=10_000)
         #: seconds that ListBackups is behind
         self.listing_lag = 0.0
         #: the IAM policy of whoever calls; None allows everything
@@ -66,10 +79,11 @@ class ControlPlane:
         #: called once, just before the next backup is created
         self.before_creation: Callable[[], object] | None = None
         self._buckets = {operation: Bucket(*rate, self.clock.time) for operation, rate in RATES.items()}
+        self._sessions: dict[str, float] = {}
         self._faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        setattr(moto.dynamodb.models.table, "utcnow", self.clock.utcnow)  # noqa: B010  # moto imports it for itself
+        setattr(moto.dynamodb.models.table, "utcnow", self.utcnow)  # noqa: B010  # moto imports it for itself
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[ControlPlane]:
@@ -89,6 +103,18 @@ class ControlPlane:
             server.shutdown()
             thread.join()
             server.server_close()
+
+    def now(self) -> float:
+        """Return Unix seconds by AWS's clock."""
+        return self.clock.time() + self.clock_offset
+
+    def utcnow(self) -> datetime:
+        """Return the time as moto keeps it: UTC, without a time zone."""
+        return datetime.fromtimestamp(self.now(), tz=UTC).replace(tzinfo=None)
+
+    def add_neighbour(self, operation: str, per_second: float) -> None:
+        """Let another client of the account make so many calls a second; 0 ends it."""
+        self._buckets[operation].neighbour = per_second
 
     def fail_next(self, operation: str, fault: Fault, times: int = 1) -> None:
         """Let the next calls of an operation go wrong."""
@@ -150,23 +176,38 @@ class ControlPlane:
         call = _Call(request.headers.get("X-Amz-Target", "").rpartition(".")[2], request.get_data(), environ)
         with self._lock:
             self.calls[call.operation] += 1
+            self.requests.append((call.operation, call.body))
             faults = self._faults[call.operation]
             fault = faults.pop(0) if faults else None
             refusal = self._refusal(call)
         response = self._go_wrong(fault, call) if fault else refusal or self._answer(call)
+        if delay := self.delays[call.operation]:
+            self.clock.sleep(delay)
         # AWS's own clock (AWS.md, "Errors").
-        response.headers["Date"] = format_datetime(self.clock.utcnow().replace(tzinfo=UTC), usegmt=True)
+        response.headers["Date"] = format_datetime(self.utcnow().replace(tzinfo=UTC), usegmt=True)
         return response(environ, start_response)
 
     def _go_wrong(self, fault: Fault, call: _Call) -> Response:
         if fault.committed:
             self._answer(call)
+        if fault.answer is Answer.ERROR and call.is_sts:
+            return _sts_error(fault.code, fault.status)
         if fault.answer is Answer.ERROR:
             return _error(fault.code, "The simulation refuses this call", fault.status)
+        if fault.answer is Answer.FOREIGN:
+            return Response("<html><body>The proxy says</body></html>", fault.status, content_type="text/html")
+        if fault.answer is Answer.EMPTY:
+            return Response("{}", fault.status, content_type="application/x-amz-json-1.0")
+        if fault.answer is Answer.TRICKLING:
+            return Response(self._trickle(), 200, content_type="application/x-amz-json-1.0")
         if fault.answer is Answer.HANGING:
             self._closing.wait(60)
         # The server takes it for a client that has gone, and closes the connection without a word.
         raise ConnectionResetError
+
+    def _trickle(self) -> Iterator[bytes]:
+        while not self._closing.wait(0.05):
+            yield b" "
 
     def _refusal(self, call: _Call) -> Response | None:
         """Refuse what AWS refuses, in its order (AWS.md, "Errors"); nothing is done."""
@@ -174,7 +215,7 @@ class ControlPlane:
         if bucket and not bucket.take():
             self.throttled[call.operation] += 1
             return _error("ThrottlingException", "Rate exceeded")
-        if call.access_key in self.expired_keys:
+        if call.access_key in self.expired_keys or self._sessions.get(call.access_key, inf) <= self.now():
             return _error("ExpiredTokenException", "The security token included in the request is expired")
         if self.policy and not is_allowed(self.policy, call.operation, call.resource):
             user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
@@ -193,7 +234,7 @@ class ControlPlane:
         table = _BACKENDS[call.account][call.region].tables.get(call.table)
         if table is None or self.statuses.get(call.table) == "CREATING":
             return _error("TableNotFoundException", f"Table not found: {call.table}")
-        age = (self.clock.utcnow() - table.created_at).total_seconds()
+        age = (self.utcnow() - table.created_at).total_seconds()
         if age < self.backups_enabled_after:
             text = f"Backups are being enabled for the table: {call.table}. Please retry later"
             return _error("ContinuousBackupsUnavailableException", text)
@@ -204,12 +245,24 @@ class ControlPlane:
             interfere, self.before_creation = self.before_creation, None
             interfere()
         response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
-        if call.operation and response.status_code == 200:
+        if call.is_sts and response.status_code == 200:
+            self._begin_session(response)
+        elif call.operation and response.status_code == 200:
             content = json.loads(response.get_data())
             self._correct(call, content)
             response.set_data(json.dumps(content))
             response.headers["x-amz-crc32"] = str(crc32(response.get_data()))
         return response
+
+    def _begin_session(self, response: Response) -> None:
+        if self.session_seconds is None:
+            return
+        text = response.get_data(as_text=True)
+        ends = self.now() + self.session_seconds
+        for key in re.findall(r"<AccessKeyId>(.+?)</AccessKeyId>", text):
+            self._sessions[key] = ends
+        iso = datetime.fromtimestamp(ends, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        response.set_data(re.sub(r"<Expiration>.+?</Expiration>", f"<Expiration>{iso}</Expiration>", text))
 
     def _correct(self, call: _Call, content: dict[str, Any]) -> None:
         backend = _BACKENDS[call.account][call.region]
@@ -218,6 +271,11 @@ class ControlPlane:
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
             table["TableId"] = table_id(backend.tables[table["TableName"]])
         elif call.operation == "CreateBackup":
+            if self.make_backup_id:
+                backup = backend.backups.pop(content["BackupDetails"]["BackupArn"])
+                backup.identifier = self.make_backup_id()
+                backend.backups[backup.arn] = backup
+                content["BackupDetails"]["BackupArn"] = backup.arn
             self._set_status(content["BackupDetails"])
             self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
         elif call.operation == "DescribeBackup":
@@ -229,7 +287,7 @@ class ControlPlane:
 
     def _list(self, call: _Call, content: dict[str, Any]) -> None:
         # Creation times are rounded to milliseconds.
-        latest = self.clock.time() - self.listing_lag + 0.001
+        latest = self.now() - self.listing_lag + 0.001
         content["BackupSummaries"], cursor = page_of_backups(content["BackupSummaries"], call.body, latest)
         if cursor:
             content["LastEvaluatedBackupArn"] = cursor
@@ -240,7 +298,7 @@ class ControlPlane:
 
     def _set_status(self, details: dict[str, Any]) -> None:
         # moto's backups are AVAILABLE at once.
-        creating = self.clock.time() - details["BackupCreationDateTime"] < self.creating_for
+        creating = self.now() - details["BackupCreationDateTime"] < self.creating_for
         status = "CREATING" if creating else details["BackupStatus"]
         details["BackupStatus"] = self.statuses.get(details["BackupArn"], status)
 
@@ -249,11 +307,13 @@ class _Call:
     """A request, as far as the layer reads it."""
 
     def __init__(self, operation: str, raw: bytes, environ: WSGIEnvironment) -> None:
-        self.operation = operation
+        # STS, which is asked for roles, speaks another protocol.
+        self.is_sts = not operation
+        form = dict(parse_qsl(raw.decode())) if self.is_sts else {}
+        self.operation = operation or form.get("Action", "")
         self.raw = raw
         self.environ = environ
-        # STS, which is asked for roles, speaks another protocol.
-        self.body: dict[str, Any] = json.loads(raw or b"{}") if self.operation else {}
+        self.body: dict[str, Any] = form if self.is_sts else json.loads(raw or b"{}")
         # Of the signature: AWS ignores the region in an ARN (AWS.md, "Calls").
         scope = environ.get("HTTP_AUTHORIZATION", f"Credential=/{REGION}/dynamodb").partition("/dynamodb")[0]
         self.region = scope.rpartition("/")[2]
@@ -273,6 +333,11 @@ class _Call:
 def _error(code: str, text: str, status: int = 400) -> Response:
     content = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": text}
     return Response(json.dumps(content), status, content_type="application/x-amz-json-1.0")
+
+
+def _sts_error(code: str, status: int) -> Response:
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>The simulation refuses this call</Message></Error>"
+    return Response(f"<ErrorResponse>{error}</ErrorResponse>", status, content_type="text/xml")
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -12,6 +12,9 @@ class Answer(Enum):
     ERROR = "an error response"
     DROPPED = "a closed connection"
     HANGING = "nothing, for as long as it waits"
+    TRICKLING = "one byte after another, and never the last"
+    FOREIGN = "a page of HTML, as a proxy sends it"
+    EMPTY = "a response without any members"
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,12 @@ DROPPED_AFTER_COMMIT = Fault(Answer.DROPPED, committed=True)
 HANGING_AFTER_COMMIT = Fault(Answer.HANGING, committed=True)
 # AWS.md, "Errors": any call over its rate.
 THROTTLED = Fault(code="ThrottlingException")
+# AWS.md, "Errors": an answer that is not the API's has an unknown outcome.
+HTML_OF_A_PROXY = Fault(Answer.FOREIGN, status=200)
+HTML_OF_A_PROXY_AFTER_COMMIT = Fault(Answer.FOREIGN, status=200, committed=True)
+BAD_GATEWAY = Fault(Answer.FOREIGN, status=502)
+UNAVAILABLE_PROXY = Fault(Answer.FOREIGN, status=503)
+THROTTLED_BY_A_PROXY = Fault(Answer.FOREIGN, status=429)
+EMPTY_RESPONSE = Fault(Answer.EMPTY, status=200)
+EMPTY_RESPONSE_AFTER_COMMIT = Fault(Answer.EMPTY, status=200, committed=True)
+TRICKLING_AFTER_COMMIT = Fault(Answer.TRICKLING, committed=True)

@@ -7,13 +7,19 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
+    ProfileNotFound,
+    ProxyConnectionError,
     ReadTimeoutError,
+    SSOTokenLoadError,
 )
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, from_boto, map_exceptions
@@ -102,21 +108,108 @@ def test_a_refused_role_names_the_action_of_sts() -> None:
 def test_without_list_backups_it_says_what_to_do() -> None:
     """ListBackups has no resource-level permission, and there is a way without."""
     error = from_boto(client_error("AccessDeniedException", operation="ListBackups"), SUBJECT)
-    assert "Allow dynamodb:ListBackups on '*'" in str(error)
+    assert "Grant dynamodb:ListBackups on '*'" in str(error)
     assert "if_exists='create'" in str(error)
 
 
-def test_what_is_not_boto_s_passes_through() -> None:
-    """No other error is dressed up as AWS's."""
-    with pytest.raises(KeyError), map_exceptions(SUBJECT):
+def test_an_exception_that_nobody_foresaw_is_mapped_too() -> None:
+    """A response that can't be read may still have done what it was asked; its reason stays the cause."""
+    with pytest.raises(exceptions.AmbiguousOutcomeError, match="KeyError") as raised, map_exceptions(SUBJECT):
         raise KeyError
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+def test_an_exception_of_this_package_passes_through() -> None:
+    """It says more."""
+    with pytest.raises(exceptions.InvalidValueError), map_exceptions(SUBJECT):
+        raise exceptions.InvalidValueError
+
+
+def botocore_exceptions() -> list[type[BotoCoreError]]:
+    """Return every exception that botocore has."""
+    found, todo = [], [BotoCoreError]
+    while todo:
+        kind = todo.pop()
+        found.append(kind)
+        todo += kind.__subclasses__()
+    return found
+
+
+def an_instance(kind: type[BotoCoreError]) -> BotoCoreError:
+    """Make an exception without knowing what its text needs."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, "botocore's words")
+    return error
+
+
+@pytest.mark.parametrize("kind", botocore_exceptions(), ids=lambda kind: kind.__name__)
+def test_what_failed_before_the_request_left_has_done_nothing(kind: type[BotoCoreError]) -> None:
+    """Whatever it is: a dead proxy, a missing profile, an expired login, or what botocore adds one day."""
+    assert not isinstance(from_boto(an_instance(kind), SUBJECT, sent=False), exceptions.AmbiguousOutcomeError)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (ProfileNotFound(profile="shop"), exceptions.ConfigurationError),
+        (ConfigParseError(path="~/.aws/config"), exceptions.ConfigurationError),
+        (ValueError("Invalid endpoint: nowhere"), exceptions.ConfigurationError),
+        (FileNotFoundError("/var/run/token"), exceptions.CredentialsError),
+        (PermissionError("/var/run/token"), exceptions.CredentialsError),
+        (SSOTokenLoadError(profile_name="shop", error_msg="expired"), exceptions.CredentialsError),
+        (CredentialRetrievalError(provider="process", error_msg="failed"), exceptions.CredentialsError),
+        (ReadTimeoutError(endpoint_url="https://sts"), exceptions.UnreachableError),
+        (ProxyConnectionError(proxy_url="http://proxy"), exceptions.UnreachableError),
+        (client_error("Throttling", operation="AssumeRole"), exceptions.ThrottledError),
+        (client_error("ServiceUnavailable", status=503, operation="AssumeRole"), exceptions.UnreachableError),
+        (client_error("MalformedPolicyDocument", operation="AssumeRole"), exceptions.ConfigurationError),
+    ],
+)
+def test_what_has_done_nothing_is_unreachable_credentials_or_configuration(
+    cause: Exception, kind: type[BackupError]
+) -> None:
+    """By what has to be mended."""
+    assert type(from_boto(cause, SUBJECT, sent=False)) is kind
+
+
+@pytest.mark.parametrize("code", ThrottledRetryableChecker._THROTTLED_ERROR_CODES)  # noqa: SLF001  # the list is the fact
+def test_what_botocore_takes_for_throttling_may_pass(code: str) -> None:
+    """Its own table is the source."""
+    assert isinstance(from_boto(client_error(code), SUBJECT), exceptions.TransientError)
+
+
+@pytest.mark.parametrize("code", TransientRetryableChecker._TRANSIENT_ERROR_CODES)  # noqa: SLF001  # as above
+def test_what_botocore_takes_for_transient_is_retried(code: str) -> None:
+    """After it AWS may have done what it was asked, unless it says that it was too much."""
+    retried = exceptions.TransientError | exceptions.AmbiguousOutcomeError
+    assert isinstance(from_boto(client_error(code), SUBJECT), retried)
+
+
+@pytest.mark.parametrize("code", ["RequestExpired", "MissingAuthenticationToken", "InvalidClientTokenId"])
+def test_what_sts_says_of_credentials_is_credentials(code: str) -> None:
+    """Its codes are not DynamoDB's."""
+    assert type(from_boto(client_error(code, operation="AssumeRole"), SUBJECT)) is exceptions.CredentialsError
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, exceptions.ThrottledError),
+        (407, exceptions.AmbiguousOutcomeError),
+        (502, exceptions.AmbiguousOutcomeError),
+        (503, exceptions.AmbiguousOutcomeError),
+    ],
+)
+def test_a_bare_http_status_is_a_proxy_s(status: int, kind: type[BackupError]) -> None:
+    """It may have passed the request on, unless it says that there were too many."""
+    assert type(from_boto(client_error(str(status), status=status), SUBJECT)) is kind
 
 
 def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
     """Airflow does not retry an AirflowFailException; timeouts and refusals that may pass are none."""
     final = {
         kind.__name__
-        for kind in vars(errors).values()
+        for kind in vars(exceptions).values()
         if isinstance(kind, type) and issubclass(kind, AirflowFailException)
     }
     assert final - {"AirflowFailException"} == {
@@ -131,6 +224,7 @@ def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
         "OtherRegionError",
         "PointInTimeRecoveryDisabledError",
         "TableNotFoundError",
+        "TableUnavailableError",
     }
 
 

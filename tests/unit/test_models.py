@@ -1,25 +1,17 @@
-"""Tables, backups, ARNs and names."""
+"""Tables, backups, ARNs and AWS's clock."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import (
-    Backup,
-    BackupArn,
-    BackupStatus,
-    Table,
-    check_backup_name,
-    check_table_name,
-    derive_backup_name,
-    table_region,
-)
+from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, BackupStatus, Table
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
@@ -29,14 +21,13 @@ SUMMARY = {
     "BackupStatus": "CREATING",
     "BackupCreationDateTime": datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC),
 }
-identity = st.tuples(st.text(), st.text(), st.text(), st.integers(min_value=-1, max_value=10_000))
 
 
 def test_a_backup_arn_tells_what_it_is_made_of() -> None:
-    """Partition, region, account, table and the time of the request stand in a backup's ARN."""
+    """Partition, region, account and table; in an ID of the known shape also the time of the request."""
     arn = BackupArn.parse(ARN)
     assert (arn.partition, arn.region, arn.account, arn.table_name) == ("aws", "us-east-1", "123456789012", "orders")
-    assert arn.created_at == datetime(2026, 11, 23, 8, 35, 13, 684000, tzinfo=UTC)
+    assert arn.created_hint == datetime(2026, 11, 23, 8, 35, 13, 684000, tzinfo=UTC)
     assert arn.table_arn == TABLE_ARN
 
 
@@ -46,85 +37,22 @@ def test_every_partition_is_read(partition: str) -> None:
     assert BackupArn.parse(ARN.replace("arn:aws:", f"arn:{partition}:")).partition == partition
 
 
+@pytest.mark.parametrize("backup_id", ["5b0c3e6e-8f5c-4a52-9c6e-1f6a5f5d0c11", "1", "01795422913684-770DA1EE", "ü"])
+def test_an_id_of_any_shape_is_taken(backup_id: str) -> None:
+    """AWS documents none, and emulators have others; only a known one tells a time."""
+    arn = BackupArn.parse(f"{TABLE_ARN}/backup/{backup_id}")
+    assert (arn.table_name, arn.created_hint) == ("orders", None)
+
+
 @pytest.mark.parametrize(
     "text",
-    [None, "", 7, "orders", TABLE_ARN, ARN + "x", ARN[:-1], ARN.replace("dynamodb", "s3"), f" {ARN}", f"{ARN}\n"],
+    [None, "", 7, "orders", TABLE_ARN, f"{TABLE_ARN}/backup/", ARN.replace("dynamodb", "s3"), f" {ARN}", f"{ARN}\n"],
 )
 def test_what_is_no_backup_arn_is_refused(text: object) -> None:
     """The refusal shows the value and the rule."""
     with pytest.raises(InvalidValueError, match=re.escape(f"got {text!r}")) as refusal:
         BackupArn.parse(text)
     assert "backup_arn must be arn:PARTITION:dynamodb:" in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", ["abc", "a" * 255, "A.b-c_9", TABLE_ARN])
-def test_table_names_and_arns_that_dynamodb_knows_pass(name: str) -> None:
-    """A table goes by its name or its ARN."""
-    assert check_table_name(name) == name
-
-
-@pytest.mark.parametrize(
-    "name", [None, "", "ab", "a" * 256, "a b c", "öre", 123, "arn:aws:s3:::bucket", TABLE_ARN + "/" + "x" * 1024, ARN]
-)
-def test_other_table_names_are_refused(name: object) -> None:
-    """The refusal shows the value and the rule."""
-    with pytest.raises(InvalidValueError, match="table_name must be a table's name, 3 to 255") as refusal:
-        check_table_name(name)
-    assert repr(name) in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", ["abc", "a" * 255, "A.b-c_9"])
-def test_backup_names_that_aws_takes_pass(name: str) -> None:
-    """3 to 255 of the legal characters make a backup's name."""
-    assert check_backup_name(name) == name
-
-
-@pytest.mark.parametrize("name", [None, "", "ab", "a" * 256, "a b c", "a/b/c", "öre", 123, "abc\n"])
-def test_other_backup_names_are_refused(name: object) -> None:
-    """The refusal shows the value and the rule."""
-    with pytest.raises(InvalidValueError, match="backup_name must be 3 to 255") as refusal:
-        check_backup_name(name)
-    assert repr(name) in str(refusal.value)
-
-
-def test_a_table_arn_names_its_region_and_a_name_does_not() -> None:
-    """Only an ARN can contradict the client's region."""
-    assert table_region(TABLE_ARN) == "us-east-1"
-    assert table_region("orders") is None
-
-
-def test_a_derived_name_is_readable() -> None:
-    """DAG, task, run and map index stand in the name."""
-    name = derive_backup_name("shop", "back_up", "scheduled__2026-11-23T02:00:00+00:00", 4)
-    assert name.startswith("shop.back_up.scheduled__2026-11-23T02-00-00-00-00.4.")
-
-
-@given(identity)
-def test_a_derived_name_is_legal_and_stable(who: tuple[str, str, str, int]) -> None:
-    """Whatever the ids are made of, every try of a run gets the same legal name."""
-    assert check_backup_name(derive_backup_name(*who)) == derive_backup_name(*who)
-
-
-@given(identity, identity)
-def test_derived_names_differ_whenever_anything_differs(
-    who: tuple[str, str, str, int], other: tuple[str, str, str, int]
-) -> None:
-    """No two tasks, runs or mapped instances share a name."""
-    assert (derive_backup_name(*who) == derive_backup_name(*other)) == (who == other)
-
-
-@pytest.mark.parametrize(
-    ("who", "other"),
-    [
-        (("a.b", "c", "r", -1), ("a", "b.c", "r", -1)),
-        (("a", "b", "r.1", -1), ("a", "b", "r", 1)),
-        (("a", "b", "r:1", -1), ("a", "b", "r+1", -1)),
-        (("d" * 250, "b", "r1", -1), ("d" * 250, "b", "r2", -1)),
-    ],
-)
-def test_names_that_read_alike_differ(who: tuple[str, str, str, int], other: tuple[str, str, str, int]) -> None:
-    """Where joining, cleaning or cutting makes two ids look the same, the digest tells them apart."""
-    assert derive_backup_name(*who) != derive_backup_name(*other)
 
 
 def test_details_are_plain_json_values_in_utc() -> None:
@@ -150,4 +78,64 @@ def test_a_summary_may_lack_the_table_id() -> None:
     """TableId is optional in AWS's model."""
     assert Backup.from_details(SUMMARY).table_id is None
     table = {"TableName": "orders", "TableArn": TABLE_ARN, "TableStatus": "ACTIVE"}
-    assert Table.from_aws(table | {"CreationDateTime": datetime(2026, 1, 1, tzinfo=UTC)}).table_id is None
+    response = {"Table": table | {"CreationDateTime": datetime(2026, 1, 1, tzinfo=UTC)}}
+    assert Table.from_response(response).table_id is None
+
+
+def test_a_status_that_is_not_known_is_kept() -> None:
+    """AWS may add one."""
+    assert Backup.from_details(SUMMARY | {"BackupStatus": "ARCHIVED"}).status == "ARCHIVED"
+
+
+@pytest.mark.parametrize("missing", SUMMARY)
+def test_a_response_without_a_promised_member_is_no_backup(missing: str) -> None:
+    """Whoever made the call says that it is not AWS's."""
+    with pytest.raises(KeyError, match=missing):
+        Backup.from_details({key: value for key, value in SUMMARY.items() if key != missing})
+
+
+def test_a_page_without_summaries_does_not_mean_that_there_are_none() -> None:
+    """A proxy's empty response would otherwise make a second backup."""
+    assert BackupPage.from_response({"BackupSummaries": []}) == BackupPage((), None)
+    with pytest.raises(KeyError):
+        BackupPage.from_response({})
+
+
+DATE = "Mon, 23 Nov 2026 09:15:13 GMT"
+AT = datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC).timestamp()
+
+
+def test_aws_s_clock_is_the_machine_s_until_a_response_tells() -> None:
+    """A header that can't be read tells nothing."""
+    clock = AwsClock()
+    clock.observe(None, 0, 1)
+    clock.observe("yesterday", 0, 1)
+    assert clock.earliest(AT) == clock.latest(AT) == datetime.fromtimestamp(AT, tz=UTC)
+
+
+def test_the_narrowest_bounds_of_all_responses_hold() -> None:
+    """A header has whole seconds, and its response took some time to travel."""
+    clock = AwsClock()
+    clock.observe(DATE, AT - 100, AT - 90)
+    clock.observe(DATE, AT - 100.2, AT - 100)
+    assert clock.earliest(0).timestamp() == pytest.approx(100)
+    assert clock.latest(0).timestamp() == pytest.approx(101)
+
+
+def test_a_machine_s_clock_that_was_set_makes_the_newest_response_count() -> None:
+    """Its bounds contradict those of before."""
+    clock = AwsClock()
+    clock.observe(DATE, AT - 100, AT - 100)
+    clock.observe(DATE, AT + 50, AT + 50)
+    assert clock.earliest(0).timestamp() == pytest.approx(-50)
+
+
+@given(offset=st.floats(-300, 300), calls=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1))
+def test_aws_s_clock_lies_between_its_bounds(offset: float, calls: list[tuple[float, float]]) -> None:
+    """However long requests and responses take, in whatever part of a second they come."""
+    clock, now = AwsClock(), AT
+    for there, back in calls:
+        date = format_datetime(datetime.fromtimestamp(int(now + there + offset), tz=UTC), usegmt=True)
+        clock.observe(date, now, now + there + back)
+        now += there + back
+        assert clock.earliest(now).timestamp() - 1e-3 <= now + offset <= clock.latest(now).timestamp() + 1e-3

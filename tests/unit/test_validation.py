@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 
-from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import check_table_name
-from airflow_ddb_backup.validation import check_interval, check_literal, check_timeout
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, OtherRegionError
+from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.validation import (
+    check_backup_name,
+    check_botocore_config,
+    check_interval,
+    check_literal,
+    check_region,
+    check_table_name,
+    check_timeout,
+    table_region,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
+ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
 
 
 class Output:
@@ -18,9 +36,9 @@ class Output:
         """Have what every reference has."""
 
 
-@pytest.mark.parametrize("value", ["{{ params.table }}", "{% if x %}a{% endif %}", "x{# #}", Output()])
+@pytest.mark.parametrize("value", ["{{ params.table }}", "{% if x %}a{% endif %}", "x{# #}", Output(), print])
 def test_what_is_rendered_later_is_not_checked_yet(value: object) -> None:
-    """Templates and other tasks' outputs have no value while the DAG is parsed."""
+    """Templates, other tasks' outputs and callables have no value while the DAG is parsed."""
     check_literal(check_table_name, value)
 
 
@@ -57,3 +75,70 @@ def test_other_intervals_are_refused(value: object) -> None:
     with pytest.raises(InvalidValueError, match="poll_interval must be more than 0 seconds") as refusal:
         check_interval("poll_interval", value)
     assert repr(value) in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["abc", "a" * 255, "A.b-c_9", TABLE_ARN])
+def test_table_names_and_arns_that_dynamodb_knows_pass(name: str) -> None:
+    """A table goes by its name or its ARN."""
+    assert check_table_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", [None, "", "ab", "a" * 256, "a b c", "öre", 123, "arn:aws:s3:::bucket", TABLE_ARN + "/" + "x" * 1024, ARN]
+)
+def test_other_table_names_are_refused(name: object) -> None:
+    """The refusal shows the value and the rule."""
+    with pytest.raises(InvalidValueError, match="table_name must be a table's name, 3 to 255") as refusal:
+        check_table_name(name)
+    assert repr(name) in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["abc", "a" * 255, "A.b-c_9"])
+def test_backup_names_that_aws_takes_pass(name: str) -> None:
+    """3 to 255 of the legal characters make a backup's name."""
+    assert check_backup_name(name) == name
+
+
+@pytest.mark.parametrize("name", [None, "", "ab", "a" * 256, "a b c", "a/b/c", "öre", 123, "abc\n"])
+def test_other_backup_names_are_refused(name: object) -> None:
+    """The refusal shows the value and the rule."""
+    with pytest.raises(InvalidValueError, match="backup_name must be 3 to 255") as refusal:
+        check_backup_name(name)
+    assert repr(name) in str(refusal.value)
+
+
+def test_a_table_arn_names_its_region_and_a_name_does_not() -> None:
+    """Only an ARN can contradict the client's region."""
+    assert table_region(TABLE_ARN) == "us-east-1"
+    assert table_region("orders") is None
+
+
+def test_an_arn_of_another_region_is_refused() -> None:
+    """AWS would only say that it does not exist."""
+    context = ErrorContext("orders", region="us-east-1")
+    check_region(None, context)
+    check_region("us-east-1", context)
+    with pytest.raises(OtherRegionError, match="region 'us-east-1'. The ARN is of 'eu-west-1'"):
+        check_region("eu-west-1", context)
+
+
+@pytest.mark.parametrize("check", [check_table_name, check_backup_name, BackupArn.parse])
+def test_a_number_where_text_must_be_is_told_as_such(check: Callable[[object], object]) -> None:
+    """With native rendering Jinja makes a number of a name that is all digits."""
+    with pytest.raises(InvalidValueError, match="of type int, not text; where templates render to native objects"):
+        check(20261001)
+
+
+@pytest.mark.parametrize("value", [None, {}, {"read_timeout": 9}, {"retries": {"mode": "standard"}}])
+def test_arguments_of_a_config_pass(value: dict[str, object] | None) -> None:
+    """As a dict of plain values."""
+    assert check_botocore_config(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", [Config(), 5, "x", {"read_timeot": 9}, {"signature_version": UNSIGNED}, {"retries": 3}]
+)
+def test_other_configs_are_refused(value: object) -> None:
+    """A deferred task stores them in Airflow's database: refused before anything is made, not after."""
+    with pytest.raises(InvalidValueError, match="botocore_config must be a dict of arguments"):
+        check_botocore_config(value)

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
+    BackupError,
     BackupNotFoundError,
+    ConfigurationError,
+    CredentialsError,
+    ErrorContext,
     NoRegionSetError,
-    OtherRegionError,
     TableNotFoundError,
-    TableNotReadyError,
+    ThrottledError,
     UnreachableError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.models import BackupArn
+from tests.simulator.faults import (
+    BAD_GATEWAY,
+    EMPTY_RESPONSE,
+    HANGING_AFTER_COMMIT,
+    HTML_OF_A_PROXY,
+    THROTTLED_BY_A_PROXY,
+    TRICKLING_AFTER_COMMIT,
+    UNAVAILABLE_PROXY,
+    Fault,
+)
+from tests.simulator.tls import TlsFront, make_certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.simulator.control_plane import ControlPlane
+
+CONTEXT = ErrorContext("orders", "nightly", "us-east-1")
 
 
 @pytest.fixture
@@ -27,103 +48,357 @@ def hook(control_plane: ControlPlane) -> DynamoDBBackupHook:
     return DynamoDBBackupHook()
 
 
+def create(hook: DynamoDBBackupHook) -> object:
+    """Start a backup."""
+    return hook.create_backup(CONTEXT, "orders", "nightly")
+
+
 def test_it_is_a_client_hook() -> None:
     """Only a client has an asynchronous counterpart."""
     assert DynamoDBBackupHook(client_type="s3").client_type == "dynamodb"
 
 
-@pytest.mark.parametrize("status", ["ACTIVE", "UPDATING"])
-def test_a_table_that_can_be_backed_up_is_described(
-    hook: DynamoDBBackupHook, control_plane: ControlPlane, status: str
-) -> None:
-    """ACTIVE and UPDATING tables pass."""
+@pytest.mark.parametrize("status", ["ACTIVE", "UPDATING", "ARCHIVED"])
+def test_a_table_is_described(hook: DynamoDBBackupHook, control_plane: ControlPlane, status: str) -> None:
+    """Whether it can be backed up is not the hook's to say."""
     control_plane.statuses["orders"] = status
-    table = hook.describe_table("orders")
+    table = hook.describe_table(CONTEXT, "orders")
     assert (table.name, table.status) == ("orders", status)
 
 
 def test_a_table_goes_by_its_arn_too(hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
     """An ARN is passed on as it is."""
     arn = control_plane.create_table("customers")
-    assert hook.describe_table(arn).name == "customers"
-    assert hook.create_backup(arn, "nightly").arn.table_arn == arn
-
-
-@pytest.mark.parametrize("status", ["CREATING", "DELETING", "ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"])
-def test_other_tables_are_refused(hook: DynamoDBBackupHook, control_plane: ControlPlane, status: str) -> None:
-    """The message has table, status and region."""
-    control_plane.statuses["orders"] = status
-    with pytest.raises(TableNotReadyError, match=f"table 'orders', region 'us-east-1'. It is {status}"):
-        hook.describe_table("orders")
+    assert hook.describe_table(CONTEXT, arn).name == "customers"
+    assert hook.create_backup(CONTEXT, arn, "nightly").arn.table_arn == arn
 
 
 def test_a_missing_table_is_refused(hook: DynamoDBBackupHook) -> None:
-    """The message has table, region and AWS's text."""
-    with pytest.raises(TableNotFoundError, match="table 'nowhere', region 'us-east-1'.*Table: nowhere not found"):
-        hook.describe_table("nowhere")
+    """The message has the error context and AWS's text."""
+    with pytest.raises(TableNotFoundError, match="table 'orders', backup 'nightly'.*Table: nowhere not found"):
+        hook.describe_table(CONTEXT, "nowhere")
 
 
 def test_create_backup_tells_of_a_missing_table(hook: DynamoDBBackupHook) -> None:
     """CreateBackup has a code of its own for it."""
-    with pytest.raises(TableNotFoundError, match="table 'nowhere', backup 'nightly', region 'us-east-1'.*CreateBackup"):
-        hook.create_backup("nowhere", "nightly")
+    with pytest.raises(TableNotFoundError, match="region 'us-east-1'.*CreateBackup"):
+        hook.create_backup(CONTEXT, "nowhere", "nightly")
 
 
 def test_a_backup_is_described(hook: DynamoDBBackupHook) -> None:
-    """A look shows what was created."""
-    created = hook.create_backup("orders", "nightly")
+    """As it was created."""
+    created = hook.create_backup(CONTEXT, "orders", "nightly")
     seen = hook.describe_backup(created.arn)
     assert (seen.arn, seen.name, seen.status) == (created.arn, "nightly", "AVAILABLE")
-    assert seen.table_id == hook.describe_table("orders").table_id
+    assert seen.table_id == hook.describe_table(CONTEXT, "orders").table_id
 
 
 def test_a_backup_that_is_gone_is_not_found(hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
     """The message has the ARN and the region."""
-    arn = hook.create_backup("orders", "nightly").arn
+    arn = hook.create_backup(CONTEXT, "orders", "nightly").arn
     control_plane.client().delete_backup(BackupArn=arn.text)
     with pytest.raises(BackupNotFoundError, match=f"backup '{arn.text}', region 'us-east-1'"):
         hook.describe_backup(arn)
 
 
-def test_an_arn_of_another_region_is_refused(hook: DynamoDBBackupHook) -> None:
-    """AWS would only say that it does not exist."""
-    subject = hook.subject("orders")
-    hook.check_region(None, subject)
-    hook.check_region("us-east-1", subject)
-    with pytest.raises(OtherRegionError, match="region 'us-east-1'. The ARN is of 'eu-west-1'"):
-        hook.check_region("eu-west-1", subject)
+def test_an_id_of_another_shape_is_as_good(hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
+    """AWS documents none, and emulators have others."""
+    control_plane.make_backup_id = lambda: "5b0c3e6e-8f5c-4a52-9c6e-1f6a5f5d0c11"
+    created = hook.create_backup(CONTEXT, "orders", "nightly")
+    assert hook.describe_backup(created.arn) == hook.list_backups(CONTEXT, "orders", created_since=None).backups[0]
 
 
-def test_without_a_region_it_says_where_to_set_one(
-    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither task nor connection nor environment names a region."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
-    with pytest.raises(NoRegionSetError, match="table 'orders'.*Set region_name"):
-        DynamoDBBackupHook().describe_table("orders")
+class TestRegion:
+    """The task's, else the connection's, else an ARN's, else boto3's default."""
+
+    @pytest.mark.parametrize(
+        ("task", "connection", "arn", "environment", "used"),
+        [
+            ("eu-west-1", "us-east-1", "us-west-2", "ap-south-1", "eu-west-1"),
+            (None, "us-east-1", "us-west-2", "ap-south-1", "us-east-1"),
+            (None, None, "us-west-2", "ap-south-1", "us-west-2"),
+            (None, None, None, "ap-south-1", "ap-south-1"),
+        ],
+    )
+    def test_the_first_that_is_named(
+        self,
+        control_plane: ControlPlane,
+        monkeypatch: pytest.MonkeyPatch,
+        task: str | None,
+        connection: str | None,
+        arn: str | None,
+        environment: str,
+        used: str,
+    ) -> None:
+        """The environment comes last: another process has another."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=connection))
+        monkeypatch.setenv("AWS_DEFAULT_REGION", environment)
+        hook = DynamoDBBackupHook(region_name=task, default_region=arn)
+        assert hook.resolve_region(ErrorContext()) == used
+        with pytest.raises(TableNotFoundError):
+            hook.describe_table(CONTEXT, "nowhere")
+        assert hook.conn.meta.region_name == used
+
+    def test_without_any_it_says_where_to_set_one(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing was sent."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
+        with pytest.raises(NoRegionSetError, match="table 'orders'.*Set region_name"):
+            DynamoDBBackupHook().resolve_region(CONTEXT)
 
 
-def test_an_endpoint_that_is_not_there_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong endpoint is told from an AWS error."""
-    extra = '{"endpoint_url": "http://127.0.0.1:1", "region_name": "us-east-1"}'
+class TestOneCall:
+    """No call is repeated, and each ends in time."""
+
+    def test_botocore_retries_nothing(self, hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
+        """A response that was lost after the commit would make a second backup."""
+        control_plane.fail_next("CreateBackup", Fault(code="InternalServerError", status=500), times=9)
+        with pytest.raises(AmbiguousOutcomeError):
+            create(hook)
+        assert control_plane.calls["CreateBackup"] == 1
+
+    def test_shorter_timeouts_of_the_user_stay(self) -> None:
+        """Longer ones would outlast the call."""
+        config = DynamoDBBackupHook(config={"read_timeout": 3, "connect_timeout": 99}).limited_config()
+        assert (config.read_timeout, config.connect_timeout) == (3, 10)
+
+    @pytest.mark.parametrize("fault", [HANGING_AFTER_COMMIT, TRICKLING_AFTER_COMMIT])
+    def test_a_call_ends_in_time_whatever_the_server_does(
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, fault: Fault
+    ) -> None:
+        """A trickling response would reset every read timeout; the backup may have been made."""
+        monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.5)
+        control_plane.fail_next("CreateBackup", fault)
+        with pytest.raises(AmbiguousOutcomeError):
+            create(hook)
+        assert len(control_plane.backup_arns()) == 1
+
+    def test_credentials_that_hang_are_waited_for_and_nothing_is_sent(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next call waits for the same client, so a slow STS gets its time."""
+        monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.3)
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role(control_plane))
+        control_plane.fail_next("AssumeRole", HANGING_AFTER_COMMIT)
+        hook = DynamoDBBackupHook()
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="No credentials after 0.3 s"):
+                create(hook)
+        assert control_plane.calls["AssumeRole"] == 1
+        assert control_plane.calls["CreateBackup"] == 0
+
+
+def role(control_plane: ControlPlane, **extra: object) -> str:
+    """Return a connection with a role."""
+    return control_plane.connection(role_arn="arn:aws:iam::123456789012:role/backup", **extra)
+
+
+class TestForeignResponses:
+    """An answer that is not AWS's has an unknown outcome."""
+
+    @pytest.mark.parametrize("fault", [HTML_OF_A_PROXY, EMPTY_RESPONSE, BAD_GATEWAY, UNAVAILABLE_PROXY])
+    @pytest.mark.parametrize("operation", ["CreateBackup", "ListBackups", "DescribeTable"])
+    def test_it_is_ambiguous_for_every_call(
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane, operation: str, fault: Fault
+    ) -> None:
+        """A listing without summaries does not mean that there are no backups."""
+        calls: dict[str, Callable[[], object]] = {
+            "CreateBackup": lambda: create(hook),
+            "ListBackups": lambda: hook.list_backups(CONTEXT, "orders", created_since=None),
+            "DescribeTable": lambda: hook.describe_table(CONTEXT, "orders"),
+        }
+        control_plane.fail_next(operation, fault)
+        with pytest.raises(AmbiguousOutcomeError, match="table 'orders', backup 'nightly', region 'us-east-1'"):
+            calls[operation]()
+
+    def test_a_proxy_that_says_too_many_has_passed_nothing_on(
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane
+    ) -> None:
+        """Its 429 is throttling as AWS's own."""
+        control_plane.fail_next("CreateBackup", THROTTLED_BY_A_PROXY)
+        with pytest.raises(ThrottledError):
+            create(hook)
+
+
+class TestNothingSent:
+    """What failed before a request left is known to have done nothing."""
+
+    @pytest.mark.parametrize(
+        ("connection", "kind"),
+        [
+            ({"endpoint_url": "http://127.0.0.1:1"}, UnreachableError),
+            ({"endpoint_url": "no address at all"}, ConfigurationError),
+            ({"config_kwargs": {"proxies": {"http": "http://127.0.0.1:1"}}}, UnreachableError),
+            ({"config_kwargs": {"proxies": {"http": "http://[half an address"}}}, UnreachableError),
+            ({"profile_name": "missing"}, ConfigurationError),
+        ],
+        ids=["dead endpoint", "malformed endpoint", "dead proxy", "malformed proxy", "missing profile"],
+    )
+    def test_a_broken_connection(
+        self,
+        control_plane: ControlPlane,
+        monkeypatch: pytest.MonkeyPatch,
+        connection: dict[str, object],
+        kind: type[BackupError],
+    ) -> None:
+        """Unreachable or configuration, by what has to be mended."""
+        parts = json.loads(control_plane.connection())
+        parts["extra"] |= connection
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
+        with pytest.raises(kind, match="table 'orders', backup 'nightly'") as raised:
+            create(DynamoDBBackupHook())
+        assert type(raised.value) is kind
+        assert control_plane.backup_arns() == []
+
+    def test_a_token_file_that_is_missing(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A pod without its service account."""
+        federation = {
+            "assume_role_method": "assume_role_with_web_identity",
+            "assume_role_with_web_identity_federation": "file",
+            "assume_role_with_web_identity_token_file": "/nowhere/token",
+        }
+        parts = json.loads(role(control_plane))
+        parts["extra"] |= federation
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
+        with pytest.raises(CredentialsError, match="/nowhere/token"):
+            create(DynamoDBBackupHook())
+
+    def test_an_expired_login(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A profile of IAM Identity Center without a token."""
+        config = tmp_path / "config"
+        sso = "sso_start_url = https://x\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = r\n"
+        config.write_text(f"[profile shop]\n{sso}", encoding="ascii")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        parts = json.loads(control_plane.connection())
+        del parts["login"], parts["password"]
+        parts["extra"] |= {"profile_name": "shop"}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
+        with pytest.raises(CredentialsError, match="SSO"):
+            create(DynamoDBBackupHook())
+
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [
+            ("Throttling", ThrottledError),
+            ("RequestExpired", CredentialsError),
+            ("MissingAuthenticationToken", CredentialsError),
+            ("ExpiredTokenException", CredentialsError),
+        ],
+    )
+    def test_what_sts_refuses(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[BackupError]
+    ) -> None:
+        """By kind, as DynamoDB's own errors."""
+        once = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role(control_plane, **once))
+        control_plane.fail_next("AssumeRole", Fault(code=code))
+        with pytest.raises(kind, match=f"sts:AssumeRole answered {code}"):
+            create(DynamoDBBackupHook())
+
+
+class TestTls:
+    """A handshake that fails has sent nothing; what breaks afterwards may have been served."""
+
+    @pytest.fixture
+    def front(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TlsFront:
+        """Return a control plane behind TLS, and a connection to it."""
+        return TlsFront(control_plane.url, make_certificate(tmp_path))
+
+    def connect(self, control_plane: ControlPlane, front: TlsFront, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Point the Airflow connection to the front."""
+        connection = control_plane.connection().replace(control_plane.url, front.url)
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection)
+
+    @pytest.mark.parametrize(
+        ("broken", "made", "kind"),
+        [("break_the_handshake", 0, UnreachableError), ("break_after_the_answer", 1, AmbiguousOutcomeError)],
+    )
+    def test_a_broken_connection(
+        self,
+        control_plane: ControlPlane,
+        front: TlsFront,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        broken: str,
+        made: int,
+        kind: type[BackupError],
+    ) -> None:
+        """Plain text of a middlebox has the same class and words in both: the traceback tells."""
+        with front.serve():
+            self.connect(control_plane, front, monkeypatch)
+            hook = DynamoDBBackupHook(verify=str(tmp_path / "simulator.pem"))
+            setattr(front, broken, 1)
+            with pytest.raises(kind) as raised:
+                create(hook)
+            assert type(raised.value) is kind
+            assert "SSL" in str(raised.value)
+            assert len(control_plane.backup_arns()) == made
+            create(hook)
+
+    @pytest.mark.parametrize("verify", [True, "/nowhere/ca.pem"])
+    def test_a_certificate_that_can_t_be_verified(
+        self, control_plane: ControlPlane, front: TlsFront, monkeypatch: pytest.MonkeyPatch, *, verify: bool | str
+    ) -> None:
+        """Of an unknown authority, or by a CA bundle that is not there."""
+        with front.serve():
+            self.connect(control_plane, front, monkeypatch)
+            with pytest.raises(UnreachableError):
+                create(DynamoDBBackupHook(verify=verify))
+        assert control_plane.backup_arns() == []
+
+
+class TestClient:
+    """Refused credentials and endpoints open the client anew."""
+
+    def test_a_token_that_was_replaced_in_the_connection(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next call reads the connection again."""
+        control_plane.expired_keys.add("old")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(access_key="old"))
+        hook = DynamoDBBackupHook()
+        with pytest.raises(CredentialsError):
+            hook.describe_table(CONTEXT, "orders")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(access_key="new"))
+        assert hook.describe_table(CONTEXT, "orders").name == "orders"
+
+    def test_a_token_that_was_replaced_in_the_credential_chain(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The environment, a file, a process."""
+        control_plane.expired_keys.add("old")
+        parts = json.loads(control_plane.connection())
+        del parts["login"], parts["password"]
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "old")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+        hook = DynamoDBBackupHook()
+        with pytest.raises(CredentialsError):
+            hook.describe_table(CONTEXT, "orders")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "new")
+        assert hook.describe_table(CONTEXT, "orders").name == "orders"
+
+
+def test_the_clock_of_aws_is_read_from_every_response(hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
+    """From refusals too: the first response may be one."""
+    control_plane.clock_offset = 200
+    now = control_plane.clock.time()
+    with pytest.raises(TableNotFoundError):
+        hook.describe_table(CONTEXT, "nowhere")
+    assert now + 198 <= hook.clock.earliest(now).timestamp() <= hook.clock.latest(now).timestamp() <= now + 202
+
+
+def test_an_address_that_is_not_routed_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed port answers at once."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    extra = json.dumps({"endpoint_url": f"http://127.0.0.1:{port}", "region_name": "us-east-1"})
     monkeypatch.setenv(
         "AIRFLOW_CONN_AWS_DEFAULT", f'{{"conn_type": "aws", "login": "a", "password": "b", "extra": {extra}}}'
     )
-    hook = DynamoDBBackupHook(config={"retries": {"total_max_attempts": 1}})
-    with pytest.raises(UnreachableError, match="table 'orders', region 'us-east-1'.*endpoint_url"):
-        hook.describe_table("orders")
-
-
-def test_create_backup_is_never_retried_by_botocore(control_plane: ControlPlane) -> None:
-    """A response that was lost after the commit would make a second backup; other settings of the user stay."""
-    hook = DynamoDBBackupHook(config={"read_timeout": 9, "retries": {"max_attempts": 7}})
-    hook.create_backup("orders", "nightly")
-    config = hook._unretried_client.meta.config  # noqa: SLF001  # the effect of the setting is tested with lost responses
-    assert (config.retries["total_max_attempts"], config.read_timeout) == (1, 9)
-    assert hook.conn.meta.config.retries["total_max_attempts"] == 8
-
-
-def test_the_arn_that_aws_gives_can_be_read(hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
-    """Its time is that of the creation."""
-    backup = hook.create_backup("orders", "nightly")
-    assert BackupArn.parse(backup.arn.text).created_at == backup.created_at
+    with pytest.raises(UnreachableError, match="table 'orders', backup 'nightly', region 'us-east-1'.*endpoint_url"):
+        DynamoDBBackupHook().describe_table(CONTEXT, "orders")

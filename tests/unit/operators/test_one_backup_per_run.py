@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
     AmbiguousOutcomeError,
@@ -24,7 +25,6 @@ from airflow_ddb_backup.exceptions import (
     ListBackupsDeniedError,
     PointInTimeRecoveryDisabledError,
 )
-from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.faults import (
     DROPPED_AFTER_COMMIT,
