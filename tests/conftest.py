@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blockbuster import blockbuster_ctx
 
+import airflow_ddb_backup
 from tests.simulator.clock import Clock, StillClock
 
 if TYPE_CHECKING:
@@ -40,18 +41,7 @@ os.environ |= {
 (DAGS_FOLDER / "examples").symlink_to(EXAMPLE_DAGS)
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
-# All that ask for the time.
-_TIMED = (
-    "creation.find_or_create",
-    "creation.retries",
-    "hooks.dynamodb",
-    "operators.dynamodb",
-    "sensors.dynamodb",
-    "triggers.dynamodb",
-    "waiting.deferral",
-    "waiting.poller",
-    "waiting.worker",
-)
+_PACKAGE = Path(airflow_ddb_backup.__file__).parent
 # A triggered wait of 7 s takes a quarter of a second.
 _SPEED = 30.0
 
@@ -99,8 +89,11 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
     on_a_loop = {"anyio_backend", "run_dag"} & set(request.fixturenames)
     speed = _speed_of(request)
     clock = Clock(speed or _SPEED) if on_a_loop or speed else StillClock()
-    for module in _TIMED:
-        monkeypatch.setattr(import_module(f"airflow_ddb_backup.{module}"), "time", clock)
+    for module in _PACKAGE.rglob("*.py"):
+        # All that ask for the time.
+        if "\nimport time\n" in module.read_text(encoding="utf-8"):
+            name = ".".join(module.relative_to(_PACKAGE.parent).with_suffix("").parts)
+            monkeypatch.setattr(import_module(name), "time", clock)
     return clock
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "release.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "release.py"
 CHANGELOG = """Changelog
 =========
 

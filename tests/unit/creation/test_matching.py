@@ -30,8 +30,8 @@ def matcher(
     *, derived: bool = True, reuse_within: timedelta | None = None, now: datetime = NOON + 9 * HOUR, **run: Any
 ) -> BackupMatcher:
     """Return the matcher of a later try in a run that was due, and started, at noon."""
-    run = {"due": NOON, "started": NOON, "try_number": 2, "cleared": False} | run
-    return BackupMatcher(Run(**run), "nightly", derived, now, reuse_within)
+    fields: dict[str, Any] = {"due": NOON, "started": NOON, "try_number": 2, "cleared": False}
+    return BackupMatcher(Run(**fields | run), "nightly", derived, now, reuse_within)
 
 
 @pytest.mark.parametrize("derived", [True, False])
@@ -73,7 +73,7 @@ def test_a_run_s_backup_counts_from_its_start_or_in_a_cleared_run_from_when_it_w
 
 def test_a_run_that_started_ahead_of_its_time_counts_from_its_start() -> None:
     """Triggered by hand for a logical date in the future."""
-    ahead = {"due": NOON + HOUR, "started": NOON}
+    ahead: dict[str, Any] = {"due": NOON + HOUR, "started": NOON}
     assert matcher(**ahead).own_since == matcher(**ahead, cleared=True).own_since == NOON - timedelta(seconds=10)
 
 

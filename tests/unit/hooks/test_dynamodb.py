@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -189,7 +189,7 @@ class TestOneCall:
         assert control_plane.calls["CreateBackup"] == 0
 
 
-def role(control_plane: ControlPlane, **extra: object) -> str:
+def role(control_plane: ControlPlane, **extra: Any) -> str:
     """Return a connection with a role."""
     return control_plane.connection(role_arn="arn:aws:iam::123456789012:role/backup", **extra)
 
