@@ -137,7 +137,7 @@ def botocore_exceptions() -> list[type[BotoCoreError]]:
 
 def an_instance(kind: type[BotoCoreError]) -> BotoCoreError:
     """Make an exception without knowing what its text needs."""
-    error = kind.__new__(kind)
+    error: BotoCoreError = Exception.__new__(kind)
     Exception.__init__(error, "botocore's words")
     return error
 

@@ -1,0 +1,304 @@
+"""One backup per run, for every history that hypothesis can think of, over the simulated control plane.
+
+A model beside the control plane keeps what nobody but the test knows: which run made which backup, when in true time,
+and of which table. Clocks of scheduler and worker may be up to five minutes off AWS's, listings may be behind, answers
+are lost before and after the commit, runs overlap, are cleared, deleted and made again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from logging import Handler, getLogger
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
+from airflow_ddb_backup.creation.matching import SCHEDULER_CLOCK_TOLERANCE, IfExists, Run
+from airflow_ddb_backup.creation.names import derive_backup_name
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from tests.simulator.faults import (
+    DROPPED_AFTER_COMMIT,
+    DROPPED_BEFORE_COMMIT,
+    EMPTY_RESPONSE_AFTER_COMMIT,
+    INTERNAL_ERROR,
+    INTERNAL_ERROR_AFTER_COMMIT,
+    THROTTLED,
+    Fault,
+)
+
+if TYPE_CHECKING:
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+GIVEN = "ledger-nightly"
+FAULTS = [
+    DROPPED_AFTER_COMMIT,
+    DROPPED_BEFORE_COMMIT,
+    EMPTY_RESPONSE_AFTER_COMMIT,
+    INTERNAL_ERROR,
+    INTERNAL_ERROR_AFTER_COMMIT,
+    THROTTLED,
+]
+
+
+@dataclass(eq=False)
+class ModelRun:
+    """A DAG run as the test knows it; times are true ones, in Unix seconds.
+
+    :param run_id: its ID; a run that is made again has the ID of the deleted one
+    :param derived: whether its backup's name is derived
+    :param due: when it was due
+    :param created: when it came to be, which is not before it was due unless by hand
+    """
+
+    run_id: str
+    derived: bool
+    due: float
+    created: float
+    started: float
+    tries: int = 0
+    clears: int = 0
+    finished: bool = False
+    made: list[str] = field(default_factory=list)
+
+
+class Fate(Enum):
+    """How a try ends."""
+
+    ENDS = "by itself"
+    KILLED_BEFORE_THE_CALL = "killed before it creates"
+    KILLED_AFTER_THE_COMMIT = "killed after it has created"
+
+
+class Warnings(Handler):
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def emit(self, record: Any) -> None:
+        """Keep a line."""
+        self.text += record.getMessage() + "\n"
+
+
+class Histories(RuleBasedStateMachine):
+    """Runs, their tries, and everything that happens to them."""
+
+    plane: ControlPlane
+    clock: Clock
+    runs = Bundle("runs")
+
+    @initialize(
+        worker=st.sampled_from([0, -300, 300, 7]), scheduler=st.sampled_from([0, 0, 5, -5]), lag=st.sampled_from([0, 8])
+    )
+    def begin(self, worker: float, scheduler: float, lag: float) -> None:
+        """Set the clocks: AWS's is the true one; the worker's is the test's own."""
+        self.plane.clock_offset = worker
+        self.plane.listing_lag = lag
+        self.plane.clear_faults()
+        self.plane.client().delete_table(TableName="orders")
+        self.clock.sleep(1)
+        self.plane.create_table("orders")
+        self.scheduler = scheduler
+        self.clock.sleep(100)
+        self.made: dict[str, tuple[ModelRun | None, float, int]] = {}
+        self.tables = 0
+        self.ids = 0
+        self.known = set(self.plane.backup_arns())
+        self.log = getLogger("histories")
+        self.warnings = Warnings()
+        self.log.handlers = [self.warnings]
+
+    def now(self) -> float:
+        """Return the true time."""
+        return self.plane.now()
+
+    def scheduled(self, seconds: float) -> datetime:
+        """Return a time as the scheduler's clock has it."""
+        return datetime.fromtimestamp(seconds + self.scheduler, tz=UTC)
+
+    @rule(target=runs, derived=st.booleans(), late=st.sampled_from([0.0, 90 * 86400.0, -3600.0]))
+    def start_run(self, derived: bool, late: float) -> ModelRun:
+        """Start a run of today, a backfilled one, or one ahead of its time."""
+        self.ids += 1
+        return ModelRun(f"run-{self.ids}", derived, self.now() - late, self.now(), self.now())
+
+    @rule(target=runs, run=runs)
+    def delete_and_make_again(self, run: ModelRun) -> ModelRun:
+        """Under the same ID and due date; its backups stay."""
+        run.finished = True
+        self.clock.sleep(30)
+        return ModelRun(run.run_id, run.derived, run.due, self.now(), self.now())
+
+    @rule(run=runs)
+    def clear(self, run: ModelRun) -> None:
+        """Clear the run: one that had finished starts again."""
+        run.clears += 1
+        if run.finished:
+            run.started, run.finished = self.now(), False
+
+    @rule(run=runs)
+    def clear_another_task(self, run: ModelRun) -> None:
+        """``clear_number`` belongs to the run: this task has not run, or does not run again."""
+        run.clears += 1
+
+    @rule(run=runs)
+    def finish(self, run: ModelRun) -> None:
+        """Let the run end."""
+        run.finished = True
+
+    @rule(seconds=st.sampled_from([1, 20, 400, 86400]))
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.sleep(seconds)
+
+    @rule(name=st.sampled_from([GIVEN, "other"]))
+    def someone_else_backs_up(self, name: str) -> None:
+        """By hand, or by a script."""
+        self.plane.client().create_backup(TableName="orders", BackupName=name)
+        self.note(None)
+
+    @rule()
+    @precondition(lambda self: self.tables < 2)
+    def drop_and_make_the_table_again(self) -> None:
+        """Backups outlive it."""
+        self.tables += 1
+        self.clock.sleep(20)
+        self.plane.client().delete_table(TableName="orders")
+        self.clock.sleep(20)
+        self.plane.create_table("orders")
+        self.clock.sleep(20)
+
+    @rule(
+        run=runs,
+        tries=st.lists(
+            st.tuples(st.sampled_from(Fate), st.lists(st.sampled_from(FAULTS), max_size=2), st.booleans()),
+            min_size=1,
+            max_size=4,
+        ),
+        reuse_within=st.sampled_from([None, None, timedelta(hours=1)]),
+    )
+    def try_and_retry(
+        self, run: ModelRun, tries: list[tuple[Fate, list[Fault], bool]], reuse_within: timedelta | None
+    ) -> None:
+        """Run one try after another."""
+        for fate, faults, orphan in tries:
+            if run.finished:
+                return
+            run.tries += 1
+            if fate is Fate.ENDS:
+                self.try_once(run, faults, orphan, reuse_within)
+            elif fate is Fate.KILLED_AFTER_THE_COMMIT:
+                self.orphan_creates(run)
+            self.clock.sleep(300)
+
+    def try_once(self, run: ModelRun, faults: list[Fault], orphan: bool, reuse_within: timedelta | None) -> None:
+        """Run one try; an orphan of the try before may create beside it."""
+        self.plane.clear_faults()
+        for fault in faults:
+            self.plane.fail_next("CreateBackup", fault)
+        if orphan and run.tries > 1:
+            self.plane.before_creation = lambda: self.orphan_creates(run)
+        self.warnings.text = ""
+        searching = run.tries > 1 or (run.derived and run.clears > 0)
+        self.plane.calls.clear()
+        try:
+            backup = find_or_create(DynamoDBBackupHook(), self.request(run, reuse_within), self.log)
+        except BackupError:
+            self.note(run)
+            return
+        finally:
+            self.plane.before_creation = None
+        self.note(run)
+        self.check(run, backup.arn.text, reuse_within)
+        if not searching and not faults and reuse_within is None:
+            assert self.plane.calls["ListBackups"] == 0
+
+    def name_of(self, run: ModelRun) -> str:
+        """Return the name of a run's backup."""
+        return derive_backup_name("shop", "back_up", run.run_id) if run.derived else GIVEN
+
+    def orphan_creates(self, run: ModelRun) -> None:
+        """Let the try before go on beside its retry."""
+        self.plane.client().create_backup(TableName="orders", BackupName=self.name_of(run))
+        self.note(run)
+        self.clock.sleep(1)
+
+    def request(self, run: ModelRun, reuse_within: timedelta | None) -> BackupRequest:
+        """Return what the operator would ask for."""
+        name = self.name_of(run)
+        return BackupRequest(
+            context=ErrorContext("orders", name, "us-east-1"),
+            table_name="orders",
+            backup_name=name,
+            derived=run.derived,
+            run=Run(self.scheduled(run.due), self.scheduled(run.started), run.tries, run.clears > 0),
+            if_exists=IfExists.REUSE,
+            reuse_within=reuse_within,
+            require_point_in_time_recovery=False,
+            deadline=self.clock.time() + 1800,
+        )
+
+    def note(self, run: ModelRun | None) -> None:
+        """Take in which backups are new, and whose."""
+        for arn in self.plane.backup_arns():
+            if arn not in self.known:
+                self.known.add(arn)
+                self.made[arn] = run, self.now(), self.tables
+                if run:
+                    run.made.append(arn)
+
+    def check(self, run: ModelRun, arn: str, reuse_within: timedelta | None) -> None:
+        """Hold the promises."""
+        maker, made_at, table = self.made[arn]
+        assert table == self.tables, "a backup of an earlier table"
+        if maker is run:
+            self.check_twins(run, arn)
+            return
+        tolerance = SCHEDULER_CLOCK_TOLERANCE.total_seconds() + abs(self.scheduler) + 2
+        if reuse_within:
+            assert made_at >= run.started - reuse_within.total_seconds() - tolerance, "too old to be reused"
+            return
+        assert made_at >= run.due - tolerance or made_at >= run.started - tolerance, "made before the run was due"
+        if run.derived:
+            assert maker is not None
+            assert maker.run_id == run.run_id, "another run's under a derived name"
+            assert run.clears, "a deleted run's, though the run was never cleared"
+        else:
+            assert made_at >= run.started - tolerance, "another run's, made while this one was not running"
+
+    def check_twins(self, run: ModelRun, arn: str) -> None:
+        """Two backups of one run under a derived name are told."""
+        mine = [one for one in run.made if self.made[one][2] == self.tables]
+        if run.derived and len(mine) > 1 and run.tries > 1 and not self.plane.listing_lag:
+            named = re.findall(r"arn:\S+?backup/[\w-]+", self.warnings.text)
+            assert arn == mine[0], "not the oldest"
+            assert arn in named, "twins without a warning"
+            assert len(set(named) & set(mine)) > 1, "a warning that does not name both"
+
+
+@pytest.mark.timeout(240)
+def test_no_history_breaks_a_promise(control_plane: ControlPlane, clock: Clock) -> None:
+    """No run takes another's backup unless both were running, one of an earlier table, or one from before its time."""
+    machine = type("Machine", (Histories,), {"plane": control_plane, "clock": clock})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=15,
+            deadline=None,
+            # What fails is told at once: each history takes a while, and its times differ when it is run again.
+            phases=[Phase.generate],
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
