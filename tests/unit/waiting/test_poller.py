@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import time
 import weakref
 from collections import Counter
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from anyio.to_thread import run_sync
 
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.poller import BackupPoller
+from airflow_ddb_backup.waiting.rate_limited_client import RateLimits
 from tests.conftest import FastLoop
-from tests.simulator.faults import DROPPED_BEFORE_COMMIT, HANGING_AFTER_COMMIT, INTERNAL_ERROR, THROTTLED, Fault
+from tests.simulator.faults import (
+    DROPPED_BEFORE_COMMIT,
+    EMPTY_RESPONSE,
+    HANGING_AFTER_COMMIT,
+    HTML_OF_A_PROXY,
+    INTERNAL_ERROR,
+    THROTTLED,
+    Fault,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
@@ -372,3 +386,266 @@ def test_a_closed_loop_takes_its_watcher_along(control_plane: ControlPlane, cloc
         )
         gc.collect()
         assert not BackupPoller._running  # noqa: SLF001  # as above
+
+
+class TestNeighbours:
+    """Another client of the account uses up a rate."""
+
+    @pytest.mark.parametrize("count", [150])
+    async def test_who_waits_is_described_while_list_backups_is_used_up(
+        self, control_plane: ControlPlane, waiting: Waiting, count: int
+    ) -> None:
+        """Twenty calls a second leave none; five describes a second answer 150 waits in half a minute."""
+        control_plane.add_neighbour("ListBackups", 20)
+        control_plane.creating_for = 20
+        start = waiting.clock.time()
+        arns = control_plane.add_backups("orders", count)
+        assert await waiting.statuses(arns, patience=120) == {"success": count}
+        assert max(waiting.ended.values()) - start < 110
+
+    @pytest.mark.parametrize(
+        "fault", [INTERNAL_ERROR, DROPPED_BEFORE_COMMIT, HANGING_AFTER_COMMIT, HTML_OF_A_PROXY, EMPTY_RESPONSE]
+    )
+    async def test_who_waits_is_described_while_list_backups_is_broken(
+        self, control_plane: ControlPlane, waiting: Waiting, fault: Fault
+    ) -> None:
+        """A sweep that fails is no answer."""
+        control_plane.fail_next("ListBackups", fault, times=9999)
+        control_plane.creating_for = 20
+        assert await waiting.statuses(control_plane.add_backups("orders", 150), patience=150) == {"success": 150}
+
+    async def test_2500_are_answered_beside_a_neighbour(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Eight calls a second: the sweep goes on from its cursor, page by page."""
+        control_plane.add_neighbour("ListBackups", 8)
+        arns = control_plane.add_backups("orders", 2500)
+        assert await waiting.statuses(arns, patience=300) == {"success": 2500}
+
+    async def test_who_waits_is_swept_while_describe_backup_is_used_up(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """Neither operation waits for the other."""
+        control_plane.add_neighbour("DescribeBackup", 40)
+        control_plane.creating_for = 20
+        assert await waiting.statuses(control_plane.add_backups("orders", 150), patience=120) == {"success": 150}
+
+    async def test_hanging_describes_hold_up_no_sweep(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Old backups are described, each for ten seconds; the young ones are swept meanwhile."""
+        month = 30 * 24 * 3600.0
+        for index in range(20):
+            control_plane.add_backups("orders", 1, age=month + index * 24 * 3600)
+        old = control_plane.backup_arns()
+        control_plane.add_backups("orders", 1000, age=month / 2)
+        control_plane.fail_next("DescribeBackup", HANGING_AFTER_COMMIT, times=9999)
+        young = control_plane.add_backups("orders", 100)
+        start = waiting.clock.time()
+        waits = asyncio.ensure_future(waiting.statuses(old, patience=60))
+        assert await waiting.statuses(young, patience=60) == {"success": 100}
+        assert max(waiting.ended[arn] for arn in young) - start < 7 + 10 + NOISE
+        assert await waits == {"timeout": 20}
+
+
+class TestRates:
+    """They are an account's and a region's."""
+
+    # Slower than the others, since every page is read five times.
+    @pytest.mark.clock_speed(5)
+    async def test_five_triggerers_share_an_account(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each knows only of its own throttled calls: together they make at least half of the documented rate."""
+        # Five processes have five limits; here their pollers are told apart by a setting.
+        monkeypatch.setattr(RateLimits, "of", lambda *_: RateLimits())
+        control_plane.creating_for = 9999
+        arns = control_plane.add_backups("orders", 600)
+        tasks = [
+            asyncio.ensure_future(
+                waiting.event(arn, patience=9999, botocore_config={"user_agent_extra": str(n % 5)})
+            )
+            for n, arn in enumerate(arns)
+        ]
+        await asyncio.sleep(15)
+        control_plane.calls.clear()
+        control_plane.throttled.clear()
+        start = waiting.clock.time()
+        await asyncio.sleep(30)
+        passed = control_plane.calls["ListBackups"] - control_plane.throttled["ListBackups"]
+        assert passed / (waiting.clock.time() - start) >= 2.5
+        await stop(tasks)
+
+    async def test_other_settings_of_one_account_and_region_share_its_rates(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """Two connections, or a region that one task names and another leaves to the connection."""
+        control_plane.creating_for = FOR_EVER
+        arns = control_plane.add_backups("orders", 3)
+        settings: list[dict[str, Any]] = [{"region_name": None}, {"region_name": "us-east-1"}, {"verify": False}]
+        tasks = [asyncio.ensure_future(waiting.event(arn, **each)) for arn, each in zip(arns, settings, strict=True)]
+        await some_time()
+        assert len(BackupPoller._running) == 2  # noqa: SLF001  # the region is resolved
+        assert len(RateLimits._shared) == 1  # noqa: SLF001  # as above
+        await stop(tasks)
+        gc.collect()
+        assert not RateLimits._shared  # noqa: SLF001  # as above
+
+    async def test_a_sweep_whose_cursor_was_deleted_begins_anew(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """AWS may refuse a cursor that names a backup which is gone."""
+        control_plane.creating_for = 20
+        waits = asyncio.ensure_future(waiting.statuses(control_plane.add_backups("orders", 150)))
+        while not control_plane.calls["ListBackups"]:  # noqa: ASYNC110  # the control plane is in another thread
+            await asyncio.sleep(0.5)
+        control_plane.fail_next("ListBackups", Fault(code="ValidationException"), times=2)
+        assert await waits == {"success": 150}
+
+    async def test_denied_lists_are_tried_again(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """After five minutes; a policy may have been mended."""
+        control_plane.creating_for = 400
+        control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"))
+        assert await waiting.statuses(control_plane.add_backups("orders", 50), patience=600) == {"success": 50}
+        assert calls(control_plane)[1] > 1
+
+    async def test_an_id_of_another_shape_is_described_until_its_time_is_known(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """AWS documents no shape; then it is swept with the others."""
+        control_plane.make_backup_id = lambda: str(uuid4())
+        control_plane.creating_for = 60
+
+        def create() -> list[str]:
+            client = control_plane.client()
+            made = (client.create_backup(TableName="orders", BackupName="nightly") for _ in range(40))
+            return [one["BackupDetails"]["BackupArn"] for one in made]
+
+        assert await waiting.statuses(await run_sync(create)) == {"success": 40}
+        described, listed = calls(control_plane)
+        assert described < 100
+        assert listed > 0
+
+
+class TestOutages:
+    """One line when calls begin to fail, one when they succeed again."""
+
+    async def test_a_bad_minute_is_two_lines(
+        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
+    ) -> None:
+        """Not one for each call; the second has its length."""
+        control_plane.creating_for = 100
+        control_plane.fail_next("DescribeBackup", INTERNAL_ERROR, times=9999)
+        waits = asyncio.ensure_future(waiting.event(control_plane.add_backups("orders", 1)[0]))
+        await asyncio.sleep(60)
+        control_plane.clear_faults()
+        assert (await waits)["status"] == "success"
+        text = log()
+        assert text.count("DescribeBackup in us-east-1 fails; waits go on until their deadlines.") == 1
+        assert text.count("DescribeBackup in us-east-1 succeeds again, after") == 1
+
+
+def with_role(control_plane: ControlPlane, **extra: Any) -> str:
+    """Return a connection with a role."""
+    return control_plane.connection(role_arn="arn:aws:iam::123456789012:role/wait", **extra)
+
+
+@pytest.fixture
+def stalls() -> Callable[[], float]:
+    """Return what tells the longest time that the loop stood still, in real seconds, from the next call on."""
+    beats = [time.monotonic()]
+
+    def beat() -> None:
+        beats.append(time.monotonic())
+        asyncio.get_running_loop().call_later(1, beat)
+
+    def longest() -> float:
+        if len(beats) == 1:
+            beat()
+            return 0.0
+        return max(after - before for before, after in pairwise(beats[1:]))
+
+    return longest
+
+
+class TestCredentialsOffTheLoop:
+    """Nothing of credentials ever runs on the loop: blockbuster fails the test where something blocks."""
+
+    async def test_a_slow_sts_stops_nobody_also_when_a_role_is_renewed(
+        self,
+        control_plane: ControlPlane,
+        waiting: Waiting,
+        monkeypatch: pytest.MonkeyPatch,
+        stalls: Callable[[], float],
+    ) -> None:
+        """Short sessions are always due for renewal; each takes STS most of a second of real time."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
+        control_plane.session_seconds = 300
+        control_plane.delays["AssumeRole"] = 20
+        control_plane.creating_for = 500
+        stalls()
+        event = await waiting.event(control_plane.add_backups("orders", 1)[0], patience=1800, poll_interval=20)
+        assert event["status"] == "success"
+        assert control_plane.calls["AssumeRole"] > 3
+        assert stalls() < 0.5
+
+    async def test_cancelled_while_sts_hangs_it_ends_at_once(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is left, and nothing is said of it later."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
+        control_plane.fail_next("AssumeRole", HANGING_AFTER_COMMIT, times=99)
+        before = all_tasks()
+        task = asyncio.ensure_future(waiting.event(control_plane.add_backups("orders", 1)[0]))
+        while not control_plane.calls["AssumeRole"]:  # noqa: ASYNC110  # the control plane is in another thread
+            await asyncio.sleep(0.5)
+        cancelled_at = time.monotonic()
+        await stop([task])
+        assert time.monotonic() - cancelled_at < 1
+        assert all_tasks() == before
+        assert not BackupPoller._running  # noqa: SLF001  # as above
+
+    async def test_a_token_file_that_is_missing_ends_no_wait(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Nor does any other exception of a credential provider, botocore's or not."""
+        token = tmp_path / "token"
+        web_identity = {
+            "assume_role_method": "assume_role_with_web_identity",
+            "assume_role_with_web_identity_federation": "file",
+            "assume_role_with_web_identity_token_file": str(token),
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane, **web_identity))
+        waits = asyncio.ensure_future(waiting.statuses(control_plane.add_backups("orders", 20)))
+        await some_time()
+        assert not waiting.ended
+        await run_sync(token.write_text, "a token")
+        assert await waits == {"success": 20}
+        assert control_plane.calls["AssumeRoleWithWebIdentity"] > 0
+
+    async def test_a_role_that_is_denied_for_a_while_ends_no_wait(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """STS has said nothing of any backup."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
+        control_plane.fail_next("AssumeRole", Fault(code="AccessDenied", status=403), times=2)
+        assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
+
+    async def test_credentials_of_a_process_are_resolved_in_a_thread(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """So are those of IAM Identity Center and of files."""
+        keys = '{"Version": 1, "AccessKeyId": "simulated", "SecretAccessKey": "simulated"}'
+        config = tmp_path / "config"
+        await run_sync(config.write_text, f"[profile shop]\ncredential_process = echo '{keys}'\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        parts = json.loads(control_plane.connection())
+        del parts["login"], parts["password"]
+        parts["extra"]["profile_name"] = "shop"
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
+        assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
+
+    async def test_a_session_that_is_over_is_replaced(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its refusal opens the client anew."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
+        control_plane.session_seconds = 30
+        control_plane.creating_for = 100
+        assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
