@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-RESULTS = Path(__file__).parents[2] / "docs" / "imports.csv"
+RESULTS = Path(__file__).parents[1] / "docs" / "imports.csv"
 OURS = "airflow_ddb_backup.operators.dynamodb"
 PEER = "airflow.providers.amazon.aws.operators.rds"
 MODULES = (OURS, "airflow_ddb_backup.sensors.dynamodb", PEER)

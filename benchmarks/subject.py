@@ -63,7 +63,9 @@ class Pulse:
 async def notice(kind: str, arn: str, creating_for: float) -> tuple[str, float]:
     """Wait for one backup; return how that ended, and how long after it was AVAILABLE."""
     async for event in trigger(kind, arn).run():
-        available_at = BackupArn.parse(arn).created_hint.timestamp() + creating_for
+        created = BackupArn.parse(arn).created_hint
+        assert created is not None
+        available_at = created.timestamp() + creating_for
         return event.payload["status"], time.time() - available_at
     raise AssertionError(arn)
 
@@ -91,7 +93,7 @@ async def measure(kind: str, arns: list[str], creating_for: float) -> dict[str, 
 def main(kind: str, arns: str, creating_for: str) -> None:
     """Print what was measured, as JSON.
 
-    :param kind: ``ours`` or ``peer``
+    :param kind: ``peer``, or one of ours
     :param arns: a file with the ARNs
     :param creating_for: seconds from a backup's creation until it is AVAILABLE
     """

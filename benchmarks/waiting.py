@@ -21,6 +21,7 @@ RUNS = [
     ("peer", 50),
     ("ours", 300),
     ("peer", 300),
+    ("neighbour", 300),
     ("ours", 1000),
     ("ours", 2500),
 ]
@@ -31,7 +32,7 @@ def run(kind: str, count: int, home: str) -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
     env = kept | {"AIRFLOW_HOME": home, "AWS_EC2_METADATA_DISABLED": "true", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server", str(count)],
+        [sys.executable, "-m", "benchmarks.server", str(count), kind],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

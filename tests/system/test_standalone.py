@@ -88,6 +88,26 @@ def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone
         assert arn in log
 
 
+def test_a_wait_that_no_triggerer_takes_is_out_of_time(standalone: Standalone) -> None:
+    """Each version of Airflow has words of its own for it; the package says what is missing."""
+    plane, airflow = standalone.plane, standalone.airflow
+    plane.create_table("unwatched")
+    (arn,) = plane.add_backups("unwatched", 1)
+    plane.statuses[arn] = "CREATING"
+    airflow.processes.stop("triggerer")
+    try:
+        hard, soft = (
+            airflow.api.start_run(f"sensor_modes_{kind}_fail", {"backup_arn": arn}) for kind in ("hard", "soft")
+        )
+        assert (hard.end(), soft.end()) == ("failed", "success")
+    finally:
+        airflow.processes.start_again("triggerer")
+    assert (hard.task_states()["deferrable"], soft.task_states()["deferrable"]) == ("failed", "skipped")
+    log = hard.task_log("deferrable")
+    assert "No triggerer has reported on it until after the deadline: is one running?" in log
+    assert arn in log
+
+
 def forms(secret: str) -> Iterator[bytes]:
     """Spell a secret in the ways in which programs do."""
     yield secret.encode()

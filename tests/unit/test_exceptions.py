@@ -137,7 +137,8 @@ def botocore_exceptions() -> list[type[BotoCoreError]]:
 
 def an_instance(kind: type[BotoCoreError]) -> BotoCoreError:
     """Make an exception without knowing what its text needs."""
-    error: BotoCoreError = Exception.__new__(kind)
+    # Some are also OSErrors.
+    error: BotoCoreError = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
     Exception.__init__(error, "botocore's words")
     return error
 

@@ -19,5 +19,5 @@ SETTINGS: dict[str, dict[str, Any]] = {
 with DAG("broken", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
     for task_id, settings in SETTINGS.items():
         DynamoDBCreateBackupOperator(
-            task_id=task_id, table_name="orders", backup_name="first", deferrable=True, **settings
+            task_id=task_id, table_name="orders", backup_name="first", deferrable=True, timeout=60, **settings
         )

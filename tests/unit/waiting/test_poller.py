@@ -458,9 +458,7 @@ class TestRates:
         control_plane.creating_for = 9999
         arns = control_plane.add_backups("orders", 600)
         tasks = [
-            asyncio.ensure_future(
-                waiting.event(arn, patience=9999, botocore_config={"user_agent_extra": str(n % 5)})
-            )
+            asyncio.ensure_future(waiting.event(arn, patience=9999, botocore_config={"user_agent_extra": str(n % 5)}))
             for n, arn in enumerate(arns)
         ]
         await asyncio.sleep(15)
