@@ -4,11 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# In py, which interrogate draws in: it is about Subversion's answers, and nothing here asks Subversion.
-ACCEPTED := --ignore-vuln PYSEC-2022-42969
 # Where PyPI's advisories can't be reached, pip-audit skips what it can't look up, and lists it. With REQUIRE_AUDIT it
 # fails instead.
-AUDIT := --progress-spinner off --disable-pip --no-deps $(ACCEPTED) $(if $(REQUIRE_AUDIT),--strict)
+AUDIT := --progress-spinner off --disable-pip --no-deps $(if $(REQUIRE_AUDIT),--strict)
 
 # Whoever has the oldest Python that is claimed installs with constraints.txt as well.
 RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pyproject.toml
@@ -17,7 +15,7 @@ RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pypr
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo test system-test screenshots matrix bench bench-imports lint format docs wheel release constraints clean
+.PHONY: help demo unit test system-test screenshots matrix bench bench-imports lint format docs wheel release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -25,6 +23,9 @@ help: ## Show what there is
 
 demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=… REGION=… uses your own AWS account
 	$(BIN)/python -m scripts.demo --table "$(TABLE)" --region "$(REGION)" $(if $(KEEP),--keep)
+
+unit: $(READY) ## Run the unit tests, within a minute
+	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
@@ -50,11 +51,10 @@ lint: $(READY) ## Check style, formatting, types, docstrings, pins, and the depe
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/interrogate --quiet
 	$(RESOLVE) --constraint constraints.txt >/dev/null
 	$(BIN)/pip-audit $(AUDIT) --requirement constraints.txt
 
-format: $(READY) ## Mend style and formatting
+format: $(READY) ## Fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
