@@ -110,16 +110,20 @@ def _settings(home: Path, url: str) -> dict[str, str]:
 
 @contextmanager
 def airflow(
-    environment: dict[str, str], say: Callable[[str], None], dags: Sequence[Path] = (EXAMPLE_DAGS,)
+    environment: dict[str, str],
+    say: Callable[[str], None],
+    dags: Sequence[Path] = (EXAMPLE_DAGS,),
+    programs: Sequence[Program] = STANDALONE,
 ) -> Iterator[Airflow]:
     """Run Airflow in a temporary home.
 
     :param environment: more environment variables, such as connections
     :param say: takes lines on the progress
     :param dags: the folders with its DAGs
+    :param programs: what runs beside the web server
     """
     with (
         tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as home,
-        Airflow(Path(home), environment, say, dags=dags).running() as running,
+        Airflow(Path(home), environment, say, programs, dags).running() as running,
     ):
         yield running

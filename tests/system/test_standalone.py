@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.simulator.control_plane import ControlPlane
-from tests.system.standalone import EXAMPLE_DAGS, SYSTEM_DAGS, Airflow, airflow
+from tests.system.standalone import EXAMPLE_DAGS, STANDALONE, SYSTEM_DAGS, Airflow, airflow, airflow_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,16 @@ class Standalone(NamedTuple):
 def standalone() -> Iterator[Standalone]:
     """Run one Airflow for all tests here."""
     with ControlPlane(creating_for=15).serve() as plane:
-        connection = plane.connection(access_key=SECRETS["access_key"], password=SECRETS["password"], **ROLE)
-        with airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, print, [EXAMPLE_DAGS, SYSTEM_DAGS]) as running:
+        secrets = {"access_key": SECRETS["access_key"], "password": SECRETS["password"]}
+        environment = {
+            "AIRFLOW_CONN_AWS_DEFAULT": plane.connection(**secrets, **ROLE),
+            "AIRFLOW_CONN_NO_REGION": plane.connection(region=None, **secrets),
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        # A triggerer's environment is not the workers'.
+        elsewhere = airflow_program("triggerer", AWS_DEFAULT_REGION="eu-west-1")
+        programs = [elsewhere if program.name == "triggerer" else program for program in STANDALONE]
+        with airflow(environment, print, [EXAMPLE_DAGS, SYSTEM_DAGS], programs) as running:
             yield Standalone(running, plane)
 
 
@@ -86,6 +94,15 @@ def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone
         log = hard.task_log(mode)
         assert "The backup was not AVAILABLE in time" in log
         assert arn in log
+
+
+def test_the_triggerer_polls_in_the_region_of_the_worker(standalone: Standalone) -> None:
+    """Neither the task nor its connection names one, and the two environments name different ones."""
+    standalone.plane.create_table("regional")
+    run = standalone.airflow.api.start_run("no_region", {"table": "regional"})
+    assert run.end() == "success"
+    assert ":us-east-1:" in run.xcom("back_up", "return_value")
+    assert "defer" in run.task_log("back_up").lower()
 
 
 def test_a_wait_that_no_triggerer_takes_is_out_of_time(standalone: Standalone) -> None:

@@ -1,4 +1,4 @@
-"""A backup as an asset, on the direct and on the deferred path, and without waiting."""
+"""A backup as an asset, on the direct and on the deferred path, without waiting, and by reference."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ PATHS: dict[str, dict[str, Any]] = {
     "unwaited": {"wait_for_completion": False},
 }
 
+
+def asset(path: str) -> Any:
+    """Return the asset of a path."""
+    return Asset(f"dynamodb://backups/{path}")
+
+
 with DAG("outlets", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
     for path, settings in PATHS.items():
+        DynamoDBCreateBackupOperator(task_id=path, table_name="orders", outlets=[asset(path)], **settings)
+    if hasattr(Asset, "ref"):
+        # Since Airflow 3. Another task makes the asset known.
         DynamoDBCreateBackupOperator(
-            task_id=path, table_name="orders", outlets=[Asset(f"dynamodb://backups/{path}")], **settings
+            task_id="referred", table_name="orders", outlets=[Asset.ref(uri=asset("direct").uri)]
         )

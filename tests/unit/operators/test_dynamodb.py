@@ -9,7 +9,9 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, TaskDeferred
 
 from airflow_ddb_backup.exceptions import (
+    BackupError,
     BackupLostError,
+    BackupNotReusedTimeoutError,
     BackupTimeoutError,
     InvalidValueError,
     OtherRegionError,
@@ -18,8 +20,10 @@ from airflow_ddb_backup.exceptions import (
     TableUnavailableError,
     TriggerFailedError,
 )
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from tests.simulator.faults import HANGING_AFTER_COMMIT, HTML_OF_A_PROXY, INTERNAL_ERROR, THROTTLED, Fault
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -312,13 +316,14 @@ def test_other_events_are_no_success(context: Context, payload: dict[str, Any] |
         operator().execute_complete(context, payload)
 
 
-def test_a_deferral_that_nobody_ended_is_a_timeout(control_plane: ControlPlane, context: Context) -> None:
-    """Airflow's own words name no backup."""
+@pytest.mark.parametrize("words", ["Trigger timeout", "Trigger/execution timeout"])
+def test_a_deferral_that_nobody_ended_is_a_timeout(control_plane: ControlPlane, context: Context, words: str) -> None:
+    """Airflow's own words, on 3.x and on 2.11, name no backup."""
     control_plane.creating_for = 9999
     task = operator(deferrable=True)
     defer(task, context)
     with pytest.raises(BackupTimeoutError, match="No triggerer has reported") as timeout:
-        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+        task.resume_execution("__fail__", {"error": words}, context)
     assert f"backup '{control_plane.backup_arns()[0]}', region 'us-east-1'" in str(timeout.value)
 
 
@@ -366,3 +371,95 @@ def test_it_can_be_mapped(control_plane: ControlPlane, context: Context) -> None
 def test_the_link_is_the_operator_s() -> None:
     """The UI finds it by its name."""
     assert [link.name for link in operator().operator_extra_links] == ["DynamoDB backup"]
+
+
+def test_the_region_that_the_worker_used_crosses_the_deferral(
+    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggerer's environment may name another."""
+    control_plane.creating_for = 9999
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    deferred = defer(operator(deferrable=True), context)
+    assert cast("DynamoDBBackupTrigger", deferred.trigger).region_name == "us-east-1"
+
+
+def test_a_table_s_arn_names_the_region_where_nothing_else_does(
+    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be in no other."""
+    arn = control_plane.create_table("orders", region="eu-west-1")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
+    assert [operator(table_name=arn).execute(context)] == control_plane.backup_arns("eu-west-1")
+
+
+@pytest.mark.parametrize("operation", ["DescribeTable", "CreateBackup", "DescribeBackup"])
+def test_the_timeout_holds_while_a_call_hangs(
+    control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """Whatever the server does, and whichever call it is."""
+    monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.1)
+    control_plane.creating_for = 9999
+    control_plane.fail_next(operation, HANGING_AFTER_COMMIT, times=999)
+    start = clock.time()
+    with pytest.raises(BackupError):
+        operator(timeout=60).execute(context)
+    assert clock.time() - start <= 60
+    assert len(control_plane.backup_arns()) == (operation != "DescribeTable")
+
+
+@pytest.mark.parametrize("operation", ["DescribeTable", "DescribeContinuousBackups", "CreateBackup", "DescribeBackup"])
+@pytest.mark.parametrize("fault", [THROTTLED, INTERNAL_ERROR, HTML_OF_A_PROXY])
+def test_all_calls_are_retried_alike(
+    control_plane: ControlPlane, context: Context, operation: str, fault: Fault
+) -> None:
+    """A bad quarter of an hour ends no task that has half an hour."""
+    control_plane.client().update_continuous_backups(
+        TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    # Not more than three ambiguous outcomes of a creation.
+    control_plane.fail_next(operation, fault, times=3 if operation == "CreateBackup" else 25)
+    arn = operator(require_point_in_time_recovery=True).execute(context)
+    assert [arn] == control_plane.backup_arns()
+
+
+def test_a_token_that_is_replaced_while_the_worker_waits_is_picked_up(
+    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
+) -> None:
+    """As on the triggerer: refused credentials open the client anew."""
+    control_plane.creating_for = 60
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(access_key="old"))
+
+    def expire(*_: object) -> None:
+        control_plane.expired_keys.add("old")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(access_key="new"))
+
+    control_plane.on_commit = expire
+    assert [operator().execute(context)] == control_plane.backup_arns()
+    assert log().count("DescribeBackup fails; waits go on until their deadlines.") == 1
+
+
+def test_reuse_beside_another_choice_is_refused_when_the_dag_is_parsed() -> None:
+    """It would be ignored."""
+    for choice in ("fail", "create"):
+        with pytest.raises(InvalidValueError, match=f"reuse_within must be None with if_exists='{choice}'"):
+            operator(if_exists=choice, reuse_within=timedelta(hours=1))
+
+
+def test_a_timeout_with_create_does_not_promise_that_a_retry_waits(
+    control_plane: ControlPlane, context: Context
+) -> None:
+    """It makes another backup."""
+    control_plane.creating_for = 9999
+    with pytest.raises(BackupNotReusedTimeoutError, match="a retry makes another, since if_exists is 'create'"):
+        operator(if_exists="create", timeout=60).execute(context)
+
+
+def test_values_that_were_set_since_are_checked_when_it_runs(control_plane: ControlPlane, context: Context) -> None:
+    """By ``pre_execute``, a subclass or a cluster policy."""
+    task = operator()
+    task.timeout = timedelta(minutes=2)
+    task.if_exists = "replace"
+    with pytest.raises(InvalidValueError, match="if_exists must be one of"):
+        task.execute(context)
+    assert control_plane.backup_arns() == []

@@ -20,6 +20,8 @@ from tests.simulator.faults import THROTTLED
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Context
 
     from tests.simulator.clock import Clock
@@ -191,6 +193,7 @@ def test_a_deferred_timeout_is_a_sensor_timeout(context: Context) -> None:
         ("execute_complete", {"event": {"status": "timeout", "backup": {}, "message": "the reason"}}),
         ("execute_complete", {"event": {"status": "error", "backup": {}, "message": "the reason"}}),
         ("__fail__", {"error": "Trigger timeout"}),
+        ("__fail__", {"error": "Trigger/execution timeout"}),
         ("__fail__", {"error": "Trigger failure"}),
     ],
 )
@@ -204,6 +207,7 @@ def test_soft_fail_skips_whatever_ends_the_deferral(context: Context, resumption
     ("error", "kind", "says"),
     [
         ("Trigger timeout", BackupSensorTimeoutError, "No triggerer has reported"),
+        ("Trigger/execution timeout", BackupSensorTimeoutError, "No triggerer has reported"),
         ("Trigger failure", TriggerFailedError, "Trigger failure"),
     ],
 )
@@ -244,3 +248,48 @@ def test_what_may_pass_does_not_end_the_wait(control_plane: ControlPlane, contex
     control_plane.fail_next("DescribeBackup", THROTTLED)
     one_attempt = {"retries": {"total_max_attempts": 1}}
     assert not sensor(backup_arn, botocore_config=one_attempt).poke(context)
+
+
+def test_a_timeout_tells_an_expired_token_from_a_healthy_backup(
+    control_plane: ControlPlane, context: Context, backup_arn: str
+) -> None:
+    """It has the last status and the last failure."""
+    control_plane.creating_for = 9999
+    with pytest.raises(BackupSensorTimeoutError, match="status CREATING, 0 s after it was started") as healthy:
+        sensor(backup_arn, timeout=0).execute(context)
+    assert "The last poll failed" not in str(healthy.value)
+    control_plane.expired_keys.add("simulated")
+    with pytest.raises(BackupSensorTimeoutError, match="The last poll failed: There are no valid AWS credentials"):
+        sensor(backup_arn, timeout=0).execute(context)
+
+
+def test_a_sensor_that_is_skipped_tells_why(
+    control_plane: ControlPlane, context: Context, backup_arn: str, log: Callable[[], str]
+) -> None:
+    """Airflow's own message does not."""
+    control_plane.creating_for = 9999
+    with pytest.raises(AirflowSkipException):
+        sensor(backup_arn, timeout=0, soft_fail=True).execute(context)
+    assert f"Backup {backup_arn}: status CREATING" in log()
+
+
+def test_it_asks_in_the_arn_s_region_where_neither_task_nor_connection_names_one(
+    control_plane: ControlPlane, context: Context, backup_arn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every mode, whatever its environment says."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    for mode in MODES:
+        assert sensor(backup_arn, **mode).execute(context)["backup_arn"] == backup_arn
+
+
+def test_an_object_that_is_executed_twice_keeps_nothing(
+    control_plane: ControlPlane, context: Context, backup_arn: str
+) -> None:
+    """Not even which backup it waited for."""
+    task = sensor(backup_arn)
+    first = task.execute(context)
+    task.backup_arn = control_plane.client().create_backup(TableName="orders", BackupName="second")["BackupDetails"][
+        "BackupArn"
+    ]
+    assert task.execute(context)["backup_arn"] != first["backup_arn"]
