@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 # fails instead.
 AUDIT := --progress-spinner off --disable-pip --no-deps $(if $(REQUIRE_AUDIT),--strict)
 
-# Whoever has the oldest Python that is claimed installs with constraints.txt as well.
+# constraints.txt must install on the oldest Python that the package claims.
 RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pyproject.toml
 
 # Importing Airflow takes 2.5 s with compiled modules, and 6 s without.
@@ -46,11 +46,12 @@ bench: $(READY) ## Measure beside the amazon provider's way (10 minutes); writes
 bench-imports: $(READY) ## Measure the import of the operators beside the amazon provider's; writes docs/imports.csv
 	$(BIN)/python -m benchmarks.imports
 
-lint: $(READY) ## Check style, formatting, types, docstrings, pins, and the dependencies' known vulnerabilities
+lint: $(READY) ## Check style, formatting, types, docstrings, workflows, pins, and the dependencies' known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 	$(RESOLVE) --constraint constraints.txt >/dev/null
 	$(BIN)/pip-audit $(AUDIT) --requirement constraints.txt
 

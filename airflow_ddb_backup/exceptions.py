@@ -74,7 +74,7 @@ class BackupError(AirflowException):
 
 
 class PermanentError(BackupError, AirflowFailException):
-    """What no retry can mend: Airflow fails the task at once."""
+    """No retry can fix it: Airflow fails the task at once."""
 
 
 class TransientError(BackupError):
@@ -120,7 +120,7 @@ class InvalidValueError(PermanentError, ValueError):
 class OtherRegionError(PermanentError):
     """An ARN names another region than the client's."""
 
-    summary = "The ARN names another region than the one that is asked"
+    summary = "The ARN names another region than the calls go to"
     hint = "Set region_name, or the region of the Airflow connection, to the ARN's region."
 
 
@@ -424,9 +424,9 @@ def _never_left(error: Exception) -> bool:
     while link is not None:
         functions.update(frame.f_code.co_name for frame, _ in traceback.walk_tb(link.__traceback__))
         link = link.__cause__ or link.__context__
-    # Only this class stands for what botocore did not foresee, such as a proxy's address that can't be parsed.
-    unforeseen = type(error) is boto.HTTPClientError and not functions & _REQUESTING
-    return unforeseen or bool(functions & _CONNECTING)
+    # botocore raises exactly this class for what it does not know, such as a proxy address that can't be parsed.
+    unknown = type(error) is boto.HTTPClientError and not functions & _REQUESTING
+    return unknown or bool(functions & _CONNECTING)
 
 
 def _service(operation: str) -> str:

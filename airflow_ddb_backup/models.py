@@ -3,7 +3,7 @@
 What users write is checked against what AWS documents. Responses are taken as they come: the package relies on
 ``arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID`` and on nothing about the ID, and a status that it does
 not know is kept as it is. A response without the members that it relies on raises ``KeyError``, ``TypeError``,
-``ValueError`` or ``AttributeError``: whoever made the call knows what that means.
+``ValueError`` or ``AttributeError``, which the hook maps to an ambiguous outcome.
 """
 
 from __future__ import annotations

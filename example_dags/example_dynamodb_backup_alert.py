@@ -33,7 +33,7 @@ with DAG(
         table_name="{{ params.table_name }}",
         retries=3,
         retry_delay=timedelta(minutes=5),
-        # Called once the last retry has failed, or at once for what no retry can mend.
+        # Called once the last retry has failed, or at once for what no retry can fix.
         on_failure_callback=alert,
         deferrable=True,
     )

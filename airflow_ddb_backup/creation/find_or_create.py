@@ -77,7 +77,7 @@ def find_or_create(hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -
     """Return the one backup of a run: the one that it has, or a new one.
 
     :param hook: makes the calls
-    :param request: the backup that is asked for
+    :param request: what the task asks for
     :param log: the task's log
     :raises BackupExistsError: there is one of that name, and ``if_exists`` is ``"fail"``
     :raises BackupError: AWS refused, or time was up

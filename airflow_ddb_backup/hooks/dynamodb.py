@@ -1,9 +1,8 @@
-"""One method for each AWS call, none of which retries or decides anything.
+"""One method for each AWS call. None of them retries or decides.
 
-CreateBackup has no idempotency token, so the hook's client has botocore's own retries off, and a failed call says
-whether its request may have left the machine. Every call ends within :attr:`DynamoDBBackupHook.call_seconds`, whatever
-the server, STS or DNS do: it runs in a thread which is left behind when it takes longer, and which can't send anything
-any more then.
+CreateBackup has no idempotency token, so the client has botocore's own retries off, and a failed call says whether its
+request may have left the machine. A call ends within :attr:`DynamoDBBackupHook.call_seconds`, even if the server, STS
+or DNS hang: it runs in a thread. A thread that takes longer is left behind, and can no longer send anything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the poller asks AWS next. No I/O: the calls are made elsewhere, and the caller tells the time.
+"""Which calls the poller makes next. No I/O: the poller makes them, and tells the time.
 
 Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
 of the rates that there are *now*. While a sweep is on its way, what it will show waits for it, but not for long: once

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# While something is due that waits for the other task, each looks again after so many seconds.
+# While what is due waits for the other task, each asks the planner again after so many seconds.
 _TICK = 1.0
 _LONGEST_BACKOFF = 30.0
 _AFTER_A_DEFECT = 5.0
@@ -262,7 +262,7 @@ class BackupPoller:
             self._changed.set()
 
     async def _read(self, sweep: Sweep) -> int | None:
-        """Read all pages of a sweep, whatever happens to one; return how many backups nobody waits for.
+        """Read all pages of a sweep, even if calls fail; return how many backups nobody waits for.
 
         ``None``: it did not come to its end, since it is denied or there is nothing left for it to show.
         """

@@ -123,7 +123,7 @@ class RateLimits:
         """Return the limits of the running event loop for a backup's account.
 
         :param arn: the backup
-        :param region_name: the region that is asked
+        :param region_name: the region of the calls
         """
         key = id(asyncio.get_running_loop()), arn.partition, arn.account, region_name
         return cls._shared.get(key) or cls._shared.setdefault(key, cls())
@@ -290,7 +290,7 @@ class RateLimitedClient:
         if isinstance(error, TimeoutError):
             return UnreachableError.about(self._context, f"No credentials after {_OPENING_SECONDS:.0f} s.")
         failure = error if isinstance(error, BackupError) else from_boto(error, self._context, sent=False)
-        # A role, a policy or a profile may be mended while the backup goes on; nothing was said of any backup.
+        # A role, a policy or a profile may be corrected while the backup goes on; AWS has said nothing of any backup.
         return CredentialsError(str(failure)) if isinstance(failure, PermanentError) else failure
 
 
@@ -307,7 +307,7 @@ class _Prepared:
 
 
 def _prepare(settings: AwsSettings) -> _Prepared:
-    # Not at the top: whoever writes DAGs imports the trigger, and needs no aiobotocore.
+    # Not at the top: DAG files import the trigger, and need no aiobotocore.
     from aiobotocore.session import get_session  # noqa: PLC0415
 
     hook = settings.hook()

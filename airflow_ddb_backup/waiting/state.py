@@ -30,7 +30,7 @@ NOT_FOUND_LIMIT = 3
 REPORT_INTERVAL = 30.0
 # A poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all.
 LAST_POLL_LIMIT = 30.0
-# True for whoever waits: the operator that made the backup, or a sensor behind it.
+# True for both: the operator that made the backup, and a sensor behind it.
 _LOST_HINT = "To back the table up again, clear the task that creates the backup."
 
 
@@ -58,7 +58,7 @@ class WaitResult:
 
     :param status: how it ended
     :param backup: the backup's details, as :meth:`Backup.as_dict` gives them, ``None`` where nothing is known
-    :param message: what happened; for a timeout without a hint, since that depends on who waited
+    :param message: what happened; for a timeout without a hint, since that depends on the task that waited
     """
 
     status: WaitStatus
@@ -88,7 +88,7 @@ class WaitResult:
     def unwrap(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, Any]:
         """Return the backup's details if it is AVAILABLE.
 
-        :param timeout_error: the exception for a wait whose time was up, with the hint for whoever waited
+        :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: the wait has failed for good
         """
