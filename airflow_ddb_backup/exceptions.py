@@ -125,7 +125,7 @@ class OtherRegionError(PermanentError):
 
 
 class NoRegionSetError(PermanentError):
-    """No region is configured."""
+    """Neither the task, nor the connection, nor the environment names a region."""
 
     bases = (boto.NoRegionError,)
     summary = "No AWS region is set"

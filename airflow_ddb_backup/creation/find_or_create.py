@@ -228,13 +228,16 @@ class _Creation:
         """
         give_up = time.time() + patience
         while True:
+            self._check_time()
             last = time.time() >= give_up
             if (found := find()) or last:
                 return found
-            if time.time() >= self._request.deadline:
-                detail = "It is not certain yet whether this run has made it already."
-                raise BackupTimeoutError.about(self._request.context, detail)
             time.sleep(min(_LISTING_INTERVAL, give_up - time.time()))
+
+    def _check_time(self) -> None:
+        if time.time() >= self._request.deadline:
+            detail = "Whether this run has made it already is not certain yet."
+            raise BackupTimeoutError.about(self._request.context, detail)
 
     def _list(self, since: datetime) -> list[Backup]:
         backups: list[Backup] = []
@@ -250,6 +253,7 @@ class _Creation:
             backups += page.backups
             if (cursor := page.cursor) is None:
                 return backups
+            self._check_time()
 
     def _log_reuse(self, found: Backup) -> None:
         started = self._matcher.run.started

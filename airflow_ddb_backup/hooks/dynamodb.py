@@ -11,8 +11,10 @@ import threading
 import time
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import botocore.session
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore import xform_name
 from botocore.config import Config
@@ -22,6 +24,7 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     CredentialsError,
     ErrorContext,
+    NoRegionSetError,
     UnreachableError,
     map_exceptions,
 )
@@ -65,10 +68,15 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table and backup of the calls
         :raises NoRegionSetError: neither the task nor the connection nor the environment names a region
         """
-        if region := self.region_name:
-            return region
-        with map_exceptions(context, sent=lambda: False):
-            return str(self._client_for(context).meta.region_name)
+        region = self.region_name
+        if region is None:
+            # As boto3 resolves it, from the environment or a profile, and without any call.
+            with map_exceptions(context, sent=lambda: False):
+                session = botocore.session.Session(profile=self.conn_config.profile_name)
+                region = session.get_config_variable("region")
+        if region is None:
+            raise NoRegionSetError.about(context)
+        return str(region)
 
     def reopen(self) -> None:
         """Forget connection, credentials and client: the next call reads them anew."""
@@ -136,6 +144,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
 
     def _call(self, action: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any) -> _T:
+        began_at = monotonic()
         client = self._client_for(context)
         sending = _Sending()
 
@@ -147,7 +156,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
         called_at = time.time()
         try:
-            response = run_in_thread(call).result(self.call_seconds)
+            response = run_in_thread(call).result(self.call_seconds - (monotonic() - began_at))
         except TimeoutError as error:
             kind = AmbiguousOutcomeError if sending.abandon() else UnreachableError
             raise kind.about(context, f"{action} took more than {self.call_seconds:g} s.") from error
@@ -171,9 +180,10 @@ class DynamoDBBackupHook(AwsBaseHook):
                 # Here and not in the thread: reading a connection is Airflow's own call.
                 _ = self.conn_config
                 self._opening = run_in_thread(self._open)
-            return self._opening.result(self.call_seconds)
+            # The rest of the time is the request's own.
+            return self._opening.result(self.call_seconds / 2)
         except TimeoutError as error:
-            detail = f"No credentials after {self.call_seconds:g} s."
+            detail = f"No credentials after {self.call_seconds / 2:g} s."
             raise UnreachableError.about(context, detail) from error
         except Exception as error:
             self.reopen()

@@ -164,12 +164,13 @@ class BackupPoller:
             del self._subscribers[arn.text]
             self._planner.remove(arn)
         if not self._subscribers:
-            await self._end()
+            for key, poller in list(self._running.items()):
+                if poller is self:
+                    del self._running[key]
+            # A trigger may be cancelled a second time meanwhile.
+            await asyncio.shield(self._start(self._end()))
 
     async def _end(self) -> None:
-        for key, poller in list(self._running.items()):
-            if poller is self:
-                del self._running[key]
         tasks = [*self._tasks, *self._describing]
         for task in tasks:
             task.cancel()

@@ -155,25 +155,29 @@ class _OpenClient:
     """An aiobotocore client with its resources. One that is replaced is closed when its calls have ended."""
 
     def __init__(self, client: Any, resources: AsyncExitStack) -> None:
-        self.client = client
+        self._client = client
         self._resources = resources
         self._calls = 0
         self._retired = False
+        self.is_closed = False
 
     @asynccontextmanager
     async def used(self) -> AsyncIterator[Any]:
         self._calls += 1
         try:
-            yield self.client
+            yield self._client
         finally:
             self._calls -= 1
             if self._retired and not self._calls:
                 await self.close()
 
-    def retire(self) -> None:
+    async def retire(self) -> None:
         self._retired = True
+        if not self._calls:
+            await self.close()
 
     async def close(self) -> None:
+        self.is_closed = True
         await self._resources.aclose()
 
 
@@ -192,7 +196,7 @@ class RateLimitedClient:
         self._loop = asyncio.get_running_loop()
         self._context = ErrorContext(region=settings.region_name)
         self._open_client: _OpenClient | None = None
-        self._all: list[_OpenClient] = []
+        self._replaced: list[_OpenClient] = []
         self._opening = asyncio.Lock()
         self._failure: BackupError | None = None
         self._failed_at = 0.0
@@ -213,14 +217,13 @@ class RateLimitedClient:
                 self._failure, self._failed_at = self._opening_failure(error), self._loop.time()
                 raise self._failure from error
             self._failure = None
-            self._all.append(self._open_client)
 
     async def close(self) -> None:
         """Close the client, and those that it has replaced."""
-        for client in self._all:
-            await client.close()
-        self._all.clear()
-        self._open_client = None
+        clients, self._open_client = [*self._replaced, self._open_client], None
+        for client in clients:
+            if client:
+                await client.close()
 
     async def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup.
@@ -264,9 +267,15 @@ class RateLimitedClient:
             raise
         except (CredentialsError, UnreachableError):
             if self._open_client is current:
-                current.retire()
                 self._open_client = None
+                await self._replace(current)
             raise
+
+    async def _replace(self, client: _OpenClient) -> None:
+        # Those before it have ended by now, or end with the poller: a call takes ten seconds at most.
+        self._replaced = [one for one in self._replaced if not one.is_closed]
+        self._replaced.append(client)
+        await client.retire()
 
     async def _open(self) -> _OpenClient:
         async with asyncio.timeout(_OPENING_SECONDS), AsyncExitStack() as resources:
@@ -283,7 +292,7 @@ class RateLimitedClient:
             )
             if hasattr(prepared.credentials, "refresh_needed"):
                 renewing = self._loop.create_task(_renew(prepared))
-                resources.callback(renewing.cancel)
+                resources.push_async_callback(_stop, renewing)
             return _OpenClient(client, resources.pop_all())
 
     def _opening_failure(self, error: Exception) -> BackupError:
@@ -355,6 +364,11 @@ async def _renew(prepared: _Prepared) -> None:
         with suppress(Exception):
             frozen = await _in_thread(prepared.credentials.get_frozen_credentials)
             used.access_key, used.secret_key, used.token = frozen.access_key, frozen.secret_key, frozen.token
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 class _DaemonThreads(ThreadPoolExecutor):

@@ -322,6 +322,19 @@ class TestNothingIsLeft:
         assert all_tasks() == before
         assert not BackupPoller._running  # noqa: SLF001  # nothing else would show it
 
+    async def test_cancelled_twice(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """The second time while it ends."""
+        control_plane.creating_for = FOR_EVER
+        before = all_tasks()
+        task = asyncio.ensure_future(waiting.event(control_plane.add_backups("orders", 1)[0]))
+        await some_time()
+        task.cancel()
+        await asyncio.sleep(0)
+        await stop([task])
+        await asyncio.sleep(5)
+        assert all_tasks() == before
+        assert not BackupPoller._running  # noqa: SLF001  # as above
+
     async def test_two_thousand_five_hundred_cancelled_at_once(
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
