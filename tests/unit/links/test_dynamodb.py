@@ -41,6 +41,16 @@ def test_each_partition_has_its_console(
     assert link == f"https://{host}/dynamodbv2/home?region={region}#table?name=orders"
 
 
+@pytest.mark.parametrize("partition", ["aws-iso", "aws-eusc", "aws-new"])
+def test_a_partition_whose_console_is_not_known_has_no_link(
+    monkeypatch: pytest.MonkeyPatch, context: Context, ti: FakeTaskInstance, partition: str
+) -> None:
+    """Better none than a wrong one."""
+    task = cast("Any", SimpleNamespace(do_xcom_push=True))
+    DynamoDBBackupLink.persist(context, task, "us-iso-east-1", partition, table_name="orders")
+    assert link_from(monkeypatch, ti.xcoms["dynamodb_backup"]) == ""
+
+
 @pytest.mark.parametrize(
     ("table", "shown"), [("a.b-c_D", "a.b-c_D"), ("a&b=c", "a%26b%3Dc"), ("a b/c", "a%20b%2Fc"), ("{x}", "%7Bx%7D")]
 )

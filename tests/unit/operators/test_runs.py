@@ -260,6 +260,15 @@ class TestCalls:
         own = run(begun(clock, "two"), if_exists="create", **GIVEN)
         assert [other, own] == control_plane.backup_arns()
 
+    def test_ids_of_another_shape_are_as_good(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """In the run's own ARN and in the listing of a retry: AWS documents none."""
+        control_plane.make_backup_id = lambda: f"{len(control_plane.backup_arns())}-of-another-shape"
+        ti = begun(clock)
+        first = run(ti)
+        clock.sleep(60)
+        assert first.endswith("-of-another-shape")
+        assert run(retry(ti)) == first
+
 
 class TestClocks:
     """Times are compared by AWS's clock; the scheduler's is known to nobody."""

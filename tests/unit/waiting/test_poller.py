@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 import time
 import weakref
 from collections import Counter
 from functools import partial
+from hashlib import sha1
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from anyio.to_thread import run_sync
+from botocore.credentials import SSOProvider
 
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.poller import BackupPoller
@@ -552,6 +556,22 @@ class TestOutages:
         assert text.count("DescribeBackup in us-east-1 succeeds again, after") == 1
 
 
+class Portal(BaseHTTPRequestHandler):
+    """IAM Identity Center's portal, as far as it hands out a role's credentials."""
+
+    def do_GET(self) -> None:  # http.server's name
+        """Answer GetRoleCredentials."""
+        keys = {"accessKeyId": "simulated", "secretAccessKey": "simulated", "sessionToken": "x", "expiration": 4e12}
+        body = json.dumps({"roleCredentials": keys}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+        """Print nothing."""
+
+
 def with_role(control_plane: ControlPlane, **extra: Any) -> str:
     """Return a connection with a role."""
     return control_plane.connection(role_arn="arn:aws:iam::123456789012:role/wait", **extra)
@@ -651,6 +671,30 @@ class TestCredentialsOffTheLoop:
         parts["extra"]["profile_name"] = "shop"
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
         assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
+
+    async def test_credentials_of_iam_identity_center_are_resolved_in_a_thread(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Its portal is asked over HTTP, with a token from a file."""
+        start = "https://shop.awsapps.com/start"
+        account = f"sso_start_url = {start}\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = wait\n"
+        token = {"accessToken": "token", "expiresAt": "2099-01-01T00:00:00Z", "startUrl": start, "region": "us-east-1"}
+        config, cached = tmp_path / "config", tmp_path / f"{sha1(start.encode()).hexdigest()}.json"  # noqa: S324  # as botocore names it
+        await run_sync(config.write_text, f"[profile shop]\n{account}")
+        await run_sync(cached.write_text, json.dumps(token))
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", str(tmp_path))
+        parts = json.loads(control_plane.connection())
+        del parts["login"], parts["password"]
+        parts["extra"]["profile_name"] = "shop"
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
+        with HTTPServer(("127.0.0.1", 0), Portal) as portal:
+            serving = threading.Thread(target=portal.serve_forever, daemon=True)
+            serving.start()
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", f"http://127.0.0.1:{portal.server_port}")
+            assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
+            await run_sync(portal.shutdown)
+            await run_sync(serving.join)
 
     async def test_a_session_that_is_over_is_replaced(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
