@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from docutils.nodes import Text, literal_block
+
 from airflow_ddb_backup import __version__
 
 project = "airflow-ddb-backup"
@@ -18,7 +22,24 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(airflow|botocore|collections|datetime)\..*"),
     ("py:class", r"(Any|Context|Config|Iterator|AsyncIterator|Mapping|Sequence|XComArg|TriggerEvent|PokeReturnValue)"),
-    ("py:class", r"(NoReturn|Self|WaitResult|BackupWait|ErrorContext|timedelta|optional|AwsHookType)"),
+    ("py:class", r"(NoReturn|Self|WaitResult|BackupWait|ErrorContext|BackupPage|AwsClock|timedelta|datetime|optional|AwsHookType)"),
 ]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+html_static_path = ["_static"]
+html_css_files = ["wrap.css"]
+
+
+def hide_markers(app: Any, tree: Any) -> None:
+    """Leave the markers by which pages include parts of the examples out of whole ones."""
+    for block in tree.findall(literal_block):
+        lines = block.astext().splitlines()
+        shown = [line for line in lines if not line.lstrip().startswith(("# [START", "# [END"))]
+        if shown != lines:
+            block.children = [Text("\n".join(shown))]
+            block.rawsource = "\n".join(shown)
+
+
+def setup(app: Any) -> None:
+    """Register what this project adds to Sphinx."""
+    app.connect("doctree-read", hide_markers)

@@ -58,7 +58,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @property
     def region_name(self) -> str | None:
-        """The region of the task or the connection, else :attr:`default_region`; ``None``: boto3's default."""
+        """The region of the task or the connection, else ``default_region``; ``None``: boto3's default."""
         region: str | None = super().region_name or self.default_region
         return region
 
