@@ -22,7 +22,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(airflow|botocore|collections|datetime)\..*"),
     ("py:class", r"(Any|Context|Config|Iterator|AsyncIterator|Mapping|Sequence|XComArg|TriggerEvent|PokeReturnValue)"),
-    ("py:class", r"(NoReturn|Self|WaitResult|BackupWait|ErrorContext|BackupPage|AwsClock|timedelta|datetime|optional|AwsHookType)"),
+    ("py:class", r"(NoReturn|Self|WaitResult|BackupWait|ErrorContext|timedelta|datetime|optional|AwsHookType)"),
 ]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
@@ -30,7 +30,7 @@ html_static_path = ["_static"]
 html_css_files = ["wrap.css"]
 
 
-def hide_markers(app: Any, tree: Any) -> None:
+def hide_markers(_app: Any, tree: Any) -> None:
     """Leave the markers by which pages include parts of the examples out of whole ones."""
     for block in tree.findall(literal_block):
         lines = block.astext().splitlines()
