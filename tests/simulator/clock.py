@@ -22,9 +22,16 @@ class Clock:
         """Return Unix seconds."""
         return self._start + (time.monotonic() - self._origin) * self.speed
 
-    def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
-        time.sleep(seconds / self.speed)
+    def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
+        """Let the time pass.
+
+        :param seconds: how long
+        :param until: ends the sleep early
+        """
+        if until:
+            until.wait(seconds / self.speed)
+        else:
+            time.sleep(seconds / self.speed)
 
     def utcnow(self) -> datetime:
         """Return the time as moto keeps it: UTC, without a time zone."""
@@ -43,7 +50,7 @@ class StillClock(Clock):
         """Return Unix seconds."""
         return self._start + self._slept
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
         """Let the time pass, at once."""
         with self._lock:
             self._slept += seconds

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import Counter, defaultdict, deque
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from functools import cache
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+from uuid import uuid4
 from zlib import crc32
 
 import boto3
@@ -22,19 +21,38 @@ from moto.backends import get_backend
 from moto.dynamodb.models.table import Backup
 from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.http import http_date
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.simulator import sts
 from tests.simulator.clock import Clock
 from tests.simulator.faults import Answer, Fault
-from tests.simulator.rules import BACKUP_ARN, BACKUP_NAME, RATES, Bucket, is_allowed, page_of_backups, table_id
+from tests.simulator.rules import (
+    BACKUP_ARN,
+    BACKUP_NAME,
+    RATES,
+    Bucket,
+    is_allowed,
+    made_at,
+    mark,
+    page_of_backups,
+    table_id,
+)
+from tests.simulator.tls import BREAK, TlsFront, make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from moto.dynamodb.models.table import Table
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+# Real seconds that a response may hang or trickle, and between two of its bytes.
+_LONGEST = 60.0
+_TRICKLE = 0.05
 # moto keeps its state in the process: one control plane at a time.
 _MOTO = DomainDispatcherApplication(create_backend_app)
 _BACKENDS = get_backend("dynamodb")
@@ -51,22 +69,22 @@ class ControlPlane:
         self.creating_for = creating_for
         self.clock = clock or Clock()
         self.url = ""
-        #: calls by operation, and those of them that were throttled
+        #: calls by operation, and those of them that were throttled; a neighbour's are counted apart
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
         #: statuses that tests set, by ARN of the backup or by name of the table
         self.statuses: dict[str, str] = {}
         #: seconds after its creation that a table's backups are enabled (AWS.md, "Point-in-time recovery")
         self.backups_enabled_after = 0.0
-        #: seconds that AWS's clock is ahead of the tests'
+        #: seconds that AWS's clock is ahead of the tests'; may change at any time
         self.clock_offset = 0.0
-        #: makes the IDs of new backups, if they are to be of another shape
+        #: makes the IDs of new backups, if they are to be of another shape (AWS.md, "Calls": it is not documented)
         self.make_backup_id: Callable[[], str] | None = None
-        #: seconds until an operation is answered
+        #: seconds between a call and its response, by operation
         self.delays: defaultdict[str, float] = defaultdict(float)
-        #: seconds that the session of a role lasts; None: as long as was asked for
+        #: seconds until AWS refuses the keys of a new session, by its clock; None: never
         self.session_seconds: float | None = None
-        #: the last calls, with their bodies
+        #: the last calls: operation and body, STS's as a form
         self.requests: deque[tuple[str, dict[str, Any]]] = deque(maxlen=10_000)
         #: seconds that ListBackups is behind
         self.listing_lag = 0.0
@@ -78,11 +96,12 @@ class ControlPlane:
         self.on_commit: Callable[[str, int], object] = lambda *_: None
         #: called once, just before the next backup is created
         self.before_creation: Callable[[], object] | None = None
-        self._buckets = {operation: Bucket(*rate, self.clock.time) for operation, rate in RATES.items()}
-        self._sessions: dict[str, float] = {}
+        self._buckets: dict[tuple[str, str, str], Bucket] = {}
+        self._session_ends: dict[str, float] = {}
         self._faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self._closing = threading.Event()
-        self._lock = threading.Lock()
+        # Never held while a response is on its way.
+        self._lock = threading.RLock()
         setattr(moto.dynamodb.models.table, "utcnow", self.utcnow)  # noqa: B010  # moto imports it for itself
 
     @contextmanager
@@ -93,16 +112,31 @@ class ControlPlane:
         """
         _BACKENDS.reset()
         server = make_server("127.0.0.1", port, self, threaded=True, request_handler=_QuietHandler)
+        # As many connections at once as an account may have tables.
+        server.socket.listen(2500)
         self.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
             yield self
         finally:
-            self._closing.set()
+            self.close()
             server.shutdown()
             thread.join()
             server.server_close()
+
+    def close(self) -> None:
+        """End the calls that hang or trickle."""
+        self._closing.set()
+
+    @contextmanager
+    def serve_tls(self, folder: Path) -> Iterator[TlsFront]:
+        """Listen for HTTPS too, at ``front.url``, with a certificate that only ``verify=front.ca`` accepts.
+
+        :param folder: where to put the certificate
+        """
+        with TlsFront(self.url, make_certificate(folder)).serve() as front:
+            yield front
 
     def now(self) -> float:
         """Return Unix seconds by AWS's clock."""
@@ -112,9 +146,39 @@ class ControlPlane:
         """Return the time as moto keeps it: UTC, without a time zone."""
         return datetime.fromtimestamp(self.now(), tz=UTC).replace(tzinfo=None)
 
-    def add_neighbour(self, operation: str, per_second: float) -> None:
-        """Let another client of the account make so many calls a second; 0 ends it."""
-        self._buckets[operation].neighbour = per_second
+    def add_neighbour(self, operation: str, per_second: float, region: str = REGION, account: str = ACCOUNT) -> None:
+        """Let another client of the account make so many calls a second from now on; 0 ends it."""
+        with self._lock:
+            self._bucket(account, region, operation).set_neighbour(per_second)
+
+    @contextmanager
+    def neighbour(
+        self, operation: str, per_second: float, region: str = REGION, account: str = ACCOUNT
+    ) -> Iterator[None]:
+        """Let one more client of the account make so many calls a second until the block ends."""
+        before = self._bucket(account, region, operation).neighbour
+        self.add_neighbour(operation, before + per_second, region, account)
+        try:
+            yield
+        finally:
+            self.add_neighbour(operation, before, region, account)
+
+    @property
+    def neighbours(self) -> Counter[str]:
+        """Calls that neighbours have made until now, throttled or not, by operation."""
+        made: Counter[str] = Counter()
+        with self._lock:
+            for (_, _, operation), bucket in self._buckets.items():
+                made[operation] += bucket.neighbour_calls()
+        return made
+
+    def _bucket(self, account: str, region: str, operation: str) -> Bucket:
+        # "Calls": the rates are an account's and a region's.
+        key = (account, region, operation)
+        with self._lock:
+            if key not in self._buckets:
+                self._buckets[key] = Bucket(*RATES[operation], self.clock.time)
+            return self._buckets[key]
 
     def fail_next(self, operation: str, fault: Fault, times: int = 1) -> None:
         """Let the next calls of an operation go wrong."""
@@ -137,10 +201,19 @@ class ControlPlane:
         return boto3.client("dynamodb", **settings, **keys)
 
     def connection(
-        self, region: str | None = REGION, access_key: str = "simulated", password: str = "simulated", **extra: Any
+        self,
+        region: str | None = REGION,
+        access_key: str = "simulated",
+        password: str = "simulated",
+        url: str | None = None,
+        **extra: Any,
     ) -> str:
-        """Return an Airflow connection to here, as the environment variable holds it."""
-        extra |= {"endpoint_url": self.url, "service_config": {"sts": {"endpoint_url": self.url}}}
+        """Return an Airflow connection to here, as the environment variable holds it.
+
+        :param url: another address of the control plane, such as :meth:`serve_tls` gives
+        """
+        url = url or self.url
+        extra |= {"endpoint_url": url, "service_config": {"sts": {"endpoint_url": url}}}
         extra |= {"region_name": region} if region else {}
         return json.dumps({"conn_type": "aws", "login": access_key, "password": password, "extra": extra})
 
@@ -154,16 +227,25 @@ class ControlPlane:
         )
         return str(table["TableDescription"]["TableArn"])
 
+    def drop_table(self, name: str, region: str = REGION, account: str = ACCOUNT) -> None:
+        """Drop a table at once; its backups stay, and a new table of its name has another TableId."""
+        with self._lock:
+            _BACKENDS[account][region].delete_table(name)
+            self.statuses.pop(name, None)
+
     def add_backups(
         self, table: str, count: int, name: str = "other", kind: str = "USER", age: float = 0.0
     ) -> list[str]:
         """Add backups of a table, as if they had been made so many seconds ago; return their ARNs."""
         backend = _BACKENDS[ACCOUNT][REGION]
         made = [Backup(ACCOUNT, REGION, name, backend.tables[table], type_=kind) for _ in range(count)]
-        for backup in made:
-            backup.creation_date_time -= timedelta(seconds=age)
-            backup.identifier = backup._make_identifier()  # noqa: SLF001  # moto makes it of the time, at once
-            backend.backups[backup.arn] = backup
+        with self._lock:
+            for backup in made:
+                mark(backup, self.clock.time() - age)
+                backup.creation_date_time -= timedelta(seconds=age)
+                # moto makes it of the time, at once.
+                backup.identifier = (self.make_backup_id or backup._make_identifier)()  # noqa: SLF001
+                backend.backups[backup.arn] = backup
         return [backup.arn for backup in made]
 
     def backup_arns(self, region: str = REGION, account: str = ACCOUNT) -> list[str]:
@@ -180,52 +262,70 @@ class ControlPlane:
             faults = self._faults[call.operation]
             fault = faults.pop(0) if faults else None
             refusal = self._refusal(call)
-        response = self._go_wrong(fault, call) if fault else refusal or self._answer(call)
-        if delay := self.delays[call.operation]:
-            self.clock.sleep(delay)
-        # AWS's own clock (AWS.md, "Errors").
-        response.headers["Date"] = format_datetime(self.utcnow().replace(tzinfo=UTC), usegmt=True)
+        response = self._go_wrong(fault, call, refusal) if fault else refusal or self._answer(call)
+        if delay := self.delays.get(call.operation):
+            self.clock.sleep(delay, until=self._closing)
+        if fault and fault.answer is Answer.FOREIGN:
+            # A proxy has a clock of its own, the tests'.
+            response.headers["Date"] = http_date(self.clock.time())
+        else:
+            # AWS.md, "Errors": every response has them.
+            response.headers["Date"] = http_date(self.now())
+            response.headers.setdefault("x-amzn-RequestId", str(uuid4()))
         return response(environ, start_response)
 
-    def _go_wrong(self, fault: Fault, call: _Call) -> Response:
-        if fault.committed:
+    def _go_wrong(self, fault: Fault, call: _Call, refusal: Response | None) -> Response:
+        if fault.answer is Answer.ALTERED:
+            response = refusal or self._answer(call)
+            _set_content(response, fault.alter(json.loads(response.get_data())))
+            return response
+        if fault.committed and not refusal:
             self._answer(call)
-        if fault.answer is Answer.ERROR and call.is_sts:
-            return _sts_error(fault.code, fault.status)
         if fault.answer is Answer.ERROR:
-            return _error(fault.code, "The simulation refuses this call", fault.status)
+            return (sts.error if call.is_sts else _error)(fault.code, "The simulation refuses this call", fault.status)
         if fault.answer is Answer.FOREIGN:
             return Response("<html><body>The proxy says</body></html>", fault.status, content_type="text/html")
         if fault.answer is Answer.EMPTY:
             return Response("{}", fault.status, content_type="application/x-amz-json-1.0")
         if fault.answer is Answer.TRICKLING:
             return Response(self._trickle(), 200, content_type="application/x-amz-json-1.0")
+        if fault.answer is Answer.BROKEN_TLS:
+            return Response(headers={BREAK: "yes"})
         if fault.answer is Answer.HANGING:
-            self._closing.wait(60)
+            self._closing.wait(_LONGEST)
         # The server takes it for a client that has gone, and closes the connection without a word.
         raise ConnectionResetError
 
     def _trickle(self) -> Iterator[bytes]:
-        while not self._closing.wait(0.05):
+        for _ in range(int(_LONGEST / _TRICKLE)):
+            if self._closing.wait(_TRICKLE):
+                break
             yield b" "
+        raise ConnectionResetError
 
     def _refusal(self, call: _Call) -> Response | None:
         """Refuse what AWS refuses, in its order (AWS.md, "Errors"); nothing is done."""
-        bucket = self._buckets.get(call.operation)
-        if bucket and not bucket.take():
+        is_limited = call.operation in RATES
+        if is_limited and not self._bucket(call.account, call.region, call.operation).take():
             self.throttled[call.operation] += 1
             return _error("ThrottlingException", "Rate exceeded")
-        if call.access_key in self.expired_keys or self._sessions.get(call.access_key, inf) <= self.now():
-            return _error("ExpiredTokenException", "The security token included in the request is expired")
-        if self.policy and not is_allowed(self.policy, call.operation, call.resource):
-            user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
-            text = f"User: {user} is not authorized to perform: dynamodb:{call.operation} on resource: {call.resource}"
-            return _error("AccessDeniedException", text)
+        if denial := self._denial(call):
+            return denial
         if call.operation == "CreateBackup":
             return self._creation_refusal(call)
         arn = call.body.get("BackupArn")
         if arn is not None and not BACKUP_ARN.fullmatch(arn):
             return _error("ValidationException", "Invalid Backup ARN")
+        return None
+
+    def _denial(self, call: _Call) -> Response | None:
+        if call.access_key in self.expired_keys or self._session_ends.get(call.access_key, inf) <= self.now():
+            text = "The security token included in the request is expired"
+            return sts.error("ExpiredToken", text, 403) if call.is_sts else _error("ExpiredTokenException", text)
+        if self.policy and not call.is_sts and not is_allowed(self.policy, call.operation, call.resource):
+            user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
+            text = f"User: {user} is not authorized to perform: dynamodb:{call.operation} on resource: {call.resource}"
+            return _error("AccessDeniedException", text)
         return None
 
     def _creation_refusal(self, call: _Call) -> Response | None:
@@ -234,73 +334,81 @@ class ControlPlane:
         table = _BACKENDS[call.account][call.region].tables.get(call.table)
         if table is None or self.statuses.get(call.table) == "CREATING":
             return _error("TableNotFoundException", f"Table not found: {call.table}")
-        age = (self.utcnow() - table.created_at).total_seconds()
-        if age < self.backups_enabled_after:
+        if not self._is_past(table, self.backups_enabled_after):
             text = f"Backups are being enabled for the table: {call.table}. Please retry later"
             return _error("ContinuousBackupsUnavailableException", text)
         return None
 
     def _answer(self, call: _Call) -> Response:
-        if call.operation == "CreateBackup" and self.before_creation:
-            interfere, self.before_creation = self.before_creation, None
+        interfere = None
+        with self._lock:
+            if call.operation == "CreateBackup":
+                interfere, self.before_creation = self.before_creation, None
+        if interfere:
             interfere()
-        response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
-        if call.is_sts and response.status_code == 200:
-            self._begin_session(response)
-        elif call.operation and response.status_code == 200:
+        with self._lock:
+            response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
+            if response.status_code != 200:
+                return response
+            if call.is_sts:
+                if self.session_seconds is not None and call.operation.startswith("AssumeRole"):
+                    ends = self.now() + self.session_seconds
+                    self._session_ends[sts.end_session(response, ends)] = ends
+                return response
             content = json.loads(response.get_data())
             self._correct(call, content)
-            response.set_data(json.dumps(content))
-            response.headers["x-amz-crc32"] = str(crc32(response.get_data()))
+            _set_content(response, content)
+        if call.operation == "CreateBackup":
+            self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
         return response
-
-    def _begin_session(self, response: Response) -> None:
-        if self.session_seconds is None:
-            return
-        text = response.get_data(as_text=True)
-        ends = self.now() + self.session_seconds
-        for key in re.findall(r"<AccessKeyId>(.+?)</AccessKeyId>", text):
-            self._sessions[key] = ends
-        iso = datetime.fromtimestamp(ends, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        response.set_data(re.sub(r"<Expiration>.+?</Expiration>", f"<Expiration>{iso}</Expiration>", text))
 
     def _correct(self, call: _Call, content: dict[str, Any]) -> None:
         backend = _BACKENDS[call.account][call.region]
-        if call.operation == "DescribeTable":
+        if call.operation in {"CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime"}:
+            table = content["TableDescription"]
+            mark(backend.tables[table["TableName"]], self.clock.time())
+            table["TableId"] = table_id(backend.tables[table["TableName"]])
+        elif call.operation == "DescribeTable":
             table = content["Table"]
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
             table["TableId"] = table_id(backend.tables[table["TableName"]])
         elif call.operation == "CreateBackup":
+            backup = backend.backups.pop(content["BackupDetails"]["BackupArn"])
+            mark(backup, self.clock.time())
             if self.make_backup_id:
-                backup = backend.backups.pop(content["BackupDetails"]["BackupArn"])
                 backup.identifier = self.make_backup_id()
-                backend.backups[backup.arn] = backup
-                content["BackupDetails"]["BackupArn"] = backup.arn
-            self._set_status(content["BackupDetails"])
-            self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
+            backend.backups[backup.arn] = backup
+            content["BackupDetails"]["BackupArn"] = backup.arn
+            self._set_status(content["BackupDetails"], backup)
         elif call.operation == "DescribeBackup":
-            self._set_status(content["BackupDescription"]["BackupDetails"])
-            backed_up = backend.backups[call.body["BackupArn"]].table
-            content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backed_up)
+            backup = backend.backups[call.body["BackupArn"]]
+            self._set_status(content["BackupDescription"]["BackupDetails"], backup)
+            content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backup.table)
         elif call.operation == "ListBackups":
-            self._list(call, content)
+            self._list(backend.backups, call, content)
 
-    def _list(self, call: _Call, content: dict[str, Any]) -> None:
-        # Creation times are rounded to milliseconds.
-        latest = self.now() - self.listing_lag + 0.001
-        content["BackupSummaries"], cursor = page_of_backups(content["BackupSummaries"], call.body, latest)
+    def _list(self, backups: dict[str, Backup], call: _Call, content: dict[str, Any]) -> None:
+        summaries = content["BackupSummaries"]
+        listed = [one for one in summaries if self._is_past(backups[one["BackupArn"]], self.listing_lag)]
+        content["BackupSummaries"], cursor = page_of_backups(listed, call.body)
         if cursor:
             content["LastEvaluatedBackupArn"] = cursor
-        backups = _BACKENDS[call.account][call.region].backups
         for summary in content["BackupSummaries"]:
-            self._set_status(summary)
-            summary["TableId"] = table_id(backups[summary["BackupArn"]].table)
+            backup = backups[summary["BackupArn"]]
+            self._set_status(summary, backup)
+            summary["TableId"] = table_id(backup.table)
 
-    def _set_status(self, details: dict[str, Any]) -> None:
+    def _set_status(self, details: dict[str, Any], backup: Backup) -> None:
         # moto's backups are AVAILABLE at once.
-        creating = self.now() - details["BackupCreationDateTime"] < self.creating_for
-        status = "CREATING" if creating else details["BackupStatus"]
-        details["BackupStatus"] = self.statuses.get(details["BackupArn"], status)
+        status = details["BackupStatus"] if self._is_past(backup, self.creating_for) else "CREATING"
+        details["BackupStatus"] = self.statuses.get(backup.arn, status)
+
+    def _is_past(self, made: Backup | Table, seconds: float) -> bool:
+        """Return whether this was made at least so many seconds ago, to a millisecond.
+
+        By the tests' clock, since :attr:`clock_offset` may change in between.
+        """
+        return self.clock.time() - made_at(made) >= seconds - 0.001
 
 
 class _Call:
@@ -335,13 +443,13 @@ def _error(code: str, text: str, status: int = 400) -> Response:
     return Response(json.dumps(content), status, content_type="application/x-amz-json-1.0")
 
 
-def _sts_error(code: str, status: int) -> Response:
-    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>The simulation refuses this call</Message></Error>"
-    return Response(f"<ErrorResponse>{error}</ErrorResponse>", status, content_type="text/xml")
+def _set_content(response: Response, content: object) -> None:
+    response.set_data(json.dumps(content))
+    # botocore compares it with the content.
+    response.headers["x-amz-crc32"] = str(crc32(response.get_data()))
 
 
 class _QuietHandler(WSGIRequestHandler):
-    # Keep-alive, as AWS has it.
     protocol_version = "HTTP/1.1"
 
     def send_response(self, code: int, message: str | None = None) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 
 class Answer(Enum):
@@ -15,6 +19,8 @@ class Answer(Enum):
     TRICKLING = "one byte after another, and never the last"
     FOREIGN = "a page of HTML, as a proxy sends it"
     EMPTY = "a response without any members"
+    ALTERED = "its response, with some members dropped or changed"
+    BROKEN_TLS = "plain text where TLS records should be"
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,25 @@ class Fault:
     :param committed: whether the call has taken effect all the same
     :param code: the code of an error response
     :param status: the HTTP status of an error response
+    :param drop_members: names of members that ``ALTERED`` drops, wherever they are
+    :param set_members: values of members that ``ALTERED`` changes, wherever they are
     """
 
     answer: Answer = Answer.ERROR
     committed: bool = False
     code: str = ""
     status: int = 400
+    drop_members: Collection[str] = ()
+    set_members: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def alter(self, content: object) -> object:
+        """Return a response's content without what is dropped and with what is changed."""
+        if isinstance(content, list):
+            return [self.alter(one) for one in content]
+        if not isinstance(content, dict):
+            return content
+        kept = {name: value for name, value in content.items() if name not in self.drop_members}
+        return {name: self.set_members.get(name, self.alter(value)) for name, value in kept.items()}
 
 
 # AWS.md, "Errors": InternalServerError, a read timeout and a dropped connection are ambiguous.
@@ -41,12 +60,19 @@ DROPPED_AFTER_COMMIT = Fault(Answer.DROPPED, committed=True)
 HANGING_AFTER_COMMIT = Fault(Answer.HANGING, committed=True)
 # AWS.md, "Errors": any call over its rate.
 THROTTLED = Fault(code="ThrottlingException")
-# AWS.md, "Errors": an answer that is not the API's has an unknown outcome.
+# AWS.md, "Errors": a response that is not AWS's is ambiguous. A proxy's has its own clock and no request ID.
 HTML_OF_A_PROXY = Fault(Answer.FOREIGN, status=200)
 HTML_OF_A_PROXY_AFTER_COMMIT = Fault(Answer.FOREIGN, status=200, committed=True)
 BAD_GATEWAY = Fault(Answer.FOREIGN, status=502)
+BAD_GATEWAY_AFTER_COMMIT = Fault(Answer.FOREIGN, status=502, committed=True)
 UNAVAILABLE_PROXY = Fault(Answer.FOREIGN, status=503)
+UNAVAILABLE_PROXY_AFTER_COMMIT = Fault(Answer.FOREIGN, status=503, committed=True)
 THROTTLED_BY_A_PROXY = Fault(Answer.FOREIGN, status=429)
+REFUSED_BY_A_PROXY = Fault(Answer.FOREIGN, status=407)
 EMPTY_RESPONSE = Fault(Answer.EMPTY, status=200)
 EMPTY_RESPONSE_AFTER_COMMIT = Fault(Answer.EMPTY, status=200, committed=True)
+TRICKLING = Fault(Answer.TRICKLING)
 TRICKLING_AFTER_COMMIT = Fault(Answer.TRICKLING, committed=True)
+# AWS.md, "Errors": a TLS failure after the handshake. Only where the control plane is reached over TLS.
+BROKEN_TLS = Fault(Answer.BROKEN_TLS)
+BROKEN_TLS_AFTER_COMMIT = Fault(Answer.BROKEN_TLS, committed=True)

@@ -1,4 +1,4 @@
-"""What DynamoDB's backup control plane does and moto does not. Pure; each rule names its place in AWS.md."""
+"""What DynamoDB's backup control plane does and moto does not. No I/O; each rule names its place in AWS.md."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from moto.dynamodb.models.table import Table
+    from moto.dynamodb.models.table import Backup, Table
 
 # "Calls": documented rates, per second. What may come at once is observed: "the 14th back-to-back call throttles".
 RATES = {
@@ -43,8 +43,9 @@ class Bucket:
     rate: float
     size: float
     now: Callable[[], float]
-    #: calls a second of another client, as regular as a clock ("Errors": a neighbour can use up the whole rate)
-    neighbour: float = 0.0
+    #: calls a second of another client, evenly spaced ("Errors": a neighbour can use up the whole rate)
+    neighbour: float = field(init=False, default=0.0)
+    _neighbour_calls: int = field(init=False, default=0)
     _level: float = field(init=False)
     _seen: float = field(init=False)
 
@@ -54,15 +55,30 @@ class Bucket:
 
     def take(self) -> bool:
         """Take one call, if there is one."""
+        self._settle()
+        return self._take_one()
+
+    def set_neighbour(self, per_second: float) -> None:
+        """Change the neighbour's rate from now on."""
+        self._settle()
+        self.neighbour = per_second
+
+    def neighbour_calls(self) -> int:
+        """Return how many calls the neighbour has made until now, throttled or not."""
+        self._settle()
+        return self._neighbour_calls
+
+    def _settle(self) -> None:
+        """Make the neighbour's calls that were due since the last time, in their order."""
         now = self.now()
         if self.neighbour:
             first, last = floor(self._seen * self.neighbour) + 1, floor(now * self.neighbour)
-            # What it took longer ago than a minute has been made up for.
+            self._neighbour_calls += max(0, last + 1 - first)
+            # The bucket does not remember more than a minute.
             for turn in range(max(first, last - ceil(60 * self.neighbour)), last + 1):
                 self._refill(turn / self.neighbour)
                 self._take_one()
         self._refill(now)
-        return self._take_one()
 
     def _refill(self, until: float) -> None:
         self._level = min(self.size, self._level + max(0.0, until - self._seen) * self.rate)
@@ -75,7 +91,7 @@ class Bucket:
 
 
 def page_of_backups(
-    summaries: Iterable[dict[str, Any]], request: dict[str, Any], latest_listed: float
+    summaries: Iterable[dict[str, Any]], request: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of ListBackups, and the cursor to the next ("Calls").
 
@@ -84,13 +100,11 @@ def page_of_backups(
 
     :param summaries: all backups, or all of the table
     :param request: the body of the call
-    :param latest_listed: what was created later does not show yet
     """
     lower, upper = request.get("TimeRangeLowerBound", 0), request.get("TimeRangeUpperBound", float("inf"))
-    in_range = [one for one in summaries if lower <= one["BackupCreationDateTime"] < upper]
-    shown = sorted((one for one in in_range if one["BackupCreationDateTime"] <= latest_listed), key=_any_order)
+    shown = sorted((one for one in summaries if lower <= one["BackupCreationDateTime"] < upper), key=_any_order)
     cursor = request.get("ExclusiveStartBackupArn")
-    # The backup that a cursor names may have been deleted since.
+    # Assumed: if the cursor's backup has been deleted, the list goes on after its place.
     start = sum(_any_order(one) <= _any_order({"BackupArn": cursor}) for one in shown) if cursor else 0
     end = start + min(PAGE, request.get("Limit", PAGE))
     wanted = request.get("BackupType", "USER")
@@ -102,9 +116,19 @@ def _any_order(summary: dict[str, Any]) -> str:
     return sha256(summary["BackupArn"].encode()).hexdigest()
 
 
+def mark(made: Table | Backup, at: float) -> None:
+    """Note on a table or backup when it was made, and give it an ID. moto copies a table with both into its backups."""
+    vars(made)["simulated"] = (at, str(uuid4()))
+
+
+def made_at(made: Table | Backup) -> float:
+    """Return when a table or backup was made: Unix seconds by the tests' clock."""
+    return float(vars(made)["simulated"][0])
+
+
 def table_id(table: Table) -> str:
-    """Return a table's id: one that is dropped and made again has a new one ("Calls"). moto has none."""
-    return str(uuid5(NAMESPACE_URL, f"{table.table_arn}/{table.created_at.isoformat()}"))
+    """Return a table's ID: one that is dropped and made again has a new one ("Calls"). moto has none."""
+    return str(vars(table)["simulated"][1])
 
 
 def is_allowed(policy: dict[str, Any], operation: str, resource: str) -> bool:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _ADDRESS = "127.0.0.1"
+# The header of a control plane's response that is to break TLS.
+BREAK = "X-Simulator-Break-TLS"
+_PLAIN_TEXT = b"HTTP/1.1 502 plain text where TLS records should be\r\n\r\n"
 
 
 def make_certificate(folder: Path) -> Path:
@@ -53,6 +56,8 @@ class TlsFront:
 
     def __init__(self, url: str, certificate: Path) -> None:
         self._behind = urlsplit(url)
+        #: the CA file that accepts the certificate, for a client's ``verify``
+        self.ca = str(certificate)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)
         self._listening = socket.create_server((_ADDRESS, 0))
@@ -100,25 +105,23 @@ class TlsFront:
                 request = b""
                 while not _is_whole(request):
                     request += _drive(lambda: tls.read(65536), plain, inward, outward)
-                response = self._ask(request)
+                for data in self._ask(request):
+                    if self.break_after_the_answer or BREAK.encode() in data:
+                        self.break_after_the_answer = max(0, self.break_after_the_answer - 1)
+                        plain.sendall(_PLAIN_TEXT)
+                        return
+                    tls.write(data)
+                    plain.sendall(outward.read())
             except (OSError, ssl.SSLError):
                 return
-            if self.break_after_the_answer:
-                self.break_after_the_answer -= 1
-                plain.sendall(b"HTTP/1.1 502 plain text where TLS records should be\r\n\r\n")
-                return
-            tls.write(response)
-            plain.sendall(outward.read())
 
-    def _ask(self, request: bytes) -> bytes:
+    def _ask(self, request: bytes) -> Iterator[bytes]:
         head, _, body = request.partition(b"\r\n\r\n")
         once = head + b"\r\nConnection: close\r\n\r\n" + body
-        response = b""
         with socket.create_connection((self._behind.hostname or _ADDRESS, self._behind.port or 80)) as behind:
             behind.sendall(once)
             while data := behind.recv(65536):
-                response += data
-        return response
+                yield data
 
 
 def _drive(step: Callable[[], _T], plain: socket.socket, inward: ssl.MemoryBIO, outward: ssl.MemoryBIO) -> _T:
