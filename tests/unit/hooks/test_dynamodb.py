@@ -393,6 +393,18 @@ def test_the_clock_of_aws_is_read_from_every_response(hook: DynamoDBBackupHook, 
     assert now + 198 <= hook.clock.earliest(now).timestamp() <= hook.clock.latest(now).timestamp() <= now + 202
 
 
+@pytest.mark.parametrize("fault", [HTML_OF_A_PROXY, BAD_GATEWAY])
+def test_a_proxy_s_clock_is_not_aws_s(hook: DynamoDBBackupHook, control_plane: ControlPlane, fault: Fault) -> None:
+    """Its responses have a date too."""
+    control_plane.clock_offset = 120
+    now = control_plane.clock.time()
+    hook.describe_table(CONTEXT, "orders")
+    control_plane.fail_next("DescribeTable", fault)
+    with pytest.raises(AmbiguousOutcomeError):
+        hook.describe_table(CONTEXT, "orders")
+    assert hook.clock.earliest(now).timestamp() >= now + 118
+
+
 def test_an_address_that_is_not_routed_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed port answers at once."""
     with socket.create_server(("127.0.0.1", 0)) as free:

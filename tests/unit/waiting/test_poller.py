@@ -491,6 +491,7 @@ class TestRates:
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
         """Two connections, or a region that one task names and another leaves to the connection."""
+        gc.collect()
         control_plane.creating_for = FOR_EVER
         arns = control_plane.add_backups("orders", 3)
         settings: list[dict[str, Any]] = [{"region_name": None}, {"region_name": "us-east-1"}, {"verify": False}]
