@@ -86,7 +86,7 @@ class AmbiguousOutcomeError(BackupError):
 
     codes = ("InternalServerError", "InternalFailure", "ServiceUnavailable")
     summary = "The outcome of the call is not known"
-    hint = "The cause is on AWS's side or in the network between. A retry looks for the backup before it makes another."
+    hint = "The cause is on AWS's side or in the network between, and usually passes."
 
 
 class ConfigurationError(BackupError):
@@ -174,7 +174,7 @@ class BackupExistsError(PermanentError):
     """``if_exists="fail"``, and a backup of that name is there."""
 
     summary = "A backup of that name exists already"
-    hint = "Set if_exists='reuse' to take it, or if_exists='create' to make another of the same name."
+    hint = "Set if_exists='reuse' to take this run's own only, or if_exists='create' to make another of the same name."
 
 
 class PointInTimeRecoveryDisabledError(PermanentError):
@@ -291,6 +291,13 @@ class UnreachableError(TransientError):
     bases = (boto.ConnectionError,)
     summary = "AWS can't be reached"
     hint = "Check the network, the proxy, and the region and endpoint_url of the Airflow connection."
+
+
+class CreationTimeoutError(BackupError):
+    """The time was up before the run's backup was found or created."""
+
+    summary = "The time was up before the backup was created"
+    hint = "A retry finds the backup, if there is one, or creates it. Raise timeout where AWS is slow to answer."
 
 
 class BackupTimeoutError(BackupError):

@@ -209,43 +209,43 @@ class BackupPage:
 
 
 class AwsClock:
-    """AWS's clock, as far as the ``Date`` headers of its responses tell. Without any it is the machine's own.
+    """AWS's clock, as far as the ``Date`` headers of its responses tell.
 
     A header has whole seconds, and its response some time to travel: each bounds the difference between the two clocks
-    from both sides, and the narrowest bounds of all responses hold.
+    from both sides, and the narrowest bounds of all responses hold. The other clock is a monotonic one, since a
+    machine's time may be set at any moment.
     """
 
     def __init__(self) -> None:
-        self._lowest = self._highest = 0.0
-        self._known = False
+        self._bounds: tuple[float, float] | None = None
 
     def observe(self, date: str | None, called_at: float, received_at: float) -> None:
         """Take in the ``Date`` header of a response.
 
         :param date: the header; ``None`` or unreadable: it says nothing
-        :param called_at: Unix seconds by the machine's clock
-        :param received_at: Unix seconds by the machine's clock
+        :param called_at: seconds by the monotonic clock
+        :param received_at: seconds by the monotonic clock
         """
         try:
             seconds = parsedate_to_datetime(date or "").timestamp()
         except ValueError:
             return
         lowest, highest = seconds - received_at, seconds + 1 - called_at
-        if self._known and max(lowest, self._lowest) <= min(highest, self._highest):
-            lowest, highest = max(lowest, self._lowest), min(highest, self._highest)
-        # Otherwise the machine's clock was set meanwhile: only the newest response counts.
-        self._lowest, self._highest, self._known = lowest, highest, True
+        if self._bounds and max(lowest, self._bounds[0]) <= min(highest, self._bounds[1]):
+            lowest, highest = max(lowest, self._bounds[0]), min(highest, self._bounds[1])
+        # Otherwise AWS's hosts differ by that much, and the newest response counts.
+        self._bounds = lowest, highest
 
-    def earliest(self, now: float) -> datetime:
-        """Return the earliest time that AWS's clock may show.
+    def earliest(self, moment: float) -> datetime | None:
+        """Return the earliest time that AWS's clock may have shown; ``None``: no response has told.
 
-        :param now: Unix seconds by the machine's clock
+        :param moment: seconds by the monotonic clock
         """
-        return datetime.fromtimestamp(now + self._lowest, tz=UTC)
+        return datetime.fromtimestamp(moment + self._bounds[0], tz=UTC) if self._bounds else None
 
-    def latest(self, now: float) -> datetime:
-        """Return the latest time that AWS's clock may show.
+    def latest(self, moment: float) -> datetime | None:
+        """Return the latest time that AWS's clock may have shown; ``None``: no response has told.
 
-        :param now: Unix seconds by the machine's clock
+        :param moment: seconds by the monotonic clock
         """
-        return datetime.fromtimestamp(now + self._highest, tz=UTC)
+        return datetime.fromtimestamp(moment + self._bounds[1], tz=UTC) if self._bounds else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
     BackupExistsError,
-    BackupTimeoutError,
+    CreationTimeoutError,
+    ListBackupsDeniedError,
     PointInTimeRecoveryDisabledError,
     TableNotFoundError,
     TableNotReadyError,
@@ -28,7 +30,7 @@ from airflow_ddb_backup.exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from airflow_ddb_backup.creation.matching import Run
     from airflow_ddb_backup.exceptions import ErrorContext
@@ -95,7 +97,7 @@ class _Creation:
     @cached_property
     def _matcher(self) -> BackupMatcher:
         # Not before the first response, which tells AWS's clock.
-        now = self._hook.clock.latest(time.time())
+        now = self._hook.clock.latest(time.monotonic()) or datetime.now(tz=UTC)
         request = self._request
         return BackupMatcher(request.run, request.backup_name, request.derived, now, request.reuse_within)
 
@@ -124,12 +126,18 @@ class _Creation:
         matcher = self._matcher
         if not matcher.derived or not matcher.may_have_own or self._request.if_exists is IfExists.CREATE:
             return None
-        found = self._look(lambda: matcher.find_own(None, self._list(matcher.listed_since)), LISTING_LAG)
+        try:
+            found = self._look(lambda: matcher.find_own(None, self._list(matcher.listed_since)), LISTING_LAG)
+        except ListBackupsDeniedError as error:
+            self._log.warning("Whether this run has a backup of the table is not known: %s", error)
+            return None
         if found:
             self._log.warning("The table is gone or going; taking this run's backup of it, %s.", found.arn.text)
+            self._log_reuse(found)
         return found
 
     def _check_point_in_time_recovery(self) -> None:
+        self._check_time()
         status = self._retry(self._hook.point_in_time_recovery_status, self._request.context, self._request.table_name)
         if status != "ENABLED":
             raise PointInTimeRecoveryDisabledError.about(self._request.context, f"It is {status}.")
@@ -154,6 +162,8 @@ class _Creation:
         if foreign := self._matcher.find_foreign(table, backups):
             detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."
             raise BackupExistsError.about(foreign.arn.context, detail)
+        if own:
+            self._log_reuse(own)
         return own
 
     def _look_for_own(self, table: Table, since: datetime) -> tuple[Backup | None, list[Backup]]:
@@ -173,18 +183,20 @@ class _Creation:
         request = self._request
         self._log.info("Starting backup creation: table %s, backup name %s", request.table_name, request.backup_name)
         ambiguity = _Ambiguity()
+        self._check_time()
 
         def attempt() -> Backup:
-            began_at = self._hook.clock.earliest(time.time())
+            if not self._hook.may_still_create:
+                ambiguity.began_at = time.monotonic()
             try:
                 return self._hook.create_backup(request.context, request.table_name, request.backup_name)
             except AmbiguousOutcomeError as error:
                 ambiguous = error
             self._log.warning("%s Looking for the backup.", ambiguous)
             ambiguity.settled = False
-            if found := self._made_since(table, began_at, ambiguous):
+            if found := self._made_since(ambiguity.began_at, ambiguous):
                 return found
-            ambiguity.settled = True
+            ambiguity.settled = not self._hook.may_still_create
             ambiguity.retries += 1
             raise ambiguous
 
@@ -193,17 +205,25 @@ class _Creation:
             return self._older_twin(table, created)
         return created
 
-    def _made_since(self, table: Table, began_at: datetime, ambiguous: AmbiguousOutcomeError) -> Backup | None:
+    def _made_since(self, began_at: float, ambiguous: AmbiguousOutcomeError) -> Backup | None:
         """Return the backup that an ambiguous call has made; without a complete answer raise that call's exception."""
+        clock, name = self._hook.clock, self._request.backup_name
+
+        def since() -> datetime:
+            # The listing's own responses have told more of AWS's clock by then.
+            return clock.earliest(began_at) or self._matcher.now
 
         def made() -> Backup | None:
-            backups = self._list(began_at - AWS_CLOCK_TOLERANCE)
-            return find_made_since(table, self._request.backup_name, backups, began_at)
+            backups = self._list(since() - AWS_CLOCK_TOLERANCE)
+            return find_made_since(table, name, backups, since())
 
         try:
+            # The table may have been dropped and made again since the task began.
+            table = self._retry(self._ready_table)
             return self._look(made, LISTING_LAG)
         except BackupError as error:
-            raise ambiguous from error
+            message = f"{ambiguous} Whether it has made the backup can't be found out: {error}"
+            raise AmbiguousOutcomeError(message) from error
 
     def _older_twin(self, table: Table, created: Backup) -> Backup:
         """Return the older of two backups that two tries of this run have made at the same time."""
@@ -224,7 +244,7 @@ class _Creation:
     def _look(self, find: Callable[[], Backup | None], patience: float) -> Backup | None:
         """Call until something is found, or as long as a listing may be behind.
 
-        :raises BackupTimeoutError: the task's time was up before that
+        :raises CreationTimeoutError: the task's time was up before that
         """
         give_up = time.time() + patience
         while True:
@@ -232,12 +252,11 @@ class _Creation:
             last = time.time() >= give_up
             if (found := find()) or last:
                 return found
-            time.sleep(min(_LISTING_INTERVAL, give_up - time.time()))
+            time.sleep(max(0.0, min(_LISTING_INTERVAL, give_up - time.time())))
 
     def _check_time(self) -> None:
         if time.time() >= self._request.deadline:
-            detail = "Whether this run has made it already is not certain yet."
-            raise BackupTimeoutError.about(self._request.context, detail)
+            raise CreationTimeoutError.about(self._request.context)
 
     def _list(self, since: datetime) -> list[Backup]:
         backups: list[Backup] = []
@@ -290,10 +309,12 @@ class _Creation:
 class _Ambiguity:
     """What the ambiguous outcomes of one creation leave open.
 
+    :param began_at: when the first call began whose outcome is open, by the monotonic clock
     :param retries: how often a call was made again after one
     :param settled: the listing has shown that the last one made nothing; otherwise no further call is safe
     """
 
+    began_at: float = 0.0
     retries: int = 0
     settled: bool = True
 

@@ -112,10 +112,11 @@ class BackupMatcher:
     def find_own(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
         """Return the run's backup: the oldest, which holds the state before anything that an earlier try went on to do.
 
-        :param table: the table; ``None``: it is gone, and any table of its name will do
+        :param table: the table; ``None``: it is gone, and the last of its name counts
         :param backups: what ListBackups has shown, in any order
         """
-        return min(self.own(table, backups), key=_age, default=None)
+        own = self.own(table, backups)
+        return next((backup for backup in own if table or backup.table_id == own[-1].table_id), None)
 
     def own(self, table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
         """Return all backups that this run has made, oldest first."""

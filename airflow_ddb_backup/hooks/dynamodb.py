@@ -55,6 +55,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         #: AWS's clock, as far as the responses so far tell
         self.clock = AwsClock()
         self._opening: Future[Any] | None = None
+        self._creations: list[Future[Any]] = []
 
     @property
     def region_name(self) -> str | None:
@@ -68,10 +69,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table and backup of the calls
         :raises NoRegionSetError: neither the task nor the connection nor the environment names a region
         """
-        region = self.region_name
-        if region is None:
-            # As boto3 resolves it, from the environment or a profile, and without any call.
-            with map_exceptions(context, sent=lambda: False):
+        with map_exceptions(context, sent=lambda: False):
+            region = self.region_name
+            if region is None:
+                # As boto3 resolves it, from the environment or a profile, and without any call.
                 session = botocore.session.Session(profile=self.conn_config.profile_name)
                 region = session.get_config_variable("region")
         if region is None:
@@ -83,6 +84,11 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._opening = None
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
+
+    @property
+    def may_still_create(self) -> bool:
+        """Whether a CreateBackup call that took too long may still be sent, or answered."""
+        return not all(creation.done() for creation in self._creations)
 
     def describe_table(self, context: ErrorContext, table_name: str) -> Table:
         """Describe a table.
@@ -109,9 +115,12 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table, backup and region, for messages
         :param table_name: name or ARN
         :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``
-        :raises AmbiguousOutcomeError: the backup may have been created
+        :raises AmbiguousOutcomeError: the backup may have been created, or an earlier call is still under way
         :raises BackupError: the call has failed, and nothing was created
         """
+        if self.may_still_create:
+            # Its thread may hang before the request leaves, in DNS say, and send it later.
+            raise AmbiguousOutcomeError.about(context, "An earlier CreateBackup call has not ended yet.")
         request = {"TableName": table_name, "BackupName": backup_name}
         return self._call("CreateBackup", context, Backup.from_creation, **request)
 
@@ -154,9 +163,12 @@ class DynamoDBBackupHook(AwsBaseHook):
                 response: Mapping[str, Any] = getattr(client, xform_name(action))(**request)
                 return response
 
-        called_at = time.time()
+        called_at = time.monotonic()
+        calling = run_in_thread(call)
+        if action == "CreateBackup":
+            self._creations.append(calling)
         try:
-            response = run_in_thread(call).result(self.call_seconds - (monotonic() - began_at))
+            response = calling.result(self.call_seconds - (monotonic() - began_at))
         except TimeoutError as error:
             kind = AmbiguousOutcomeError if sending.abandon() else UnreachableError
             raise kind.about(context, f"{action} took more than {self.call_seconds:g} s.") from error
@@ -173,7 +185,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
         # A proxy's response has a date too, by the proxy's clock.
         if "x-amzn-requestid" in headers:
-            self.clock.observe(headers.get("date"), called_at, time.time())
+            self.clock.observe(headers.get("date"), called_at, time.monotonic())
 
     def _client_for(self, context: ErrorContext) -> Any:
         """Return the client, opening it first; one that took too long is waited for again by the next call."""
@@ -184,10 +196,10 @@ class DynamoDBBackupHook(AwsBaseHook):
                 self._opening = run_in_thread(self._open)
             # The rest of the time is the request's own.
             return self._opening.result(self.call_seconds / 2)
-        except TimeoutError as error:
-            detail = f"No credentials after {self.call_seconds / 2:g} s."
-            raise UnreachableError.about(context, detail) from error
         except Exception as error:
+            if self._opening and not self._opening.done():
+                detail = f"No credentials after {self.call_seconds / 2:g} s."
+                raise UnreachableError.about(context, detail) from error
             self.reopen()
             with map_exceptions(context, sent=lambda: False):
                 raise error from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -13,6 +14,7 @@ from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_cr
 from airflow_ddb_backup.creation.matching import IfExists, Run
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.exceptions import (
+    BackupError,
     BackupNotReusedTimeoutError,
     BackupTimeoutError,
     ErrorContext,
@@ -74,7 +76,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
     :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until the backup is AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
-    :param poll_interval: seconds between polls of the backup, above 0
+    :param poll_interval: seconds, or a ``timedelta``, between polls of the backup, above 0
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is AVAILABLE; 60 to 7200
     :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
     :param region_name: the region; ``None``: the connection's, or boto3's default
@@ -98,7 +100,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         require_point_in_time_recovery: bool = False,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5,
+        poll_interval: float | timedelta = 5,
         timeout: float | timedelta = 1800,
         **kwargs: Any,
     ) -> None:
@@ -132,9 +134,10 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         worker = WorkerWait(self.hook, wait, self.log)
         # Airflow fails a task whose trigger fires at once, so poll once more before a deferral.
         result = wait.observe(backup, time.time()) or worker.poll_once()
+        interval = check_interval("poll_interval", self.poll_interval)
         if result is None and self.deferrable:
-            self.defer_wait(wait, self.poll_interval, region_name)
-        return self._finish(context, result or worker.run(self.poll_interval))
+            self.defer_wait(wait, interval, region_name)
+        return self._finish(context, result or worker.run(interval))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
@@ -156,7 +159,11 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         ti = context["ti"]
         if arn := ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index):
             return BackupArn.parse(arn).context
-        return ErrorContext(str(self.table_name), self._resolve_name(context)[0], self.region_name)
+        known = ErrorContext(str(self.table_name), self._resolve_name(context)[0], self.region_name)
+        try:
+            return replace(known, region=self.hook.resolve_region(known))
+        except BackupError:
+            return known
 
     def _check_literals(self) -> None:
         if_exists = check_choice("if_exists", self.if_exists, IfExists)

@@ -20,6 +20,10 @@ class Clock:
 
     def time(self) -> float:
         """Return Unix seconds."""
+        return self.monotonic()
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets."""
         return self._start + (time.monotonic() - self._origin) * self.speed
 
     def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
@@ -46,11 +50,15 @@ class StillClock(Clock):
         self._slept = 0.0
         self._lock = threading.Lock()
 
-    def time(self) -> float:
-        """Return Unix seconds."""
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets."""
         return self._start + self._slept
 
     def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
         """Let the time pass, at once."""
+        if seconds < 0:
+            # As the real one does.
+            message = "sleep length must be non-negative"
+            raise ValueError(message)
         with self._lock:
             self._slept += seconds

@@ -105,12 +105,20 @@ DATE = "Mon, 23 Nov 2026 09:15:13 GMT"
 AT = datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC).timestamp()
 
 
-def test_aws_s_clock_is_the_machine_s_until_a_response_tells() -> None:
+def bounds(clock: AwsClock, moment: float) -> tuple[float, float]:
+    """Return the bounds of AWS's clock in Unix seconds."""
+    earliest, latest = clock.earliest(moment), clock.latest(moment)
+    assert earliest is not None
+    assert latest is not None
+    return earliest.timestamp(), latest.timestamp()
+
+
+def test_aws_s_clock_is_not_known_until_a_response_tells() -> None:
     """A header that can't be read tells nothing."""
     clock = AwsClock()
     clock.observe(None, 0, 1)
     clock.observe("yesterday", 0, 1)
-    assert clock.earliest(AT) == clock.latest(AT) == datetime.fromtimestamp(AT, tz=UTC)
+    assert clock.earliest(AT) is clock.latest(AT) is None
 
 
 def test_the_narrowest_bounds_of_all_responses_hold() -> None:
@@ -118,16 +126,15 @@ def test_the_narrowest_bounds_of_all_responses_hold() -> None:
     clock = AwsClock()
     clock.observe(DATE, AT - 100, AT - 90)
     clock.observe(DATE, AT - 100.2, AT - 100)
-    assert clock.earliest(0).timestamp() == pytest.approx(100)
-    assert clock.latest(0).timestamp() == pytest.approx(101)
+    assert bounds(clock, 0) == pytest.approx((100, 101))
 
 
-def test_a_machine_s_clock_that_was_set_makes_the_newest_response_count() -> None:
-    """Its bounds contradict those of before."""
+def test_a_response_that_contradicts_those_before_counts() -> None:
+    """AWS's hosts may differ."""
     clock = AwsClock()
     clock.observe(DATE, AT - 100, AT - 100)
     clock.observe(DATE, AT + 50, AT + 50)
-    assert clock.earliest(0).timestamp() == pytest.approx(-50)
+    assert bounds(clock, 0)[0] == pytest.approx(-50)
 
 
 @given(offset=st.floats(-300, 300), calls=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1))
@@ -138,4 +145,5 @@ def test_aws_s_clock_lies_between_its_bounds(offset: float, calls: list[tuple[fl
         date = format_datetime(datetime.fromtimestamp(int(now + there + offset), tz=UTC), usegmt=True)
         clock.observe(date, now, now + there + back)
         now += there + back
-        assert clock.earliest(now).timestamp() - 1e-3 <= now + offset <= clock.latest(now).timestamp() + 1e-3
+        earliest, latest = bounds(clock, now)
+        assert earliest - 1e-3 <= now + offset <= latest + 1e-3

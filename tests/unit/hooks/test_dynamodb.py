@@ -390,7 +390,10 @@ def test_the_clock_of_aws_is_read_from_every_response(hook: DynamoDBBackupHook, 
     now = control_plane.clock.time()
     with pytest.raises(TableNotFoundError):
         hook.describe_table(CONTEXT, "nowhere")
-    assert now + 198 <= hook.clock.earliest(now).timestamp() <= hook.clock.latest(now).timestamp() <= now + 202
+    earliest, latest = hook.clock.earliest(now), hook.clock.latest(now)
+    assert earliest is not None
+    assert latest is not None
+    assert now + 198 <= earliest.timestamp() <= latest.timestamp() <= now + 202
 
 
 @pytest.mark.parametrize("fault", [HTML_OF_A_PROXY, BAD_GATEWAY])
@@ -402,7 +405,9 @@ def test_a_proxy_s_clock_is_not_aws_s(hook: DynamoDBBackupHook, control_plane: C
     control_plane.fail_next("DescribeTable", fault)
     with pytest.raises(AmbiguousOutcomeError):
         hook.describe_table(CONTEXT, "orders")
-    assert hook.clock.earliest(now).timestamp() >= now + 118
+    earliest = hook.clock.earliest(now)
+    assert earliest is not None
+    assert earliest.timestamp() >= now + 118
 
 
 def test_an_address_that_is_not_routed_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
