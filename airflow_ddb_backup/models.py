@@ -204,7 +204,9 @@ class BackupPage:
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a ListBackups response. A response without summaries is not AWS's: it does not mean "no backups"."""
-        backups = tuple(Backup.from_details(summary) for summary in response["BackupSummaries"])
+        summaries = response["BackupSummaries"]
+        # Recovery points of AWS Backup have other ARNs, and are nobody's here.
+        backups = tuple(Backup.from_details(one) for one in summaries if _BACKUP_ARN.fullmatch(one["BackupArn"]))
         return cls(backups, response.get("LastEvaluatedBackupArn"))
 
 

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.exceptions import BackupError
 
 
+# Between two calls of one operation while it fails: the longest backoff, and some.
+_LONGEST_SILENCE = 60.0
+
+
 class Outage:
     """Whether an operation fails now.
 
@@ -19,6 +23,7 @@ class Outage:
         self._operation = operation
         self._log = log
         self._since: float | None = None
+        self._last = 0.0
 
     def failed(self, error: BackupError, now: float) -> None:
         """Take in a failed call.
@@ -26,9 +31,10 @@ class Outage:
         :param error: why it failed
         :param now: seconds
         """
-        if self._since is None:
+        if self._since is None or now - self._last > _LONGEST_SILENCE:
             self._since = now
             self._log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)
+        self._last = now
 
     def succeeded(self, now: float) -> None:
         """Take in a call that succeeded.
@@ -36,5 +42,7 @@ class Outage:
         :param now: seconds
         """
         if self._since is not None:
-            self._log.info("%s succeeds again, after %.0f s.", self._operation, now - self._since)
+            # Without a call nobody knows when it ended.
+            ended = now if now - self._last <= _LONGEST_SILENCE else self._last
+            self._log.info("%s succeeds again, after %.0f s.", self._operation, ended - self._since)
             self._since = None

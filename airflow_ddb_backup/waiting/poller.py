@@ -102,7 +102,7 @@ class BackupPoller:
         :param settings: the AWS settings
         :param arn: a backup of the account
         """
-        key = id(asyncio.get_running_loop()), settings.key()
+        key = id(asyncio.get_running_loop()), f"{arn.partition}:{arn.account}:{settings.key()}"
         limits = RateLimits.of(arn, settings.region_name)
         return cls._running.get(key) or cls._running.setdefault(key, cls(settings, limits))
 
@@ -136,13 +136,19 @@ class BackupPoller:
         for subscriber in self._subscribers[arn]:
             if not subscriber.result.done():
                 subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval, now)
-                if result := subscriber.wait.observe(observation, now):
-                    subscriber.result.set_result(result)
+                self._observe(subscriber, observation, now)
         if observation is not NOT_LISTED:
             entry.answered, entry.missed = asked, False
             if not isinstance(observation, BackupError):
                 entry.created_at = observation.created_at
         self._schedule(entry)
+
+    def _observe(self, subscriber: Subscriber, observation: Observation, now: float) -> None:
+        try:
+            if result := subscriber.wait.observe(observation, now):
+                subscriber.result.set_result(result)
+        except Exception:
+            log.exception("A defect in one wait; all others go on.")
 
     def _join(self, wait: BackupWait, poll_interval: float, first_delay: float) -> Subscriber:
         now = self._loop.time()
@@ -219,6 +225,7 @@ class BackupPoller:
     async def _describe_due(self) -> None:
         await self._until_due()
         if not await self._is_open():
+            await asyncio.sleep(_TICK)
             return
         # The backup is chosen when the rate allows the call, and not before.
         await self._limits.acquire("DescribeBackup")
@@ -259,8 +266,15 @@ class BackupPoller:
             others = await self._read(sweep)
         finally:
             for entry in self._planner.end_sweep(others, self._loop.time()):
-                self.deliver(entry.arn.text, NOT_LISTED, self._loop.time())
+                self._deliver_not_listed(entry)
             self._changed.set()
+
+    def _deliver_not_listed(self, entry: Entry) -> None:
+        # Nothing was said of it; whose time is up has a right to a last answer.
+        if any(one.wait.deadline <= time.time() for one in self._subscribers[entry.arn.text]):
+            entry.missed = True
+        else:
+            self.deliver(entry.arn.text, NOT_LISTED, self._loop.time())
 
     async def _read(self, sweep: Sweep) -> int | None:
         """Read all pages of a sweep, even if calls fail; return how many backups nobody waits for.

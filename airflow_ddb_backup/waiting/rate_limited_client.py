@@ -199,7 +199,7 @@ class RateLimitedClient:
         self._replaced: list[_OpenClient] = []
         self._opening = asyncio.Lock()
         self._failure: BackupError | None = None
-        self._failed_at = 0.0
+        self._failed_at = self._opened_at = float("-inf")
 
     async def open(self) -> None:
         """Open the client, unless it is open.
@@ -216,7 +216,7 @@ class RateLimitedClient:
             except Exception as error:
                 self._failure, self._failed_at = self._opening_failure(error), self._loop.time()
                 raise self._failure from error
-            self._failure = None
+            self._failure, self._opened_at = None, self._loop.time()
 
     async def close(self) -> None:
         """Close the client, and those that it has replaced."""
@@ -265,11 +265,20 @@ class RateLimitedClient:
         except ThrottledError:
             self._limits.throttled(operation)
             raise
-        except (CredentialsError, UnreachableError):
+        except (CredentialsError, UnreachableError) as error:
             if self._open_client is current:
                 self._open_client = None
+                self._hold_back(error)
                 await self._replace(current)
             raise
+
+    def _hold_back(self, refusal: BackupError) -> None:
+        """Let a client that was refused at once not be opened again at once: STS has limits too."""
+        now = self._loop.time()
+        if now < self._opened_at + _REOPENED_AFTER:
+            cause = refusal.__cause__
+            self._failure = from_boto(cause, self._context) if isinstance(cause, Exception) else refusal
+            self._failed_at = now
 
     async def _replace(self, client: _OpenClient) -> None:
         # Those before it have ended by now, or end with the poller: a call takes ten seconds at most.
@@ -278,7 +287,19 @@ class RateLimitedClient:
         await client.retire()
 
     async def _open(self) -> _OpenClient:
-        async with asyncio.timeout(_OPENING_SECONDS), AsyncExitStack() as resources:
+        limit = asyncio.timeout(_OPENING_SECONDS)
+        try:
+            async with limit:
+                return await self._open_now()
+        except TimeoutError as error:
+            # A system's timeout has the same class.
+            if limit.expired():
+                detail = f"No credentials after {_OPENING_SECONDS:.0f} s."
+                raise UnreachableError.about(self._context, detail) from error
+            raise
+
+    async def _open_now(self) -> _OpenClient:
+        async with AsyncExitStack() as resources:
             prepared = await _in_thread(partial(_prepare, self._settings))
             prepared.session.set_credentials(*prepared.frozen)
             client = await resources.enter_async_context(
@@ -296,8 +317,6 @@ class RateLimitedClient:
             return _OpenClient(client, resources.pop_all())
 
     def _opening_failure(self, error: Exception) -> BackupError:
-        if isinstance(error, TimeoutError):
-            return UnreachableError.about(self._context, f"No credentials after {_OPENING_SECONDS:.0f} s.")
         failure = error if isinstance(error, BackupError) else from_boto(error, self._context, sent=False)
         # A role, a policy or a profile may be corrected while the backup goes on; AWS has said nothing of any backup.
         return CredentialsError(str(failure)) if isinstance(failure, PermanentError) else failure

@@ -194,8 +194,8 @@ class BackupWait:
         return self._lost(str(error)) if isinstance(error, PermanentError) else None
 
     def _report_after(self, now: float) -> float:
-        passed = max(0.0, now - self._reports_from) // REPORT_INTERVAL
-        return self._reports_from + REPORT_INTERVAL * (passed + 1)
+        # AWS's clock may be ahead: only the phase counts.
+        return now + REPORT_INTERVAL - (now - self._reports_from) % REPORT_INTERVAL
 
     def _describe(self, now: float) -> str:
         status = self._backup.status if self._backup else "not known yet"

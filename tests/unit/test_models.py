@@ -101,6 +101,13 @@ def test_a_page_without_summaries_does_not_mean_that_there_are_none() -> None:
         BackupPage.from_response({})
 
 
+def test_a_recovery_point_of_aws_backup_on_a_page_is_left_out() -> None:
+    """It spoils nothing for the others."""
+    foreign = {"BackupArn": "arn:aws:backup:us-east-1:123456789012:recovery-point:x", "BackupStatus": "AVAILABLE"}
+    page = BackupPage.from_response({"BackupSummaries": [foreign, SUMMARY], "LastEvaluatedBackupArn": ARN})
+    assert (page.backups, page.cursor) == ((Backup.from_details(SUMMARY),), ARN)
+
+
 DATE = "Mon, 23 Nov 2026 09:15:13 GMT"
 AT = datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC).timestamp()
 

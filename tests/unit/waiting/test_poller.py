@@ -20,9 +20,11 @@ import pytest
 from anyio.to_thread import run_sync
 from botocore.credentials import SSOProvider
 
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.rate_limited_client import RateLimits
+from airflow_ddb_backup.waiting.state import BackupWait
 from tests.conftest import FastLoop
 from tests.simulator.faults import (
     DROPPED_BEFORE_COMMIT,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from airflow_ddb_backup.waiting.state import Observation, WaitResult
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
@@ -705,3 +708,88 @@ class TestCredentialsOffTheLoop:
         control_plane.session_seconds = 30
         control_plane.creating_for = 100
         assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
+
+
+class TestDefects:
+    """One defect is one wait's."""
+
+    async def test_in_one_wait_it_starves_no_other(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are answered from the same page."""
+        odd, *others = control_plane.add_backups("orders", 50)
+        observe = BackupWait.observe
+
+        def defective(self: BackupWait, observation: Observation, now: float) -> WaitResult | None:
+            if self.arn.text == odd:
+                raise RuntimeError
+            return observe(self, observation, now)
+
+        monkeypatch.setattr(BackupWait, "observe", defective)
+        waits = asyncio.ensure_future(waiting.event(odd, patience=30))
+        assert await waiting.statuses(others, patience=120) == {"success": 49}
+        await stop([waits])
+
+    async def test_a_client_that_can_t_be_opened_keeps_nothing_busy(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However short the poll intervals are."""
+        arns = control_plane.add_backups("orders", 100)
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "{")
+        tasks = [asyncio.ensure_future(waiting.event(arn, poll_interval=0.001)) for arn in arns]
+        await some_time()
+        used = time.process_time()
+        await asyncio.sleep(60)
+        assert time.process_time() - used < 1
+        await stop(tasks)
+
+    async def test_refused_credentials_open_no_client_for_each_call(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """STS has limits too."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
+        for operation in ("DescribeBackup", "ListBackups"):
+            control_plane.fail_next(operation, Fault(code="UnrecognizedClientException"), times=9999)
+        tasks = [asyncio.ensure_future(waiting.event(arn)) for arn in control_plane.add_backups("orders", 50)]
+        await asyncio.sleep(120)
+        assert control_plane.calls["AssumeRole"] <= 120 / 5 + 2
+        await stop(tasks)
+
+    async def test_a_timeout_of_a_secrets_backend_is_told_as_it_is(
+        self,
+        control_plane: ControlPlane,
+        waiting: Waiting,
+        monkeypatch: pytest.MonkeyPatch,
+        log: Callable[[], str],
+    ) -> None:
+        """It has the class of the client's own."""
+
+        def get_session(*_: object, **__: object) -> None:
+            message = "vault.example.com did not answer"
+            raise TimeoutError(message)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "get_session", get_session)
+        await waiting.event(control_plane.add_backups("orders", 1)[0], patience=20)
+        assert "vault.example.com did not answer" in log()
+
+    async def test_a_backup_that_no_sweep_lists_has_its_last_answer_after_the_deadline(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """A system backup beside fifty others, taken up by a triggerer that was away for long."""
+        arns = control_plane.add_backups("orders", 50, age=3600)
+        arns += control_plane.add_backups("orders", 1, kind="SYSTEM", age=3600)
+        assert await waiting.statuses(arns, patience=-60) == {"success": 51}
+
+    async def test_another_account_s_arn_takes_no_share(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Rates are an account's: whoever came first."""
+        control_plane.creating_for = FOR_EVER
+        arns = control_plane.add_backups("orders", 2)
+        foreign = arns[0].replace("123456789012", "999999999999")
+        tasks = [asyncio.ensure_future(waiting.event(foreign))]
+        await asyncio.sleep(1)
+        for arn, verify in zip(arns, (None, False), strict=True):
+            tasks.append(asyncio.ensure_future(waiting.event(arn, verify=verify)))  # reads better
+        await asyncio.sleep(1)
+        limits = Counter(id(poller._limits) for poller in BackupPoller._running.values())  # noqa: SLF001  # as above
+        assert sorted(limits.values()) == [1, 2]
+        await stop(tasks)

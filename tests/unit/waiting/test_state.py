@@ -170,6 +170,13 @@ def test_reports_count_from_the_backup_s_creation() -> None:
     assert wait.report(START + 60.1) == f"Backup {ARN.text}: status not known yet, 60 s after it was started."
 
 
+def test_reports_come_every_30_seconds_though_aws_s_clock_is_ahead() -> None:
+    """The backup was created in this clock's future."""
+    wait = BackupWait(ARN, START + 3600, START - 300)
+    assert wait.report(START - 271) is None
+    assert wait.report(START - 269.9) is not None
+
+
 def test_what_a_sweep_does_not_list_ends_nothing_but_what_is_late(wait: BackupWait) -> None:
     """A sweep that does not show a backup says nothing of it."""
     assert wait.observe(NOT_LISTED, START + 3599) is None
