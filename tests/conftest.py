@@ -89,6 +89,10 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
     on_a_loop = {"anyio_backend", "run_dag"} & set(request.fixturenames)
     speed = _speed_of(request)
     clock = Clock(speed or _SPEED) if on_a_loop or speed else StillClock()
+    if isinstance(clock, Clock) and not isinstance(clock, StillClock):
+        # Opening a client reads files and imports modules, in real time.
+        opening = "airflow_ddb_backup.waiting.rate_limited_client._OPENING_SECONDS"
+        monkeypatch.setattr(opening, 30.0 * clock.speed)
     for module in _PACKAGE.rglob("*.py"):
         # All that ask for the time.
         if "\nimport time\n" in module.read_text(encoding="utf-8"):
