@@ -9,6 +9,7 @@ not know is kept as it is. A response without the members that it relies on rais
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -208,6 +209,18 @@ class BackupPage:
         # Recovery points of AWS Backup have other ARNs, and are nobody's here.
         backups = tuple(Backup.from_details(one) for one in summaries if _BACKUP_ARN.fullmatch(one["BackupArn"]))
         return cls(backups, response.get("LastEvaluatedBackupArn"))
+
+    @classmethod
+    def from_sweep(cls, response: Mapping[str, Any]) -> Self:
+        """Read a ListBackups response of a whole account, without the summaries that can't be read.
+
+        They are likely to be somebody else's; a backup that is waited for and not listed is described.
+        """
+        backups = []
+        for summary in response["BackupSummaries"]:
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                backups.append(Backup.from_details(summary))
+        return cls(tuple(backups), response.get("LastEvaluatedBackupArn"))
 
 
 class AwsClock:

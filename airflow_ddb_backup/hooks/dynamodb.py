@@ -265,8 +265,10 @@ def run_in_thread(function: Callable[[], _T]) -> Future[_T]:
         future.set_running_or_notify_cancel()
         try:
             future.set_result(context.run(function))
-        except BaseException as error:  # noqa: BLE001  # raised where the result is asked for
+        except Exception as error:  # noqa: BLE001  # raised where the result is asked for
             future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001  # a credential provider that exits must not end the process
+            future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
     threading.Thread(target=run, name="dynamodb", daemon=True).start()
     return future

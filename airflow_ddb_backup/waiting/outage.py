@@ -31,7 +31,7 @@ class Outage:
         :param error: why it failed
         :param now: seconds
         """
-        if self._since is None or now - self._last > _LONGEST_SILENCE:
+        if self._since is None:
             self._since = now
             self._log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)
         self._last = now

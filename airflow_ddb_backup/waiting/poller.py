@@ -181,7 +181,10 @@ class BackupPoller:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await self._client.close()
+        try:
+            await self._client.close()
+        except Exception:
+            log.exception("The client could not be closed.")
 
     def _start(self, coroutine: Awaitable[None]) -> asyncio.Task[None]:
         return self._loop.create_task(coroutine, context=contextvars.Context())  # type: ignore[arg-type]  # a coroutine

@@ -159,7 +159,7 @@ class _OpenClient:
         self._resources = resources
         self._calls = 0
         self._retired = False
-        self.is_closed = False
+        self._closing: asyncio.Future[None] | None = None
 
     @asynccontextmanager
     async def used(self) -> AsyncIterator[Any]:
@@ -177,8 +177,13 @@ class _OpenClient:
             await self.close()
 
     async def close(self) -> None:
-        self.is_closed = True
-        await self._resources.aclose()
+        # Whoever closes it may be cancelled meanwhile; the closing goes on, and the last to ask waits for its end.
+        self._closing = self._closing or asyncio.ensure_future(self._resources.aclose())
+        await asyncio.shield(self._closing)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing is not None and self._closing.done()
 
 
 class RateLimitedClient:
@@ -199,7 +204,8 @@ class RateLimitedClient:
         self._replaced: list[_OpenClient] = []
         self._opening = asyncio.Lock()
         self._failure: BackupError | None = None
-        self._failed_at = self._opened_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._refusals = 0
 
     async def open(self) -> None:
         """Open the client, unless it is open.
@@ -216,14 +222,15 @@ class RateLimitedClient:
             except Exception as error:
                 self._failure, self._failed_at = self._opening_failure(error), self._loop.time()
                 raise self._failure from error
-            self._failure, self._opened_at = None, self._loop.time()
+            self._failure = None
 
     async def close(self) -> None:
         """Close the client, and those that it has replaced."""
         clients, self._open_client = [*self._replaced, self._open_client], None
-        for client in clients:
-            if client:
-                await client.close()
+        closing = (client.close() for client in clients if client)
+        for failure in await asyncio.gather(*closing, return_exceptions=True):
+            if failure:
+                log.warning("A client could not be closed: %r", failure)
 
     async def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup.
@@ -247,7 +254,7 @@ class RateLimitedClient:
         }
         if cursor is not None:
             request["ExclusiveStartBackupArn"] = cursor
-        return await self._call("ListBackups", self._context, BackupPage.from_response, **request)
+        return await self._call("ListBackups", self._context, BackupPage.from_sweep, **request)
 
     async def _call(
         self, operation: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any
@@ -259,7 +266,7 @@ class RateLimitedClient:
         try:
             async with current.used() as client, asyncio.timeout(_CALL_SECONDS):
                 with map_exceptions(context):
-                    return read(await getattr(client, xform_name(operation))(**request))
+                    result = read(await getattr(client, xform_name(operation))(**request))
         except TimeoutError as error:
             raise AmbiguousOutcomeError.about(context, f"{operation} took more than {_CALL_SECONDS:.0f} s.") from error
         except ThrottledError:
@@ -272,13 +279,16 @@ class RateLimitedClient:
                 await self._replace(current)
             raise
 
+        self._refusals = 0
+        return result
+
     def _hold_back(self, refusal: BackupError) -> None:
-        """Let a client that was refused at once not be opened again at once: STS has limits too."""
-        now = self._loop.time()
-        if now < self._opened_at + _REOPENED_AFTER:
+        """Open the client at once after one refusal, and later after more in a row: STS has limits too."""
+        self._refusals += 1
+        if self._refusals > 1:
             cause = refusal.__cause__
             self._failure = from_boto(cause, self._context) if isinstance(cause, Exception) else refusal
-            self._failed_at = now
+            self._failed_at = self._loop.time()
 
     async def _replace(self, client: _OpenClient) -> None:
         # Those before it have ended by now, or end with the poller: a call takes ten seconds at most.

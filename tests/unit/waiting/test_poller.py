@@ -22,7 +22,7 @@ from botocore.credentials import SSOProvider
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.poller import BackupPoller
-from airflow_ddb_backup.waiting.rate_limited_client import RateLimits
+from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient, RateLimits
 from airflow_ddb_backup.waiting.state import BackupWait
 from tests.conftest import FastLoop
 from tests.simulator.faults import (
@@ -32,6 +32,7 @@ from tests.simulator.faults import (
     HTML_OF_A_PROXY,
     INTERNAL_ERROR,
     THROTTLED,
+    Answer,
     Fault,
 )
 
@@ -99,6 +100,7 @@ async def some_time() -> None:
 class TestSharing:
     """One poller, however many wait."""
 
+    @pytest.mark.clock_speed(10)
     async def test_three_hundred_are_seen_by_sweeps(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """Three pages a round, none throttled, where a describe each would make three hundred calls."""
         control_plane.creating_for = 30
@@ -341,6 +343,7 @@ class TestNothingIsLeft:
         assert all_tasks() == before
         assert not BackupPoller._running  # noqa: SLF001  # as above
 
+    @pytest.mark.clock_speed(10)
     async def test_two_thousand_five_hundred_cancelled_at_once(
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
@@ -435,6 +438,8 @@ class TestNeighbours:
         control_plane.creating_for = 20
         assert await waiting.statuses(control_plane.add_backups("orders", 150), patience=150) == {"success": 150}
 
+    # Slower than the others: 25 pages of 2,500 backups are work for the simulator too.
+    @pytest.mark.clock_speed(8)
     async def test_2500_are_answered_beside_a_neighbour(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """Eight calls a second: the sweep goes on from its cursor, page by page."""
         control_plane.add_neighbour("ListBackups", 8)
@@ -629,6 +634,8 @@ class TestCredentialsOffTheLoop:
             "assume_role_with_web_identity_token_file": str(token),
         }
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane, **web_identity))
+        # The oldest amazon provider does not hand the connection's endpoint on to this call.
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", control_plane.url)
         waits = asyncio.ensure_future(waiting.statuses(control_plane.add_backups("orders", 20)))
         await some_time()
         assert not waiting.ended
@@ -775,3 +782,77 @@ class TestDefects:
         limits = Counter(id(poller._limits) for poller in BackupPoller._running.values())  # noqa: SLF001  # as above
         assert sorted(limits.values()) == [1, 2]
         await stop(tasks)
+
+    async def test_an_item_of_a_page_that_can_t_be_read_spoils_no_other(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """It is likely to be somebody else's."""
+        control_plane.creating_for = 10
+
+        class Odd(Fault):
+            def alter(self, content: Any) -> Any:
+                arn = "arn:aws:dynamodb:us-east-1:123456789012:table/others/backup/01795611483022-a0c9f3c9"
+                content["BackupSummaries"].append({"BackupArn": arn})
+                return content
+
+        control_plane.fail_next("ListBackups", Odd(Answer.ALTERED), times=9999)
+        assert await waiting.statuses(control_plane.add_backups("orders", 300)) == {"success": 300}
+        assert calls(control_plane)[0] < 100
+
+    @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+    async def test_a_credential_provider_that_exits_ends_no_triggerer(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    ) -> None:
+        """Nor a wait."""
+        get_session, times = DynamoDBBackupHook.get_session, []
+
+        def exiting(self: DynamoDBBackupHook, *args: Any, **kwargs: Any) -> Any:
+            times.append(1)
+            if len(times) == 1:
+                raise error
+            return get_session(self, *args, **kwargs)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "get_session", exiting)
+        assert await waiting.statuses(control_plane.add_backups("orders", 1), patience=120) == {"success": 1}
+
+    async def test_a_client_that_can_t_be_closed_loses_no_event(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The backup is AVAILABLE all the same."""
+        close = RateLimitedClient.close
+
+        async def failing(self: RateLimitedClient) -> None:
+            await close(self)
+            raise OSError
+
+        monkeypatch.setattr(RateLimitedClient, "close", failing)
+        assert await waiting.statuses(control_plane.add_backups("orders", 1)) == {"success": 1}
+
+    async def test_cancelled_while_a_client_is_replaced_nothing_is_left(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At whatever await."""
+        control_plane.creating_for = FOR_EVER
+        for operation in ("DescribeBackup", "ListBackups"):
+            control_plane.fail_next(operation, Fault(code="ExpiredTokenException"), times=9999)
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
+        arns, before = control_plane.add_backups("orders", 5), all_tasks()
+        for steps in range(12):
+            seen = control_plane.calls["DescribeBackup"]
+            tasks = [asyncio.ensure_future(waiting.event(arn, poll_interval=1)) for arn in arns]
+            while control_plane.calls["DescribeBackup"] == seen:  # noqa: ASYNC110  # the control plane is in another thread
+                await asyncio.sleep(0.03)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await stop(tasks)
+            assert all_tasks() == before
+            assert not BackupPoller._running  # noqa: SLF001  # as above
+
+    async def test_one_refused_call_ends_no_wait_that_is_past_its_deadline(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """Its last answer is still to come: the client is opened at once."""
+        control_plane.fail_next("ListBackups", Fault(code="ExpiredTokenException"))
+        assert await waiting.statuses(control_plane.add_backups("orders", 50, age=3600), patience=-60) == {
+            "success": 50
+        }
