@@ -286,6 +286,7 @@ class Histories(RuleBasedStateMachine):
             assert len(set(named) & set(mine)) > 1, "a warning that does not name both"
 
 
+@pytest.mark.load
 @pytest.mark.timeout(240)
 def test_no_history_breaks_a_promise(control_plane: ControlPlane, clock: Clock) -> None:
     """No run takes another's backup unless both were running, one of an earlier table, or one from before its time."""

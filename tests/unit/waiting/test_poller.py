@@ -149,6 +149,7 @@ class TestSharing:
         assert described <= 2
         assert listed <= 14
 
+    @pytest.mark.load
     @pytest.mark.clock_speed(5)
     async def test_each_is_looked_at_as_often_as_it_asks(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """One every 5 s and one every 20 s: 5 s and 20 s after the start, and so on."""
@@ -234,6 +235,7 @@ class TestTrouble:
         control_plane.clear_faults()
         assert await waits == {"success": count}
 
+    @pytest.mark.load
     async def test_throttled_it_asks_less(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """About one call in two seconds, where its share is five in two; the backups are described meanwhile."""
         # One that happens to be due alone is described.
@@ -343,6 +345,7 @@ class TestNothingIsLeft:
         assert all_tasks() == before
         assert not BackupPoller._running  # noqa: SLF001  # as above
 
+    @pytest.mark.load
     @pytest.mark.clock_speed(10)
     async def test_two_thousand_five_hundred_cancelled_at_once(
         self, control_plane: ControlPlane, waiting: Waiting
@@ -412,6 +415,7 @@ def test_a_closed_loop_takes_its_watcher_along(control_plane: ControlPlane, cloc
         assert not BackupPoller._running  # noqa: SLF001  # as above
 
 
+@pytest.mark.load
 class TestNeighbours:
     """Another client of the account uses up a rate."""
 
@@ -474,6 +478,7 @@ class TestRates:
     """They are an account's and a region's."""
 
     # Slower than the others, since every page is read five times.
+    @pytest.mark.load
     @pytest.mark.clock_speed(5)
     async def test_five_triggerers_share_an_account(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
