@@ -19,7 +19,10 @@ def test_reading_ahead_only_saves_time(monkeypatch: pytest.MonkeyPatch) -> None:
         """Finds nothing."""
 
         def __getattr__(self, name: str) -> Any:
+            asked.append(name)
             raise FileNotFoundError(name)
 
+    asked: list[str] = []
     monkeypatch.setattr(rate_limited_client, "_LOADER", Loader())
     rate_limited_client._warm_up("us-east-1", Config())  # noqa: SLF001  # its failure is the case
+    assert asked
