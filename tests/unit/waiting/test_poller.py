@@ -766,6 +766,8 @@ class TestDefects:
         await waiting.event(control_plane.add_backups("orders", 1)[0], patience=20)
         assert "vault.example.com did not answer" in log()
 
+    # Slower than the others: the last answer comes within 30 s.
+    @pytest.mark.clock_speed(5)
     async def test_a_backup_that_no_sweep_lists_has_its_last_answer_after_the_deadline(
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
@@ -853,6 +855,8 @@ class TestDefects:
             assert all_tasks() == before
             assert not BackupPoller._running  # noqa: SLF001  # as above
 
+    # Slower than the others: the last answer comes within 30 s.
+    @pytest.mark.clock_speed(5)
     async def test_one_refused_call_ends_no_wait_that_is_past_its_deadline(
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
