@@ -42,8 +42,8 @@ os.environ |= {
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
 _PACKAGE = Path(airflow_ddb_backup.__file__).parent
-# A triggered wait of 7 s takes a quarter of a second.
-_SPEED = 30.0
+# A triggered wait of 7 s takes a third of a second. Faster, a busy machine would be late for a limit of 30 s.
+_SPEED = 20.0
 
 
 class FastLoop(asyncio.SelectorEventLoop):
