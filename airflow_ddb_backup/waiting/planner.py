@@ -1,9 +1,10 @@
 """Which calls the poller makes next. No I/O: the poller makes them, and tells the time.
 
 Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
-of the rates that there are *now*. While a sweep is on its way, what it will show waits for it, but not for long: once
-its pages fail or take too long, and for what it did not list, those that were longest without an answer are described.
-So no backup waits for a sweep that does not come.
+of the rates that there are *now*. A backup whose DescribeBackup calls fail again and again is dearer to describe, so
+even one alone is swept in the end. While a sweep is on its way, the backups that it covers wait for it, but not for
+long: once its pages fail or take too long, and for those that it did not list, the ones not asked for longest are
+described. So no backup waits for a sweep that does not come.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _OTHERS_PER_SECOND = 2500 / timedelta(days=1).total_seconds()
 _HALF_LIFE = 300.0
 # ListBackups that was denied is tried again after so many seconds: a policy may have changed.
 _DENIED_FOR = 300.0
+# So many failed calls in a row make describing a backup dearer by one more call.
+_FAILURES_FORGIVEN = 3
 # The bounds are on the time of the request, in whole seconds; responses and ARNs have the time of the creation.
 _MARGIN = timedelta(seconds=2)
 
@@ -63,18 +66,27 @@ class Entry:
     :param created_at: when it was created; ``None``: neither its ARN nor a response has told
     :param joined: when the first subscriber came
     :param due: when it is to be polled next
-    :param answered: when it was last answered, or joined
+    :param polled: when it was last asked for, or joined
+    :param answered: when AWS last said something of it, or it joined: a failed call says nothing
     :param asking: a DescribeBackup is under way
     :param missed: a sweep that should have listed it did not
+    :param failures: DescribeBackup calls in a row that have said nothing of it
     """
 
     arn: BackupArn
     created_at: datetime | None
     joined: float
     due: float
+    polled: float
     answered: float
     asking: bool = False
     missed: bool = False
+    failures: int = 0
+
+    @property
+    def price(self) -> int:
+        """What describing it counts for, in calls: most failures pass by themselves, many in a row do not."""
+        return 1 + self.failures // _FAILURES_FORGIVEN
 
 
 class Traffic:
@@ -118,17 +130,18 @@ def plan_sweep(
     :param rates: the calls per second that there are now
     :param now: seconds
     """
-    oldest_first = sorted(created for entry in due if (created := entry.created_at))
+    oldest_first = sorted((created, entry.price) for entry in due if (created := entry.created_at))
     newest_first = sorted((created for entry in waiting if (created := entry.created_at)), reverse=True)
-    best, cost = None, len(due) / rates.describe
-    undated = len(due) - len(oldest_first)
-    for older, created_at in enumerate(oldest_first):
+    best, cost = None, sum(entry.price for entry in due) / rates.describe
+    described = sum(entry.price for entry in due if entry.created_at is None)
+    for created_at, price in oldest_first:
         sweep = Sweep(created_at - _MARGIN, newest_first[0] + _MARGIN)
         while newest_first[-1] < sweep.lower:
             newest_first.pop()
-        seconds = (undated + older) / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
+        seconds = described / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
         if seconds < cost:
             best, cost = sweep, seconds
+        described += price
     return best
 
 
@@ -151,7 +164,7 @@ class Planner:
         :param due: when it is to be polled
         :param now: seconds
         """
-        entry = self.entries.setdefault(arn.text, Entry(arn, arn.created_hint, now, due, now))
+        entry = self.entries.setdefault(arn.text, Entry(arn, arn.created_hint, now, due, now, now))
         entry.due = min(entry.due, due)
         return entry
 
@@ -164,12 +177,12 @@ class Planner:
         return min((entry.due for entry in self.entries.values() if not entry.asking), default=float("inf"))
 
     def due(self, now: float) -> list[Entry]:
-        """Return the backups that are due and not being described, those longest without an answer first.
+        """Return the backups that are due and not being described, those that were not asked for longest first.
 
         :param now: seconds
         """
         due = (entry for entry in self.entries.values() if entry.due <= now and not entry.asking)
-        return sorted(due, key=lambda entry: entry.answered)
+        return sorted(due, key=lambda entry: entry.polled)
 
     def next_described(self, rates: Rates, now: float) -> Entry | None:
         """Return the backup to describe now, if any.

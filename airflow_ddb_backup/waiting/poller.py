@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 _TICK = 1.0
 _LONGEST_BACKOFF = 30.0
 _AFTER_A_DEFECT = 5.0
+# An outage is over when no call has failed for so many seconds: beside a neighbour they fail and succeed in turns.
+_STEADY = 30.0
 
 
 @dataclass(eq=False, slots=True)
@@ -89,7 +91,7 @@ class BackupPoller:
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._changed = asyncio.Event()
         self._outages = {
-            operation: Outage(f"{operation} in {settings.region_name}", log)
+            operation: Outage(f"{operation} in {settings.region_name}", log, _STEADY)
             for operation in ("Opening the client", "DescribeBackup", "ListBackups")
         }
         self._describing: set[asyncio.Task[None]] = set()
@@ -138,9 +140,11 @@ class BackupPoller:
                 subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval, now)
                 self._observe(subscriber, observation, now)
         if observation is not NOT_LISTED:
-            entry.answered, entry.missed = asked, False
+            entry.polled, entry.missed = asked, False
             if not isinstance(observation, BackupError):
                 entry.created_at = observation.created_at
+            if _is_answer(observation):
+                entry.answered, entry.failures = asked, 0
         self._schedule(entry)
 
     def _observe(self, subscriber: Subscriber, observation: Observation, now: float) -> None:
@@ -181,6 +185,8 @@ class BackupPoller:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        for outage in self._outages.values():
+            outage.end()
         try:
             await self._client.close()
         except Exception:
@@ -230,16 +236,21 @@ class BackupPoller:
         if not await self._is_open():
             await asyncio.sleep(_TICK)
             return
-        # The backup is chosen when the rate allows the call, and not before.
-        await self._limits.acquire("DescribeBackup")
-        entry = self._planner.next_described(self._limits.now(), self._loop.time())
-        if entry is None:
+        if self._next_described() is None:
             await self._until_changed(self._loop.time() + _TICK)
+            return
+        await self._limits.acquire("DescribeBackup")
+        # Chosen anew: by the time that the rate allows the call, a sweep may have shown it.
+        entry = self._next_described()
+        if entry is None:
             return
         entry.asking = True
         describing = self._start(self._describe(entry))
         self._describing.add(describing)
         describing.add_done_callback(self._describing.discard)
+
+    def _next_described(self) -> Entry | None:
+        return self._planner.next_described(self._limits.now(), self._loop.time())
 
     async def _describe(self, entry: Entry) -> None:
         asked, outage = self._loop.time(), self._outages["DescribeBackup"]
@@ -249,7 +260,8 @@ class BackupPoller:
             outage.succeeded(self._loop.time())
         except BackupError as error:
             observation = error
-            if not isinstance(error, PermanentError | BackupNotFoundError):
+            if not _is_answer(error):
+                entry.failures += 1
                 outage.failed(error, self._loop.time())
         except Exception:
             log.exception("A defect of the poller; polling goes on.")
@@ -287,6 +299,10 @@ class BackupPoller:
         others = failures = 0
         cursor: str | None = None
         while self._planner.is_needed(sweep):
+            if not await self._is_open():
+                self._planner.page_failed()
+                await asyncio.sleep(_TICK)
+                continue
             await self._limits.acquire("ListBackups")
             asked = self._loop.time()
             try:
@@ -322,3 +338,8 @@ class BackupPoller:
         self._outages["ListBackups"].failed(error, self._loop.time())
         self._planner.page_failed()
         self._changed.set()
+
+
+def _is_answer(observation: Observation) -> bool:
+    """Return whether AWS has said something of the backup; a call that failed otherwise has not."""
+    return not isinstance(observation, BackupError) or isinstance(observation, PermanentError | BackupNotFoundError)

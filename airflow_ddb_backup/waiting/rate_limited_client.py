@@ -24,6 +24,8 @@ import botocore.session
 from aiolimiter import AsyncLimiter
 from asgiref.sync import sync_to_async
 from botocore import UNSIGNED, xform_name
+from botocore.config import Config
+from botocore.endpoint import DEFAULT_TIMEOUT
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
@@ -55,6 +57,8 @@ _T = TypeVar("_T")
 _CALL_SECONDS = 10.0
 # STS and an identity provider may take some seconds; the waits go on meanwhile.
 _OPENING_SECONDS = 30.0
+# For STS, unless the user has set one: botocore's 60 s are longer than anyone waits for a client to open.
+_STS_TIMEOUT = 10.0
 # What could not be opened is not tried again sooner, however many calls are to be made.
 _REOPENED_AFTER = 5.0
 # botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing.
@@ -91,7 +95,21 @@ class AwsSettings:
             "verify": self.verify,
             "config": self.botocore_config,
         }
-        return DynamoDBBackupHook(self.aws_conn_id, **settings)
+        return _Hook(self.aws_conn_id, **settings)
+
+
+class _Hook(DynamoDBBackupHook):
+    """The hook, with timeouts for the calls that resolve credentials: a thread that hangs in STS ends in time."""
+
+    @property
+    def config(self) -> Config:
+        config = super().config
+        limits = {
+            name: _STS_TIMEOUT
+            for name in ("connect_timeout", "read_timeout")
+            if getattr(config, name) == DEFAULT_TIMEOUT
+        }
+        return config.merge(Config(**limits))
 
 
 class _Limit:
@@ -103,9 +121,12 @@ class _Limit:
         self._turn = asyncio.Lock()
 
     async def acquire(self) -> None:
+        loop, taken = asyncio.get_running_loop(), 0
         async with self._turn:
-            for _ in range(self.rate.slots(asyncio.get_running_loop().time())):
+            # Counted anew after each, since the rate recovers meanwhile.
+            while taken < self.rate.slots(loop.time()):
                 await self._limiter.acquire()
+                taken += 1
 
 
 class RateLimits:

@@ -36,3 +36,29 @@ def test_its_length_is_what_is_known_of_it(outage: Outage, caplog: pytest.LogCap
     outage.failed(ThrottledError("too many"), 100)
     outage.succeeded(900)
     assert caplog.messages[1:] == ["ListBackups succeeds again, after 90 s."]
+
+
+def test_calls_that_fail_and_succeed_in_turns_are_one_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Beside a neighbour they do so for hours; it is over when none has failed for a while, and began to be earlier."""
+    caplog.set_level(logging.INFO)
+    outage = Outage("ListBackups", logging.getLogger("outages"), steady=30)
+    for now in range(0, 300, 20):
+        outage.failed(ThrottledError("too many"), now)
+        outage.succeeded(now + 5)
+    assert len(caplog.messages) == 1
+    outage.succeeded(290)
+    outage.succeeded(311)
+    assert caplog.messages[1:] == ["ListBackups succeeds again, after 285 s."]
+
+
+def test_it_ends_with_its_last_call_if_that_succeeded(caplog: pytest.LogCaptureFixture) -> None:
+    """Its poller may end before the outage is known to be over."""
+    caplog.set_level(logging.INFO)
+    outage = Outage("ListBackups", logging.getLogger("outages"), steady=30)
+    outage.failed(ThrottledError("too many"), 10)
+    outage.end()
+    assert len(caplog.messages) == 1
+    outage.succeeded(20)
+    outage.end()
+    outage.end()
+    assert caplog.messages[1:] == ["ListBackups succeeds again, after 10 s."]

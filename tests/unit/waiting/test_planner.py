@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.waiting.planner import LISTING_LAG, Entry, Planner, Sweep, Traffic, plan_sweep
 from airflow_ddb_backup.waiting.rates import Rates
+
+if TYPE_CHECKING:
+    from random import Random
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = 3600.0
@@ -27,7 +32,7 @@ def arns(seconds_ago: float, count: int = 1) -> list[BackupArn]:
 
 def made(seconds_ago: float, count: int = 1) -> list[Entry]:
     """Return as many backups that are waited for, all due."""
-    return [Entry(arn, arn.created_hint, 0, 0, 0) for arn in arns(seconds_ago, count)]
+    return [Entry(arn, arn.created_hint, 0, 0, 0, 0) for arn in arns(seconds_ago, count)]
 
 
 def planned(
@@ -56,6 +61,12 @@ class TestPlan:
         """A page that comes every six seconds is dearer than twenty describes, and the other way round."""
         assert planned(made(60, 20), rates=Rates(describe=5, list=0.15)) is None
         assert planned(made(60, 2), rates=Rates(describe=0.3, list=2.5)) is not None
+
+    def test_describes_in_vain_are_paid_for(self) -> None:
+        """A backup alone is swept once describing it has failed a few times, and one page shows it."""
+        (entry,) = made(60)
+        swept = [planned([replace(entry, failures=failures)]) is not None for failures in (0, 2, 5, 6, 99)]
+        assert swept == [False, False, False, True, True]
 
     def test_a_sweep_reaches_from_the_oldest_to_the_newest(self) -> None:
         """Its bounds are whole seconds of the request's time; what is waited for lies safely between."""
@@ -104,7 +115,7 @@ class TestPlan:
     def test_a_backup_whose_time_is_not_known_is_not_swept(self) -> None:
         """The ID in an ARN is AWS's to shape."""
         undated = BackupArn.parse("arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/5b0c-uuid")
-        assert planned([Entry(undated, None, 0, 0, 0)] * 50) is None
+        assert planned([Entry(undated, None, 0, 0, 0, 0)] * 50) is None
 
 
 def planner(count: int, joined: float = 1.0) -> Planner:
@@ -141,11 +152,11 @@ class TestPatience:
         assert plan.next_described(FULL, 112) is None
         assert plan.next_described(FULL, 115) is not None
 
-    def test_those_longest_without_an_answer_come_first(self) -> None:
-        """With too many for the rate, the same ones would come every time."""
+    def test_those_that_were_not_asked_for_longest_come_first(self) -> None:
+        """With too many for the rate, or calls that fail for some, the same ones would come every time."""
         plan = planner(2)
         first, second = plan.entries.values()
-        first.answered = 101
+        first.polled = 101
         assert plan.next_described(FULL, 102) is second
 
     def test_what_is_being_described_is_not_described_again(self) -> None:
@@ -186,6 +197,15 @@ class TestPatience:
         for entry in plan.entries.values():
             entry.answered = 100
         assert not plan.is_needed(sweep)
+
+    def test_a_describe_that_failed_leaves_a_sweep_needed(self) -> None:
+        """It has said nothing: the sweep goes on from its cursor."""
+        plan = planner(50)
+        sweep = plan.begin_sweep(FULL, 100)
+        assert sweep is not None
+        for entry in plan.entries.values():
+            entry.polled = 101
+        assert plan.is_needed(sweep)
 
     def test_denied_lists_are_tried_again_after_five_minutes(self) -> None:
         """A policy may have changed."""
@@ -237,3 +257,84 @@ def test_no_backup_is_left_without_a_call_while_describe_has_rate_left(
         entry.due = inf
         described.add(entry.arn.text)
     assert len(described) == len(ages)
+
+
+class Simulation:
+    """A planner, asked as the poller asks it, of calls that succeed by chance.
+
+    :param count: backups that are waited for, all of them CREATING for ever
+    :param rates: the calls per second
+    :param chances: of a describe and of a page
+    """
+
+    def __init__(self, count: int, rates: Rates, chances: tuple[float, float], random: Random) -> None:
+        self.plan = planner(count, joined=LISTING_LAG)
+        self.rates = rates
+        self.chances = chances
+        self.random = random
+        self.answered: set[str] = set()
+        self.page = 0
+
+    def run(self, seconds: float) -> None:
+        """Let so many seconds pass, or until each backup is answered."""
+        now = described = listed = 100.0
+        while now < 100 + seconds and len(self.answered) < len(self.plan.entries):
+            now = min(described, listed)
+            if described <= now:
+                self.describe(now)
+                described = now + 1 / self.rates.describe
+            else:
+                self.list(now)
+                listed = now + 1 / self.rates.list
+
+    def describe(self, now: float) -> None:
+        """Describe what the planner says."""
+        entry = self.plan.next_described(self.rates, now)
+        if entry:
+            self.deliver(entry, now, succeeded=self.random.random() < self.chances[0])
+
+    def list(self, now: float) -> None:
+        """Read a page of the sweep on its way, or of a new one."""
+        if self.plan.sweep and not self.plan.is_needed(self.plan.sweep):
+            self.plan.end_sweep(None, now)
+        if self.plan.sweep is None:
+            self.page = 0
+            if self.plan.begin_sweep(self.rates, now) is None:
+                return
+        if self.random.random() >= self.chances[1]:
+            self.plan.page_failed()
+            return
+        self.plan.page_succeeded()
+        entries = list(self.plan.entries.values())
+        for entry in entries[100 * self.page : 100 * self.page + 100]:
+            if self.plan.sweep and self.plan.sweep.covers(entry.created_at):
+                self.deliver(entry, now, succeeded=True)
+        self.page += 1
+        if 100 * self.page >= len(entries):
+            for young in self.plan.end_sweep(0, now):
+                young.due = now + 5
+
+    def deliver(self, entry: Entry, now: float, *, succeeded: bool) -> None:
+        """Take in what a call has said of a backup."""
+        entry.polled, entry.missed, entry.due = now, False, now + 5
+        entry.failures += 1
+        if succeeded:
+            entry.answered, entry.failures = now, 0
+            self.answered.add(entry.arn.text)
+
+
+@settings(deadline=None)
+@given(
+    count=st.integers(1, 250),
+    describe=st.floats(1, 5),
+    sweep=st.floats(0.1, 2.5),
+    chances=st.sampled_from([(0, 1), (0, 0.3), (1, 0), (0.3, 0), (0.3, 0.3), (1, 1)]),
+    random=st.randoms(use_true_random=False),
+)
+def test_each_is_answered_while_either_operation_has_rate_left(
+    count: int, describe: float, sweep: float, chances: tuple[float, float], random: Random
+) -> None:
+    """Whether describes or pages fail, some or all of them."""
+    simulation = Simulation(count, Rates(describe, sweep), chances, random)
+    simulation.run(20_000)
+    assert len(simulation.answered) == count
