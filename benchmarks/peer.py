@@ -25,7 +25,7 @@ class WaiterTrigger(AwsBaseWaiterTrigger):
     """Waits for one backup with a client of its own.
 
     :param backup_arn: the backup
-    :param poll_interval: seconds between looks
+    :param poll_interval: seconds between polls
     """
 
     aws_hook_class = WaiterHook

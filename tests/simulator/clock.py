@@ -6,6 +6,9 @@ import threading
 import time
 from datetime import UTC, datetime
 
+# The header that names a call of the event loop.
+CALL = "X-Simulator-Call"
+
 
 class Clock:
     """The real time, ``speed`` times as fast, from now on.
@@ -15,8 +18,11 @@ class Clock:
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
+        #: the event loop's calls that get no response
+        self.hanging: set[str] = set()
         self._start = time.time()
         self._origin = time.monotonic()
+        self._skipped = 0.0
 
     def time(self) -> float:
         """Return Unix seconds."""
@@ -24,7 +30,11 @@ class Clock:
 
     def monotonic(self) -> float:
         """Return seconds of a clock that nobody sets."""
-        return self._start + (time.monotonic() - self._origin) * self.speed
+        return self._start + (time.monotonic() - self._origin) * self.speed + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        """Let the time pass at once: only the event loop does, while nothing happens."""
+        self._skipped += seconds
 
     def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
         """Let the time pass.

@@ -26,7 +26,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.simulator import sts
-from tests.simulator.clock import Clock
+from tests.simulator.clock import CALL, Clock
 from tests.simulator.faults import Answer, Fault
 from tests.simulator.rules import (
     BACKUP_ARN,
@@ -115,7 +115,7 @@ class ControlPlane:
         # As many connections at once as an account may have tables.
         server.socket.listen(2500)
         self.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
         thread.start()
         try:
             yield self
@@ -190,7 +190,7 @@ class ControlPlane:
 
     @cache  # noqa: B019  # a control plane lives as long as its test
     def client(self, region: str = REGION, account: str = ACCOUNT) -> Any:
-        """Return a boto3 client, for tests to arrange and to look with; for another account by a role there."""
+        """Return a boto3 client, for tests to arrange and check with; for another account by a role there."""
         settings = {"region_name": region, "endpoint_url": self.url}
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         if account != ACCOUNT:
@@ -292,6 +292,7 @@ class ControlPlane:
         if fault.answer is Answer.BROKEN_TLS:
             return Response(headers={BREAK: "yes"})
         if fault.answer is Answer.HANGING:
+            self.clock.hanging.add(call.id)
             self._closing.wait(_LONGEST)
         # The server takes it for a client that has gone, and closes the connection without a word.
         raise ConnectionResetError
@@ -419,6 +420,7 @@ class _Call:
         self.is_sts = not operation
         form = dict(parse_qsl(raw.decode())) if self.is_sts else {}
         self.operation = operation or form.get("Action", "")
+        self.id = environ.get(f"HTTP_{CALL.replace('-', '_').upper()}", "")
         self.raw = raw
         self.environ = environ
         self.body: dict[str, Any] = form if self.is_sts else json.loads(raw or b"{}")

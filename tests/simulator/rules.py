@@ -31,6 +31,10 @@ BACKUP_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 BACKUP_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table/[a-zA-Z0-9_.-]+/backup/[^/]+")
 
 
+# Its multiples are spread evenly over an interval, and in no step with anything.
+_GOLDEN = (5**0.5 - 1) / 2
+
+
 @dataclass
 class Bucket:
     """How many calls of one kind may come now ("Calls": documented rate).
@@ -43,7 +47,7 @@ class Bucket:
     rate: float
     size: float
     now: Callable[[], float]
-    #: calls a second of another client, evenly spaced ("Errors": a neighbour can use up the whole rate)
+    #: calls a second of another client ("Errors": a neighbour can use up the whole rate)
     neighbour: float = field(init=False, default=0.0)
     _neighbour_calls: int = field(init=False, default=0)
     _level: float = field(init=False)
@@ -72,13 +76,22 @@ class Bucket:
         """Make the neighbour's calls that were due since the last time, in their order."""
         now = self.now()
         if self.neighbour:
-            first, last = floor(self._seen * self.neighbour) + 1, floor(now * self.neighbour)
-            self._neighbour_calls += max(0, last + 1 - first)
+            first, last = self._turns(self._seen), self._turns(now)
+            self._neighbour_calls += max(0, last - first)
             # The bucket does not remember more than a minute.
-            for turn in range(max(first, last - ceil(60 * self.neighbour)), last + 1):
-                self._refill(turn / self.neighbour)
+            for turn in range(max(first, last - ceil(60 * self.neighbour)), last):
+                self._refill(self._turn(turn))
                 self._take_one()
         self._refill(now)
+
+    def _turn(self, turn: int) -> float:
+        """Return when the neighbour makes a call: one in each interval, somewhere in it, or it would be in step."""
+        return (turn + turn * _GOLDEN % 1) / self.neighbour
+
+    def _turns(self, until: float) -> int:
+        """Return how many calls the neighbour has made at a time, of all times."""
+        turn = floor(until * self.neighbour)
+        return turn + (self._turn(turn) <= until)
 
     def _refill(self, until: float) -> None:
         self._level = min(self.size, self._level + max(0.0, until - self._seen) * self.rate)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.conftest import DAGS_FOLDER, FastLoop
+from tests.conftest import DAGS_FOLDER
 from tests.simulator.control_plane import ControlPlane
 from tests.system.cluster import Cluster, cluster, missing_programs
 from tests.system.processes import free_ports
 from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.models.dagrun import DagRun
+
+    from tests.simulator.loop import SkippingLoop
 
 
 class RunDag(Protocol):
@@ -51,9 +53,14 @@ def _tell_of_assets(bag: Any) -> None:
 
 
 @pytest.fixture
-def run_dag(control_plane: ControlPlane, _airflow_database: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
+def run_dag(
+    control_plane: ControlPlane,
+    _airflow_database: None,
+    loop_factory: Callable[[], SkippingLoop],
+    monkeypatch: pytest.MonkeyPatch,
+) -> RunDag:
     """Return what runs a DAG by ``DAG.test``, its triggers on a fast loop."""
-    monkeypatch.setattr("asyncio.events.new_event_loop", FastLoop)
+    monkeypatch.setattr("asyncio.events.new_event_loop", loop_factory)
 
     def run(dag_id: str, **kwargs: Any) -> DagRun:
         bag = _dag_bag()

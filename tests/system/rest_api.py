@@ -19,7 +19,7 @@ AIRFLOW_3_0 = AIRFLOW_VERSION[:2] == ["3", "0"]
 _PREFIX = "/api/v1" if AIRFLOW_2 else "/api/v2"
 _HEALTH = f"{_PREFIX}/health" if AIRFLOW_2 else f"{_PREFIX}/monitor/health"
 _PARTS = ["scheduler", "triggerer", "metadatabase"] + ([] if AIRFLOW_2 else ["dag_processor"])
-# It would tell of every look.
+# It would log every request.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 _FINISHED = {"success", "failed"}
 

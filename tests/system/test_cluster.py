@@ -93,7 +93,7 @@ class TestLoad:
         alone = Backups(running, plane, "many_tables_unretried", 1, "alone")
         alone.wait_until_deferred(1)
         asked = plane.calls.total()
-        alone.wait_for("a look", lambda: plane.calls.total() > asked)
+        alone.wait_for("a poll", lambda: plane.calls.total() > asked)
         memory.append(processes.memory(first))
         logged = len(processes.log(first))
         backups = Backups(running, plane, "many_tables_unretried", 499)

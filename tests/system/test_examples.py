@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
     from tests.system.conftest import RunDag
 
-# Of the simulated control plane: the task defers, and its trigger looks more than once.
+# Of the simulated control plane: the task defers, and its trigger polls more than once.
 CREATING_FOR = 20
 # What ``DAG.test`` calls the logical date.
 DATE = "execution_date" if AIRFLOW_2 else "logical_date"

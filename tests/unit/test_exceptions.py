@@ -169,7 +169,7 @@ def test_what_failed_before_the_request_left_has_done_nothing(kind: type[BotoCor
 def test_what_has_done_nothing_is_unreachable_credentials_or_configuration(
     cause: Exception, kind: type[BackupError]
 ) -> None:
-    """By what has to be mended."""
+    """By what has to be fixed."""
     assert type(from_boto(cause, SUBJECT, sent=False)) is kind
 
 

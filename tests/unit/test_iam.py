@@ -98,7 +98,7 @@ def test_a_missing_action_is_named(control_plane: ControlPlane, context: Context
 
 
 def test_without_waiting_it_needs_no_describe_backup(control_plane: ControlPlane, context: Context) -> None:
-    """It looks at nothing."""
+    """It polls nothing."""
     document = without(policy("create_and_wait"), "dynamodb:DescribeBackup")
     assert run(control_plane, context, document, {"wait_for_completion": False})
 

@@ -52,5 +52,5 @@ def test_nothing_if_all_agree(release: Any) -> None:
     ],
 )
 def test_each_disagreement_is_named(release: Any, change: dict[str, str], problem: str) -> None:
-    """Whoever releases knows what to mend."""
+    """The message names what to fix."""
     assert problem in "\n".join(release.problems(**RIGHT | change))

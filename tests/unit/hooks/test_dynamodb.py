@@ -243,7 +243,7 @@ class TestNothingSent:
         connection: dict[str, object],
         kind: type[BackupError],
     ) -> None:
-        """Unreachable or configuration, by what has to be mended."""
+        """Unreachable or configuration, by what has to be fixed."""
         parts = json.loads(control_plane.connection())
         parts["extra"] |= connection
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))

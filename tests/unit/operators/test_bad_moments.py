@@ -50,10 +50,9 @@ class TestCallsThatAreAbandoned:
         self, control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """DNS hangs for longer than a call may take, and recovers: there is one backup, whoever made it."""
-        monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 1.0)
-        answer, look_up = ControlPlane.__call__, socket.getaddrinfo
+        answer, look_up, create = ControlPlane.__call__, socket.getaddrinfo, DynamoDBBackupHook.create_backup
         recovered = threading.Event()
-        lookups: list[object] = []
+        creating = threading.Event()
         stuck: list[threading.Thread] = []
 
         def closing(self: ControlPlane, environ: Any, start_response: Any) -> Any:
@@ -64,14 +63,17 @@ class TestCallsThatAreAbandoned:
             return answer(self, environ, begin)
 
         def dns(*args: Any, **kwargs: Any) -> Any:
-            if threading.current_thread().name == "dynamodb":
-                lookups.append(args)
-                # DescribeTable's was the first, CreateBackup's hangs.
-                if len(lookups) == 2:
-                    stuck.append(threading.current_thread())
-                    recovered.wait(30)
+            if creating.is_set() and not stuck:
+                stuck.append(threading.current_thread())
+                recovered.wait(30)
             return look_up(*args, **kwargs)
 
+        def impatient(self: DynamoDBBackupHook, *args: Any, **kwargs: Any) -> Any:
+            monkeypatch.setattr(self, "call_seconds", 1.0)
+            creating.set()
+            return create(self, *args, **kwargs)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "create_backup", impatient)
         monkeypatch.setattr(ControlPlane, "__call__", closing)
         monkeypatch.setattr(socket, "getaddrinfo", dns)
         ti = begun(clock)

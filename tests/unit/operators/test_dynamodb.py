@@ -157,7 +157,7 @@ def test_a_missing_table_is_refused(control_plane: ControlPlane, context: Contex
 def test_a_table_that_won_t_be_active_by_itself_is_refused(
     control_plane: ControlPlane, context: Context, status: str
 ) -> None:
-    """No retry mends it; CreateBackup on a DELETING table would succeed for a second or two."""
+    """No retry helps; CreateBackup on a DELETING table would succeed for a second or two."""
     control_plane.statuses["orders"] = status
     refused = f"table 'orders', backup 'nightly', region 'us-east-1'. It is {status}"
     with pytest.raises(TableUnavailableError, match=refused):
@@ -178,7 +178,7 @@ def test_a_table_that_is_being_created_is_waited_for_until_the_timeout(
 
 
 def test_it_waits_until_the_backup_is_available(control_plane: ControlPlane, context: Context, clock: Clock) -> None:
-    """The ARN comes back after the backup's time, at the next look."""
+    """The ARN comes back after the backup's time, at the next poll."""
     control_plane.creating_for = 98
     start = clock.time()
     assert [operator().execute(context)] == control_plane.backup_arns()

@@ -106,7 +106,7 @@ class TestLostResponses:
         assert control_plane.calls["CreateBackup"] == 4
         assert control_plane.backup_arns() == []
 
-    def test_an_answer_lost_while_a_namesake_of_last_night_is_there(
+    def test_a_response_lost_while_last_night_s_backup_of_the_same_name_is_there(
         self, control_plane: ControlPlane, ti: FakeTaskInstance, clock: Clock
     ) -> None:
         """Last night's backup is not mistaken for the lost one."""
@@ -184,7 +184,7 @@ class TestBackingOff:
 
 
 class TestRefusals:
-    """What no retry mends fails at once, and leaves no backup behind."""
+    """An error that no retry helps fails at once, and leaves no backup behind."""
 
     @pytest.mark.parametrize(
         ("code", "kind"), [("AccessDeniedException", AccessDeniedError), ("ValidationException", InvalidRequestError)]
@@ -244,7 +244,7 @@ class TestTries:
     def test_a_retry_of_a_try_that_was_lost_with_its_answers(
         self, control_plane: ControlPlane, ti: FakeTaskInstance
     ) -> None:
-        """The first try made a backup, saw nothing of it, and could not look: it must not make another."""
+        """The first try made a backup, learnt nothing of it, and could not list: it must not make another."""
         control_plane.fail_next("CreateBackup", DROPPED_AFTER_COMMIT)
         control_plane.on_commit = lambda *_: control_plane.fail_next("ListBackups", THROTTLED, times=50)
         with pytest.raises(AmbiguousOutcomeError):
@@ -275,7 +275,7 @@ class TestTries:
     def test_two_tries_at_the_same_time(
         self, control_plane: ControlPlane, ti: FakeTaskInstance, clock: Clock, log: Callable[[], str]
     ) -> None:
-        """An orphan creates between the look and the call of its retry: the older backup is the task's."""
+        """An orphan creates between the listing and the call of its retry: the older backup is the task's."""
         orphan_s: list[str] = []
 
         def orphan_creates_first() -> None:
@@ -366,7 +366,7 @@ class TestOtherBackups:
 class TestIfExists:
     """What to do when the run has its backup already."""
 
-    def test_fail_refuses_any_namesake_however_old(
+    def test_fail_refuses_any_backup_of_the_same_name_however_old(
         self, control_plane: ControlPlane, ti: FakeTaskInstance, clock: Clock
     ) -> None:
         """The message names it."""
@@ -378,7 +378,7 @@ class TestIfExists:
         assert len(control_plane.backup_arns()) == 1
 
     def test_fail_creates_where_there_is_none(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
-        """Other names do not matter; a lost answer of its own is no namesake."""
+        """Other names do not matter; a lost response of its own is not refused."""
         control_plane.add_backups("orders", 1, "other")
         control_plane.fail_next("CreateBackup", DROPPED_AFTER_COMMIT)
         assert run(ti, backup_name="nightly", if_exists="fail") == control_plane.backup_arns()[1]

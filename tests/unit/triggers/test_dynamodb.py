@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from anyio.to_thread import run_sync
 
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from tests.simulator.faults import Fault
@@ -25,7 +24,7 @@ ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/0179542291368
 
 
 def trigger(clock: Clock, arn: str = ARN, timeout: float = 600, **kwargs: Any) -> DynamoDBBackupTrigger:
-    """Return a trigger that looks every 5 s."""
+    """Return a trigger that polls every 5 s."""
     return DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + timeout, **kwargs)
 
 
@@ -40,10 +39,10 @@ async def event_of(waiting: DynamoDBBackupTrigger) -> dict[str, Any]:
 async def test_it_goes_through_airflow_s_own_serialization(clock: Clock) -> None:
     """A triggerer builds the trigger anew from what the database holds."""
     # In a thread: Airflow reads files when it is imported.
-    models = await run_sync(import_module, "airflow.models.trigger")
+    models = await asyncio.to_thread(import_module, "airflow.models.trigger")
     before = trigger(clock, **SETTINGS)
-    row = await run_sync(models.Trigger.from_object, before)
-    after = DynamoDBBackupTrigger(**await run_sync(lambda: row.kwargs))
+    row = await asyncio.to_thread(models.Trigger.from_object, before)
+    after = DynamoDBBackupTrigger(**await asyncio.to_thread(lambda: row.kwargs))
     assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupTrigger"
     assert after.serialize() == before.serialize()
 
@@ -92,7 +91,6 @@ async def test_it_waits_until_the_backup_is_available(
 
 
 # Slower than the others: its last answer comes within 30 s, and a busy machine opens the client in real ones.
-@pytest.mark.clock_speed(5)
 async def test_time_is_up_at_the_deadline_whenever_it_started(
     control_plane: ControlPlane, clock: Clock, backup_arn: str
 ) -> None:
@@ -104,7 +102,7 @@ async def test_time_is_up_at_the_deadline_whenever_it_started(
 
 
 async def test_a_lost_backup_is_an_error(control_plane: ControlPlane, clock: Clock) -> None:
-    """It was looked for three times."""
+    """It was polled three times."""
     event = await event_of(trigger(clock))
     assert event["status"] == "error"
     assert "not found 3 times in a row" in event["message"]
@@ -142,14 +140,13 @@ async def test_what_never_passes_is_an_error_at_once(
 async def test_what_may_pass_is_waited_out(
     control_plane: ControlPlane, clock: Clock, backup_arn: str, code: str, status: int
 ) -> None:
-    """The next look may be better."""
+    """The next poll may succeed."""
     control_plane.fail_next("DescribeBackup", Fault(code=code, status=status), times=2)
     event = await event_of(trigger(clock, backup_arn, botocore_config=ONE_ATTEMPT))
     assert (event["status"], control_plane.calls["DescribeBackup"]) == ("success", 3)
 
 
 # Slower than the others: its last answer comes within 30 s, and a busy machine opens the client in real ones.
-@pytest.mark.clock_speed(5)
 async def test_an_endpoint_that_is_not_there_is_waited_for(
     control_plane: ControlPlane, clock: Clock, backup_arn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
