@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 from uuid import uuid4
 
 from aiobotocore.endpoint import AioEndpoint
@@ -11,6 +11,7 @@ from aiobotocore.endpoint import AioEndpoint
 from tests.simulator.clock import CALL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
 
     import pytest
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.simulator.clock import Clock
 
 
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 # Real seconds.
 _SLICE = 0.01
 
@@ -44,7 +47,9 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         """Return the clock's seconds."""
         return self._clock.monotonic()
 
-    def run_in_executor(self, executor: Executor | None, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
+    ) -> asyncio.Future[_T]:
         """Run a function in a thread, and skip no time until it has returned or nobody waits for it."""
         future = super().run_in_executor(executor, func, *args)
         self._threads += 1
