@@ -45,10 +45,6 @@ os.environ |= {
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
 _PACKAGE = Path(airflow_ddb_backup.__file__).parent
-# Most of the time is skipped. While a thread or a call is at work, a busy machine must not be late for a limit of 30 s.
-_SPEED = 5.0
-
-
 # Each new client reads its models of files, for a tenth of a second: here all of them share what one has read.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
@@ -56,14 +52,9 @@ botocore.session.create_loader = cache(botocore.session.create_loader)
 gc.set_threshold(10_000, 20, 100)
 
 
-def _speed_of(request: pytest.FixtureRequest) -> float | None:
-    marker = request.node.get_closest_marker("clock_speed")
-    return float(marker.args[0]) if marker else None
-
-
 @pytest.fixture
 def loop_factory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[[], SkippingLoop]:
-    """Return what makes an event loop that goes by the tests' clock and skips the time in which nothing happens."""
+    """Return what makes an event loop that skips the time in which nothing happens."""
     # Airflow is imported once its home is set.
     from tests.simulator.loop import SkippingLoop, note_calls
 
@@ -73,7 +64,7 @@ def loop_factory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
 
 @pytest.fixture
 def anyio_backend(loop_factory: Callable[[], SkippingLoop]) -> tuple[str, dict[str, Any]]:
-    """Run async tests on asyncio, fast."""
+    """Run async tests on asyncio."""
     return "asyncio", {"loop_factory": loop_factory}
 
 
@@ -88,14 +79,11 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Give package and control plane one time: fast in async tests, one that only sleeping moves in all others."""
-    on_a_loop = "loop_factory" in request.fixturenames
-    speed = _speed_of(request)
-    clock = Clock(speed or _SPEED) if on_a_loop or speed else StillClock()
-    if isinstance(clock, Clock) and not isinstance(clock, StillClock):
-        # Opening a client reads files and imports modules, in real time.
-        opening = "airflow_ddb_backup.waiting.rate_limited_client._OPENING_SECONDS"
-        monkeypatch.setattr(opening, 30.0 * clock.speed)
+    """Give package and control plane one time, which only sleeping moves, unless real time is asked for."""
+    marker = request.node.get_closest_marker("clock_speed")
+    # Airflow's own sensors sleep by a clock of their own.
+    speed = marker.args[0] if marker else 20 if "run_dag" in request.fixturenames else None
+    clock = Clock(speed) if speed else StillClock()
     for module in _PACKAGE.rglob("*.py"):
         # All that ask for the time.
         if "\nimport time\n" in module.read_text(encoding="utf-8"):

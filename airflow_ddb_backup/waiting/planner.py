@@ -67,8 +67,8 @@ class Entry:
     :param joined: when the first subscriber came
     :param due: when it is to be polled next
     :param polled: when it was last asked for, or joined
-    :param answered: when AWS last said something of it, or it joined: a failed call says nothing
     :param asking: a DescribeBackup is under way
+    :param awaited: the sweep on its way covers it, and AWS has said nothing of it since that began
     :param missed: a sweep that should have listed it did not
     :param failures: DescribeBackup calls in a row that have said nothing of it
     """
@@ -78,8 +78,8 @@ class Entry:
     joined: float
     due: float
     polled: float
-    answered: float
     asking: bool = False
+    awaited: bool = False
     missed: bool = False
     failures: int = 0
 
@@ -164,7 +164,7 @@ class Planner:
         :param due: when it is to be polled
         :param now: seconds
         """
-        entry = self.entries.setdefault(arn.text, Entry(arn, arn.created_hint, now, due, now, now))
+        entry = self.entries.setdefault(arn.text, Entry(arn, arn.created_hint, now, due, now))
         entry.due = min(entry.due, due)
         return entry
 
@@ -202,17 +202,18 @@ class Planner:
         """
         self.sweep = self._planned(self.due(now), rates, now)
         if self.sweep:
-            covered = sum(self.sweep.covers(entry.created_at) for entry in self.entries.values())
+            for entry in self.entries.values():
+                entry.awaited = self.sweep.covers(entry.created_at)
+            covered = sum(entry.awaited for entry in self.entries.values())
             seconds = self.traffic.pages(self.sweep, covered, now) / (DOCUMENTED_RATES["ListBackups"] * SHARE)
             self._patience = LISTING_LAG + 2 * seconds
             self._sweep_began = now
             self._page_failed = False
         return self.sweep
 
-    def is_needed(self, sweep: Sweep) -> bool:
-        """Return whether the rest of a sweep may show a backup that has had no answer since it began."""
-        unanswered = (entry for entry in self.entries.values() if entry.answered < self._sweep_began)
-        return any(sweep.covers(entry.created_at) for entry in unanswered)
+    def is_needed(self) -> bool:
+        """Return whether the rest of the sweep may show a backup that has had no answer since it began."""
+        return any(entry.awaited for entry in self.entries.values())
 
     def page_failed(self) -> None:
         """Take in that a page of the sweep has failed: until one succeeds, nothing waits for it."""
@@ -244,7 +245,7 @@ class Planner:
         self.traffic.learn(sweep, others, now)
         young = []
         for entry in self.entries.values():
-            if entry.due > now or entry.answered >= self._sweep_began or not sweep.covers(entry.created_at):
+            if entry.due > now or not entry.awaited:
                 continue
             if entry.joined <= self._sweep_began - LISTING_LAG:
                 entry.missed = True

@@ -144,7 +144,7 @@ class BackupPoller:
             if not isinstance(observation, BackupError):
                 entry.created_at = observation.created_at
             if _is_answer(observation):
-                entry.answered, entry.failures = asked, 0
+                entry.awaited, entry.failures = False, 0
         self._schedule(entry)
 
     def _observe(self, subscriber: Subscriber, observation: Observation, now: float) -> None:
@@ -298,7 +298,7 @@ class BackupPoller:
         """
         others = failures = 0
         cursor: str | None = None
-        while self._planner.is_needed(sweep):
+        while self._planner.is_needed():
             if not await self._is_open():
                 self._planner.page_failed()
                 await asyncio.sleep(_TICK)

@@ -292,8 +292,8 @@ class ControlPlane:
         if fault.answer is Answer.BROKEN_TLS:
             return Response(headers={BREAK: "yes"})
         if fault.answer is Answer.HANGING:
-            self.clock.hanging.add(call.id)
-            self._closing.wait(_LONGEST)
+            with self.clock.hang(call.id):
+                self._closing.wait(_LONGEST)
         # The server takes it for a client that has gone, and closes the connection without a word.
         raise ConnectionResetError
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from aiobotocore.endpoint import AioEndpoint
 
-from tests.simulator.clock import CALL
+from tests.simulator.clock import CALL, StillClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
-# Real seconds.
-_SLICE = 0.01
+# Real seconds that the loop waits for what is at work, before it asks again whether that hangs.
+_SLICE = 0.005
+# The loop's seconds that pass in one such slice, while a thread that it waits for sleeps or hangs.
+_STEP = 0.5
+# Unix seconds as floats are not as fine as a real loop's clock.
+_RESOLUTION = 1e-6
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop that goes by a clock of the tests, and skips the time until its next timer.
+    """An event loop that lets the time of the tests pass: to its next timer, once nothing else can happen.
 
-    It skips while no thread works for it and no call to AWS is on its way, except those that hang until their timeout.
-    Otherwise time passes as the clock has it.
+    While a call to AWS is on its way or a thread works for it, the time stands still, so that a busy machine is never
+    late; unless they sleep or hang in the simulated control plane. A clock that goes by itself is waited for.
 
     :param clock: the time
     """
@@ -40,12 +44,18 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         self.calls: set[str] = set()
         self._clock = clock
         self._threads = 0
+        self._clock_resolution = _RESOLUTION
         self._wait = self._selector.select  # type: ignore[attr-defined]  # no public name
         self._selector.select = self._select  # type: ignore[attr-defined]  # as above
 
     def time(self) -> float:
         """Return the clock's seconds."""
         return self._clock.monotonic()
+
+    def run_forever(self) -> None:
+        """Run, and let the time pass."""
+        with self._clock.drive():
+            super().run_forever()
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
@@ -56,17 +66,33 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_ended)
         return future
 
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        """Wait for the threads to end, in no time."""
+        self._threads += 1
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self._threads -= 1
+
     def _thread_ended(self, _: object) -> None:
         self._threads -= 1
 
     def _select(self, timeout: float | None = None) -> Any:
         if not timeout:
             return self._wait(timeout)
-        if self._threads or self.calls - self._clock.hanging:
-            # Not all of it, since what is on its way may turn out to hang.
-            return self._wait(min(timeout / self._clock.speed, _SLICE))
-        if not (events := self._wait(0)):
-            self._clock.skip(timeout)
+        if not isinstance(self._clock, StillClock):
+            return self._wait(timeout / self._clock.speed)
+        wakeup = self._clock.next_wakeup()
+        if wakeup is not None:
+            timeout = min(timeout, wakeup - self.time())
+        if timeout <= 0 or self._threads or not all(map(self._clock.is_hanging, self.calls)):
+            events = self._wait(_SLICE)
+            step = _STEP if wakeup is not None or self._clock.is_hanging("") else 0.0
+        else:
+            events = self._wait(0)
+            step = timeout
+        if not events:
+            self._clock.skip(max(0.0, min(timeout, step)))
         return events
 
 

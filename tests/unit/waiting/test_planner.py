@@ -32,7 +32,7 @@ def arns(seconds_ago: float, count: int = 1) -> list[BackupArn]:
 
 def made(seconds_ago: float, count: int = 1) -> list[Entry]:
     """Return as many backups that are waited for, all due."""
-    return [Entry(arn, arn.created_hint, 0, 0, 0, 0) for arn in arns(seconds_ago, count)]
+    return [Entry(arn, arn.created_hint, 0, 0, 0) for arn in arns(seconds_ago, count)]
 
 
 def planned(
@@ -115,7 +115,7 @@ class TestPlan:
     def test_a_backup_whose_time_is_not_known_is_not_swept(self) -> None:
         """The ID in an ARN is AWS's to shape."""
         undated = BackupArn.parse("arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/5b0c-uuid")
-        assert planned([Entry(undated, None, 0, 0, 0, 0)] * 50) is None
+        assert planned([Entry(undated, None, 0, 0, 0)] * 50) is None
 
 
 def planner(count: int, joined: float = 1.0) -> Planner:
@@ -193,10 +193,10 @@ class TestPatience:
         plan = planner(50)
         sweep = plan.begin_sweep(FULL, 100)
         assert sweep is not None
-        assert plan.is_needed(sweep)
+        assert plan.is_needed()
         for entry in plan.entries.values():
-            entry.answered = 100
-        assert not plan.is_needed(sweep)
+            entry.awaited = False
+        assert not plan.is_needed()
 
     def test_a_describe_that_failed_leaves_a_sweep_needed(self) -> None:
         """It has said nothing: the sweep goes on from its cursor."""
@@ -205,7 +205,7 @@ class TestPatience:
         assert sweep is not None
         for entry in plan.entries.values():
             entry.polled = 101
-        assert plan.is_needed(sweep)
+        assert plan.is_needed()
 
     def test_denied_lists_are_tried_again_after_five_minutes(self) -> None:
         """A policy may have changed."""
@@ -253,7 +253,7 @@ def test_no_backup_is_left_without_a_call_while_describe_has_rate_left(
             now += 300
             entry = plan.next_described(rates, now)
         assert entry is not None
-        entry.answered = now
+        entry.awaited = False
         entry.due = inf
         described.add(entry.arn.text)
     assert len(described) == len(ages)
@@ -295,7 +295,7 @@ class Simulation:
 
     def list(self, now: float) -> None:
         """Read a page of the sweep on its way, or of a new one."""
-        if self.plan.sweep and not self.plan.is_needed(self.plan.sweep):
+        if self.plan.sweep and not self.plan.is_needed():
             self.plan.end_sweep(None, now)
         if self.plan.sweep is None:
             self.page = 0
@@ -319,7 +319,7 @@ class Simulation:
         entry.polled, entry.missed, entry.due = now, False, now + 5
         entry.failures += 1
         if succeeded:
-            entry.answered, entry.failures = now, 0
+            entry.awaited, entry.failures = False, 0
             self.answered.add(entry.arn.text)
 
 

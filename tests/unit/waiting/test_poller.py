@@ -104,15 +104,6 @@ def calls(control_plane: ControlPlane) -> tuple[int, int]:
     return control_plane.calls["DescribeBackup"], control_plane.calls["ListBackups"]
 
 
-async def beat(gaps: list[float]) -> None:
-    """Note how late the loop is, until cancelled."""
-    loop = asyncio.get_running_loop()
-    while True:
-        before = loop.time()
-        await asyncio.sleep(1)
-        gaps.append(loop.time() - before - 1)
-
-
 async def some_time() -> None:
     """Let two rounds pass."""
     await asyncio.sleep(12)
@@ -461,9 +452,14 @@ class TestNeighbours:
         assert await waiting.statuses(control_plane.add_backups("orders", 150), patience=150) == {"success": 150}
 
     @pytest.mark.load
-    async def test_2500_are_answered_beside_a_neighbour(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+    @pytest.mark.parametrize("head_start", [0.01, 0.11])
+    async def test_2500_are_answered_beside_a_neighbour(
+        self, control_plane: ControlPlane, waiting: Waiting, head_start: float
+    ) -> None:
         """Eight calls a second: the sweep goes on from its cursor, page by page."""
         control_plane.add_neighbour("ListBackups", 8)
+        # Where the neighbour is in its round.
+        await asyncio.sleep(head_start)
         arns = control_plane.add_backups("orders", 2500)
         assert await waiting.statuses(arns, patience=300) == {"success": 2500}
 
@@ -598,17 +594,21 @@ class TestOutages:
 
     @pytest.mark.load
     async def test_beside_a_neighbour_it_is_one_outage(
-        self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]
+        self, control_plane: ControlPlane, waiting: Waiting, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Calls fail and succeed in turns for as long as it is there."""
         control_plane.add_neighbour("ListBackups", 8)
         control_plane.creating_for = 120
         assert await waiting.statuses(control_plane.add_backups("orders", 600)) == {"success": 600}
         assert control_plane.throttled["ListBackups"] > 10
-        assert outages(log(), "ListBackups") <= 2
+        assert outages(caplog, "ListBackups") <= 2
 
     async def test_a_client_that_can_t_be_opened_is_one_outage(
-        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
+        self,
+        control_plane: ControlPlane,
+        waiting: Waiting,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Not one of each operation that it is opened for."""
         arns = control_plane.add_backups("orders", 50)
@@ -617,15 +617,13 @@ class TestOutages:
         await asyncio.sleep(60)
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection())
         assert await waits == {"success": 50}
-        assert outages(log(), "Opening the client") == 1
-        assert not outages(log(), "ListBackups")
+        assert outages(caplog, "Opening the client") == 1
+        assert not outages(caplog, "ListBackups")
 
 
-def outages(text: str, operation: str) -> int:
-    """Count the outages of an operation that a log tells of. Airflow 2 prints what it also hands on."""
-    begun = f"{operation} in us-east-1 fails;"
-    captured = sum(begun in line and "WARNING" in line for line in text.splitlines())
-    return captured or text.count(begun)
+def outages(caplog: pytest.LogCaptureFixture, operation: str) -> int:
+    """Count the outages of an operation that the log tells of."""
+    return sum(f"{operation} in us-east-1 fails;" in message for message in caplog.messages)
 
 
 class Portal(BaseHTTPRequestHandler):
@@ -652,7 +650,6 @@ def with_role(control_plane: ControlPlane, **extra: Any) -> str:
 class TestCredentialsOffTheLoop:
     """Nothing of credentials ever runs on the loop: blockbuster fails the test where something blocks."""
 
-    @pytest.mark.clock_speed(20)
     async def test_a_slow_sts_stops_nobody_also_when_a_role_is_renewed(
         self,
         control_plane: ControlPlane,
@@ -664,14 +661,9 @@ class TestCredentialsOffTheLoop:
         control_plane.session_seconds = 300
         control_plane.delays["AssumeRole"] = 20
         control_plane.creating_for = 280
-        gaps: list[float] = []
-        beating = asyncio.ensure_future(beat(gaps))
         event = await waiting.event(control_plane.add_backups("orders", 1)[0], patience=1800, poll_interval=20)
         assert event["status"] == "success"
         assert control_plane.calls["AssumeRole"] > 3
-        await stop([beating])
-        # Each call of STS takes a second or more of the real time.
-        assert max(gaps) < control_plane.delays["AssumeRole"] / 2
 
     async def test_cancelled_while_sts_hangs_it_ends_at_once(
         self,
