@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import DAG, AirflowException, TaskDefer
 
 from airflow_ddb_backup.exceptions import (
     BackupError,
-    BackupLostError,
     BackupNotReusedTimeoutError,
     BackupTimeoutError,
     InvalidValueError,
@@ -18,11 +17,9 @@ from airflow_ddb_backup.exceptions import (
     TableNotFoundError,
     TableNotReadyError,
     TableUnavailableError,
-    TriggerFailedError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
-from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from tests.simulator.faults import HANGING_AFTER_COMMIT, HTML_OF_A_PROXY, INTERNAL_ERROR, THROTTLED, Fault
 from tests.unit.conftest import SETTINGS
 
@@ -242,26 +239,6 @@ def test_a_backup_that_is_available_at_once_does_not_defer(control_plane: Contro
     assert [operator(deferrable=True).execute(context)] == control_plane.backup_arns()
 
 
-def test_deferral_carries_the_wait_and_all_aws_settings(
-    control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The triggerer asks as the worker would, until the same deadline; Airflow's own limit comes a minute later."""
-    control_plane.creating_for = 9999
-    control_plane.create_table("orders", region="eu-west-1")
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER", control_plane.connection())
-    start = clock.time()
-    deferred = defer(operator(deferrable=True, timeout=600, poll_interval=7, **SETTINGS), context)
-    assert isinstance(deferred.trigger, DynamoDBBackupTrigger)
-    assert deferred.trigger.serialize()[1] == {
-        "backup_arn": control_plane.backup_arns("eu-west-1")[0],
-        "poll_interval": 7,
-        "deadline": start + 600,
-        **SETTINGS,
-    }
-    assert deferred.timeout == timedelta(seconds=660)
-    assert deferred.method_name == "execute_complete"
-
-
 def test_arn_and_link_are_kept_before_the_deferral(
     control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
 ) -> None:
@@ -270,74 +247,6 @@ def test_arn_and_link_are_kept_before_the_deferral(
     defer(operator(deferrable=True), context)
     assert [ti.xcoms["backup_arn"]] == control_plane.backup_arns()
     assert "dynamodb_backup" in ti.xcoms
-
-
-def event(status: str) -> dict[str, Any]:
-    """Return an event of the trigger."""
-    backup = {
-        "backup_arn": ARN,
-        "backup_name": "nightly",
-        "table_name": "orders",
-        "status": "AVAILABLE",
-        "size_bytes": 5,
-        "created_at": "2026-11-23T02:00:00+00:00",
-    }
-    return {"status": status, "backup": backup, "message": "the reason"}
-
-
-def test_success_returns_the_arn_of_the_event(context: Context) -> None:
-    """Airflow may have dropped everything else."""
-    assert operator().execute_complete(context, event("success")) == ARN
-
-
-@pytest.mark.parametrize(("status", "kind"), [("error", BackupLostError), ("timeout", BackupTimeoutError)])
-def test_failure_raises_the_reason_of_the_event(context: Context, status: str, kind: type[Exception]) -> None:
-    """The same errors as without deferral."""
-    with pytest.raises(kind, match="the reason"):
-        operator().execute_complete(context, event(status))
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        None,
-        {},
-        {"status": "running"},
-        event("done"),
-        {"status": "success"},
-        {"status": "success", "backup": {}, "message": ""},
-        event("success") | {"backup": event("success")["backup"] | {"status": "CREATING"}},
-        event("success") | {"backup": event("success")["backup"] | {"backup_arn": "orders"}},
-    ],
-)
-def test_other_events_are_no_success(context: Context, payload: dict[str, Any] | None) -> None:
-    """Only what the trigger sends is believed, and a success only with the backup's details; a retry may help."""
-    with pytest.raises(TriggerFailedError, match="not one that this package sends"):
-        operator().execute_complete(context, payload)
-
-
-@pytest.mark.parametrize("words", ["Trigger timeout", "Trigger/execution timeout"])
-def test_a_deferral_that_nobody_ended_is_a_timeout(control_plane: ControlPlane, context: Context, words: str) -> None:
-    """Airflow's own words, on 3.x and on 2.11, name no backup."""
-    control_plane.creating_for = 9999
-    task = operator(deferrable=True)
-    defer(task, context)
-    with pytest.raises(BackupTimeoutError, match="No triggerer has reported") as timeout:
-        task.resume_execution("__fail__", {"error": words}, context)
-    assert f"backup '{control_plane.backup_arns()[0]}', region 'us-east-1'" in str(timeout.value)
-
-
-def test_a_trigger_that_raised_is_told_with_its_traceback(context: Context, log: Callable[[], str]) -> None:
-    """The reason is in the task's log; a retry may help."""
-    failure = {"error": "Trigger failure", "traceback": ["Traceback\n", "ImportError: no package\n"]}
-    with pytest.raises(TriggerFailedError, match="table 'orders', backup 'nightly'.*Trigger failure"):
-        operator(backup_name="nightly").resume_execution("__fail__", failure, context)
-    assert "ImportError: no package" in log()
-
-
-def test_it_resumes_where_the_trigger_left(context: Context) -> None:
-    """Any other resumption is the base class's."""
-    assert operator().resume_execution("execute_complete", {"event": event("success")}, context) == ARN
 
 
 def test_a_given_name_is_the_backup_s(control_plane: ControlPlane, context: Context) -> None:
@@ -371,17 +280,6 @@ def test_it_can_be_mapped(control_plane: ControlPlane, context: Context) -> None
 def test_the_link_is_the_operator_s() -> None:
     """The UI finds it by its name."""
     assert [link.name for link in operator().operator_extra_links] == ["DynamoDB backup"]
-
-
-def test_the_region_that_the_worker_used_crosses_the_deferral(
-    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The triggerer's environment may name another."""
-    control_plane.creating_for = 9999
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    deferred = defer(operator(deferrable=True), context)
-    assert cast("DynamoDBBackupTrigger", deferred.trigger).region_name == "us-east-1"
 
 
 def test_a_table_s_arn_names_the_region_where_nothing_else_does(

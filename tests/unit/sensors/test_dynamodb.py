@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,6 @@ from airflow_ddb_backup.exceptions import (
     BackupSensorTimeoutError,
     InvalidValueError,
     OtherRegionError,
-    TriggerFailedError,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from tests.simulator.faults import THROTTLED
@@ -180,13 +178,6 @@ def test_a_timeout_names_the_backup(control_plane: ControlPlane, context: Contex
         sensor(backup_arn, timeout=0).execute(context)
 
 
-def test_a_deferred_timeout_is_a_sensor_timeout(context: Context) -> None:
-    """As that of every sensor, Airflow does not retry it."""
-    event = {"status": "timeout", "backup": {}, "message": "the reason"}
-    with pytest.raises(BackupSensorTimeoutError, match="the reason"):
-        sensor().resume_execution("execute_complete", {"event": event}, context)
-
-
 @pytest.mark.parametrize(
     "resumption",
     [
@@ -201,46 +192,6 @@ def test_soft_fail_skips_whatever_ends_the_deferral(context: Context, resumption
     """Timeouts, errors and failures of the trigger alike."""
     with pytest.raises(AirflowSkipException):
         sensor(soft_fail=True).resume_execution(*resumption, context)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "says"),
-    [
-        ("Trigger timeout", BackupSensorTimeoutError, "No triggerer has reported"),
-        ("Trigger/execution timeout", BackupSensorTimeoutError, "No triggerer has reported"),
-        ("Trigger failure", TriggerFailedError, "Trigger failure"),
-    ],
-)
-def test_failures_of_the_deferral_name_the_backup(
-    context: Context, error: str, kind: type[Exception], says: str
-) -> None:
-    """Airflow's own words do not."""
-    with pytest.raises(kind, match=f"backup '{ARN}', region 'us-east-1'.*{says}"):
-        sensor().resume_execution("__fail__", {"error": error}, context)
-
-
-@pytest.mark.parametrize("payload", [None, {}, {"status": "done", "backup": {}, "message": ""}])
-def test_other_events_are_no_success(context: Context, payload: dict[str, Any] | None) -> None:
-    """Only what the trigger sends is believed; a retry may help."""
-    with pytest.raises(TriggerFailedError):
-        sensor().execute_complete(context, payload)
-
-
-def test_deferral_carries_the_wait_and_all_aws_settings(
-    control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The triggerer asks as the worker would; Airflow's own limit comes a minute after the deadline."""
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER", control_plane.connection())
-    control_plane.create_table("orders", region="eu-west-1")
-    created = control_plane.client("eu-west-1").create_backup(TableName="orders", BackupName="nightly")
-    control_plane.creating_for = 9999
-    arn = created["BackupDetails"]["BackupArn"]
-    start = clock.time()
-    with pytest.raises(TaskDeferred) as deferred:
-        sensor(arn, deferrable=True, timeout=600, poke_interval=7, **SETTINGS).execute(context)
-    kwargs = {"backup_arn": arn, "poll_interval": 7, "deadline": start + 600, **SETTINGS}
-    assert deferred.value.trigger.serialize()[1] == kwargs
-    assert deferred.value.timeout == timedelta(seconds=660)
 
 
 def test_what_may_pass_does_not_end_the_wait(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
