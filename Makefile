@@ -27,8 +27,13 @@ demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=…
 unit: $(READY) ## Run the unit tests, within a minute
 	$(BIN)/python -m pytest tests/unit -m "not load" $(ARGS)
 
-test: $(READY) ## Run the whole test suite
+test: $(READY) ## Run the whole test suite, and measure its coverage unless ARGS select some of it
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 system-test: $(READY) ## Run the tests on a cluster and in a browser: needs postgresql, redis-server, chromium
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
