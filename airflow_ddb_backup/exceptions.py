@@ -3,8 +3,8 @@
 Three kinds, by what is left to do: a :class:`PermanentError` is final; a :class:`TransientError` may pass, and nothing
 was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked.
 
-What has failed before the request left the machine has done nothing. So the mapping asks that first, and only then what
-the exception is: by AWS's error code, by botocore's exception hierarchy and by botocore's own tables of transient and
+A call that failed before its request left the machine has done nothing. So the mapping checks that first, and only
+then the exception: by AWS's error code, by botocore's exception hierarchy and by botocore's own tables of transient and
 throttling errors, so that a class or a code which botocore adds one day falls into its kind.
 """
 
@@ -431,7 +431,7 @@ def _never_left(error: Exception) -> bool:
     while link is not None:
         functions.update(frame.f_code.co_name for frame, _ in traceback.walk_tb(link.__traceback__))
         link = link.__cause__ or link.__context__
-    # botocore raises exactly this class for what it does not know, such as a proxy address that can't be parsed.
+    # botocore raises exactly this class for unknown failures, such as a proxy address that can't be parsed.
     unknown = type(error) is boto.HTTPClientError and not functions & _REQUESTING
     return unknown or bool(functions & _CONNECTING)
 

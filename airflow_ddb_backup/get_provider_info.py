@@ -1,4 +1,4 @@
-"""What Airflow's provider discovery reads."""
+"""The package's metadata, for Airflow's provider discovery."""
 
 from __future__ import annotations
 

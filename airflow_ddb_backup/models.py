@@ -1,6 +1,6 @@
 """Tables, backups and their ARNs. No I/O.
 
-What users write is checked against what AWS documents. Responses are taken as they come: the package relies on
+Users' values are checked against AWS's documented rules. Responses are taken as they come: the package relies on
 ``arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID`` and on nothing about the ID, and a status that it does
 not know is kept as it is. A response without the members that it relies on raises ``KeyError``, ``TypeError``,
 ``ValueError`` or ``AttributeError``, which the hook maps to an ambiguous outcome.

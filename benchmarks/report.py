@@ -129,7 +129,7 @@ Machine: {machine()}.
 .. image:: benchmarks.svg
     :alt: calls, CPU-seconds and memory by the number of backups, for both triggers
 
-What the package promises, and what this run has shown:
+The package's promises, and the results of this run:
 
 {_table(["bar", "measured", "held"], held)}
 

@@ -307,7 +307,7 @@ class _Creation:
 
 @dataclass(slots=True)
 class _Ambiguity:
-    """What the ambiguous outcomes of one creation leave open.
+    """The ambiguous outcomes of one creation that are still open.
 
     :param began_at: when the first call began whose outcome is open, by the monotonic clock
     :param retries: how often a call was made again after one

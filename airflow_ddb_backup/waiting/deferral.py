@@ -1,4 +1,4 @@
-"""How a task hands its wait to the triggerer, and what it does when it comes back."""
+"""Hands a task's wait to the triggerer, and takes the result back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.waiting.state import BackupWait
 
-# The trigger keeps the deadline itself and says why. Airflow's own limit catches what is left, should no triggerer run.
+# The trigger keeps the deadline itself and says why. Airflow's own limit is for the case that no triggerer runs.
 _AIRFLOW_LIMIT_AFTER = 60.0
 # Airflow resumes a task by this name when its trigger has failed or the deferral has timed out, on 2.11 and 3.x alike.
 _AIRFLOW_FAILED = "__fail__"

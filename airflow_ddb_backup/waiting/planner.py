@@ -27,7 +27,7 @@ PAGE = 100
 LISTING_LAG = 10.0
 # Backups that nobody waits for: one a night of each of the 2,500 tables that an account has.
 _OTHERS_PER_SECOND = 2500 / timedelta(days=1).total_seconds()
-# What was learnt counts half after so many seconds.
+# Half-life, in seconds, of the traffic that sweeps have shown (assumed).
 _HALF_LIFE = 300.0
 # ListBackups that was denied is tried again after so many seconds: a policy may have changed.
 _DENIED_FOR = 300.0
@@ -85,7 +85,7 @@ class Entry:
 
     @property
     def price(self) -> int:
-        """What describing it counts for, in calls: most failures pass by themselves, many in a row do not."""
+        """The cost of describing it, in calls; many failures in a row raise it, since they seldom pass by themselves."""
         return 1 + self.failures // _FAILURES_FORGIVEN
 
 
@@ -120,9 +120,9 @@ class Traffic:
 def plan_sweep(
     due: Sequence[Entry], waiting: Iterable[Entry], traffic: Traffic, rates: Rates, now: float
 ) -> Sweep | None:
-    """Return the sweep that shows most of what is due, if that is cheaper than to describe each; otherwise ``None``.
+    """Return the sweep that shows most of the due backups, if it costs less than describing each; otherwise ``None``.
 
-    What is older than the sweep is described beside it: how far back a sweep reaches is what it costs.
+    Backups older than the sweep are described beside it, since a sweep costs more the further back it reaches.
 
     :param due: the backups to poll
     :param waiting: all that are waited for: a sweep shows them too

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# While what is due waits for the other task, each asks the planner again after so many seconds.
+# Seconds after which a task asks the planner again, while the backups that are due wait for the other task.
 _TICK = 1.0
 _LONGEST_BACKOFF = 30.0
 _AFTER_A_DEFECT = 5.0

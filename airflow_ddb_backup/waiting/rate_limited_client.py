@@ -3,7 +3,8 @@
 Reading the Airflow connection, files and STS block, and the session that the amazon provider gives aiobotocore renews a
 role's credentials by a synchronous call on the loop. So a thread makes boto3's own session, resolves and freezes its
 credentials, and reads the models that a client is made of; the client on the loop has nothing but these credentials,
-which a thread renews before they expire. A thread that hangs is left behind: what it returns late must not be closed.
+which a thread renews before they expire. A thread that hangs is left behind, so it returns nothing
+that would have to be closed.
 
 AWS's rates are an account's and a region's, so the clients of one account and region share their limits.
 """
@@ -60,7 +61,7 @@ _CALL_SECONDS = 10.0
 _OPENING_SECONDS = 30.0
 # For STS, unless the user has set one: botocore's 60 s are longer than anyone waits for a client to open.
 _STS_TIMEOUT = 10.0
-# What could not be opened is not tried again sooner, however many calls are to be made.
+# After a failure the client is not opened again sooner, however many calls wait for it.
 _REOPENED_AFTER = 5.0
 # botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing.
 _RENEWAL_INTERVAL = 60.0
@@ -202,7 +203,7 @@ class _OpenClient:
             await self.close()
 
     async def close(self) -> None:
-        # Whoever closes it may be cancelled meanwhile; the closing goes on, and the last to ask waits for its end.
+        # The caller may be cancelled meanwhile; the closing goes on, and the next caller waits for its end.
         self._closing = self._closing or asyncio.ensure_future(self._resources.aclose())
         await asyncio.shield(self._closing)
 
@@ -359,7 +360,7 @@ class RateLimitedClient:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a thread prepares: nothing that would have to be closed."""
+    """The parts of a client that a thread prepares; none of them has to be closed."""
 
     session: Any
     credentials: Any

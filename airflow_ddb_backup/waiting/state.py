@@ -1,7 +1,7 @@
-"""What each observation of a backup means for a task that waits for it. No I/O, no clock: who polls decides elsewhere.
+"""The state of one wait: what each observation of a backup means for it. No I/O, no clock; the caller polls.
 
-An observation is data: a :class:`~airflow_ddb_backup.models.Backup`, an exception, or :data:`NOT_LISTED`. What may pass
-never ends a wait, its deadline does; what AWS says of this very backup may.
+An observation is data: a :class:`~airflow_ddb_backup.models.Backup`, an exception, or :data:`NOT_LISTED`. Failures
+that may pass never end a wait, its deadline does; a final response about this very backup may.
 """
 
 from __future__ import annotations
