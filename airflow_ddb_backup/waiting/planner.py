@@ -85,7 +85,7 @@ class Entry:
 
     @property
     def price(self) -> int:
-        """The cost of describing it, in calls. Many failures in a row raise it, since they seldom pass by themselves."""
+        """The cost of describing it, in calls. Failures in a row raise it: many seldom pass by themselves."""
         return 1 + self.failures // _FAILURES_FORGIVEN
 
 

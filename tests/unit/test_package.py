@@ -21,7 +21,7 @@ LAYERS = [
     {"operators", "sensors"},
     {"waiting.deferral"},
     {"triggers", "links"},
-    {"creation", "waiting"},
+    {"creation", "waiting", "retention"},
     {"hooks"},
     {"validation"},
     {"models"},
