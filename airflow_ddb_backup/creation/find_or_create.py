@@ -127,7 +127,7 @@ class _Creation:
         if not matcher.derived or not matcher.may_have_own or self._request.if_exists is IfExists.CREATE:
             return None
         try:
-            found = self._look(lambda: matcher.find_own(None, self._list(matcher.listed_since)), LISTING_LAG)
+            found = self._search(lambda: matcher.find_own(None, self._list(matcher.listed_since)), LISTING_LAG)
         except ListBackupsDeniedError as error:
             self._log.warning("Whether this run has a backup of the table is not known: %s", error)
             return None
@@ -150,7 +150,7 @@ class _Creation:
             return self._own_or_refuse(table)
         if not matcher.may_have_own and matcher.reuse_within is None:
             return None
-        own, backups = self._look_for_own(table, matcher.listed_since)
+        own, backups = self._find_own(table, matcher.listed_since)
         if found := own or matcher.find_reusable(table, backups):
             self._log_reuse(found)
             return found
@@ -158,7 +158,7 @@ class _Creation:
         return None
 
     def _own_or_refuse(self, table: Table) -> Backup | None:
-        own, backups = self._look_for_own(table, table.created_at)
+        own, backups = self._find_own(table, table.created_at)
         if foreign := self._matcher.find_foreign(table, backups):
             detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."
             raise BackupExistsError.about(foreign.arn.context, detail)
@@ -166,7 +166,7 @@ class _Creation:
             self._log_reuse(own)
         return own
 
-    def _look_for_own(self, table: Table, since: datetime) -> tuple[Backup | None, list[Backup]]:
+    def _find_own(self, table: Table, since: datetime) -> tuple[Backup | None, list[Backup]]:
         """List until the run's own backup shows, or must have shown; return it, and the last listing."""
         backups: list[Backup] = []
 
@@ -174,7 +174,7 @@ class _Creation:
             backups[:] = self._list(max(since, table.created_at))
             return self._matcher.find_own(table, backups) if self._matcher.may_have_own else None
 
-        found = self._look(own, LISTING_LAG if self._matcher.may_have_own else 0.0)
+        found = self._search(own, LISTING_LAG if self._matcher.may_have_own else 0.0)
         if found:
             self._warn_of_twins(found, self._matcher.own(table, backups))
         return found, backups
@@ -220,7 +220,7 @@ class _Creation:
         try:
             # The table may have been dropped and made again since the task began.
             table = self._retry(self._ready_table)
-            return self._look(made, LISTING_LAG)
+            return self._search(made, LISTING_LAG)
         except BackupError as error:
             message = f"{ambiguous} Whether it has made the backup can't be found out: {error}"
             raise AmbiguousOutcomeError(message) from error
@@ -234,14 +234,14 @@ class _Creation:
             return own[0] if created.arn in [backup.arn for backup in own] else None
 
         try:
-            oldest = self._look(oldest_once_listed, LISTING_LAG) or created
+            oldest = self._search(oldest_once_listed, LISTING_LAG) or created
         except BackupError as error:
             self._log.warning("Whether another try of this run has made a backup too is not known: %s", error)
             return created
         self._warn_of_twins(oldest, own)
         return oldest
 
-    def _look(self, find: Callable[[], Backup | None], patience: float) -> Backup | None:
+    def _search(self, find: Callable[[], Backup | None], patience: float) -> Backup | None:
         """Call until something is found, or as long as a listing may be behind.
 
         :raises CreationTimeoutError: the task's time was up before that
