@@ -96,7 +96,8 @@ def _install(session: nox.Session, airflow: str) -> None:
         wanted = [f"{name}=={bound}" for name, bound in _bounds().items()]
     else:
         wanted = [f"apache-airflow~={airflow}.0", *OLDER.get(airflow, ())]
-    session.install("--compile-bytecode", ".", *wanted)
+    # Without it, uv takes the wheel that it built last of this folder, for as long as pyproject.toml is the same.
+    session.install("--compile-bytecode", "--reinstall-package", "airflow-ddb-backup", ".", *wanted)
     imports = ", ".join(f"airflow_ddb_backup.{part}.dynamodb" for part in PUBLIC)
     with session.chdir(session.create_tmp()):
         session.run("python", "-W", "ignore", "-c", f"import {imports}", silent=True)
