@@ -99,7 +99,7 @@ def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
 
     with suppress(ImportError):
         # Airflow 3 compiles one pattern of all that it masks, anew with each connection.
-        monkeypatch.setattr(import_module("airflow.sdk.log"), "mask_secret", lambda *_: None)
+        monkeypatch.setattr(import_module("airflow.sdk.log"), "mask_secret", lambda *_, **__: None)
     with ControlPlane(clock=clock).serve() as plane:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
         plane.create_table("orders")

@@ -90,7 +90,6 @@ async def test_it_waits_until_the_backup_is_available(
     assert len(lines) == 2
 
 
-# Slower than the others: its last answer comes within 30 s, and a busy machine opens the client in real ones.
 async def test_time_is_up_at_the_deadline_whenever_it_started(
     control_plane: ControlPlane, clock: Clock, backup_arn: str
 ) -> None:
@@ -146,7 +145,6 @@ async def test_what_may_pass_is_waited_out(
     assert (event["status"], control_plane.calls["DescribeBackup"]) == ("success", 3)
 
 
-# Slower than the others: its last answer comes within 30 s, and a busy machine opens the client in real ones.
 async def test_an_endpoint_that_is_not_there_is_waited_for(
     control_plane: ControlPlane, clock: Clock, backup_arn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
