@@ -3,8 +3,8 @@
 Reading the Airflow connection, files and STS block, and the session that the amazon provider gives aiobotocore renews a
 role's credentials by a synchronous call on the loop. So a thread makes boto3's own session, resolves and freezes its
 credentials, and reads the models that a client is made of; the client on the loop has nothing but these credentials,
-which a thread renews before they expire. A thread that hangs is left behind, so it returns nothing that would have to be
-closed.
+which a thread renews before they expire. A thread that hangs is left behind, so it returns nothing that would have to
+be closed.
 
 AWS's rates are an account's and a region's, so the clients of one account and region share their limits.
 """
