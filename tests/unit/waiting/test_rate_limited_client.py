@@ -13,6 +13,7 @@ from botocore.config import Config
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting import rate_limited_client
 from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings, RateLimits
+from tests.simulator.rules import Bucket
 
 if TYPE_CHECKING:
     from tests.simulator.clock import Clock
@@ -79,3 +80,21 @@ async def test_a_poller_with_nothing_to_describe_takes_no_share_of_describe_back
     waits = [DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=deadline).run() for arn in arns]
     await asyncio.gather(*(anext(wait) for wait in waits))
     assert acquired["DescribeBackup"] == control_plane.calls["DescribeBackup"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("phase", [0.0, 0.05, 0.1, 0.15])
+async def test_throttled_calls_are_not_in_step_with_a_neighbour(phase: float) -> None:
+    """Some pass in every phase; evenly spaced ones find AWS's limit empty each time in some of them."""
+    limit, loop = rate_limited_client._Limit(5), asyncio.get_running_loop()  # noqa: SLF001  # its turn is the case
+    aws = Bucket(5, 5, loop.time)
+    aws.set_neighbour(8)
+    await asyncio.sleep(60 - loop.time() % 60 + phase)
+    start, passed = loop.time(), 0
+    while loop.time() < start + 600:
+        await limit.acquire()
+        if aws.take():
+            passed += 1
+        else:
+            limit.rate.throttled(loop.time())
+    assert passed > 80
