@@ -163,11 +163,14 @@ class AccessDeniedError(PermanentError):
 
 
 class ListBackupsDeniedError(AccessDeniedError):
-    """IAM refuses ListBackups, without which a run can't find its backup again."""
+    """IAM refuses ListBackups."""
 
     codes: ClassVar[tuple[str, ...]] = ()
-    summary = "The table's backups can't be listed"
-    hint = "Grant dynamodb:ListBackups on '*' (it has no resource-level permission), or set if_exists='create'."
+    summary = "Backups can't be listed"
+    hint = (
+        "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only DynamoDBCreateBackupOperator can "
+        "do without it, with if_exists='create'."
+    )
 
 
 class BackupExistsError(PermanentError):
@@ -214,7 +217,7 @@ class BackupInUseError(TransientError):
 
     codes = ("BackupInUseException",)
     summary = "A backup of the table is being created, deleted or restored"
-    hint = "Nothing was created; try again when that operation has ended."
+    hint = "Retry when that operation has ended; the restore of a large backup takes hours."
 
 
 class LimitExceededError(TransientError):
@@ -223,9 +226,7 @@ class LimitExceededError(TransientError):
     codes = ("LimitExceededException",)
     summary = "Too many table operations run at once"
     # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html, LimitExceededException
-    hint = (
-        "Up to 500 table operations (create, update, delete, restore) may run at once; try again when some have ended."
-    )
+    hint = "Up to 500 table operations (create, update, delete, restore) may run at once; retry when some have ended."
 
 
 class ContinuousBackupsUnavailableError(TransientError):
@@ -333,6 +334,70 @@ class BackupLostError(PermanentError):
     hint = ""
 
 
+class SystemBackupError(PermanentError):
+    """The backup is AWS's own."""
+
+    summary = "A system backup can't be deleted"
+    hint = (
+        "DynamoDB makes system backups when a table with point-in-time recovery (PITR) is deleted; they are free, and "
+        "DynamoDB deletes them after 35 days."
+    )
+
+
+class RecoveryPointError(PermanentError):
+    """The ARN is that of a recovery point of AWS Backup."""
+
+    summary = "A recovery point of AWS Backup can't be deleted here"
+    hint = "Delete it in its vault, with backup:DeleteRecoveryPoint, or by the lifecycle of its backup plan."
+
+
+class EmptySelectionError(PermanentError):
+    """The task's selection has no table."""
+
+    summary = "No table is selected"
+    hint = (
+        "An empty selection never means all tables: that is ['*']. Check what table_names renders to, exclude and "
+        "tags; if_empty='skip' skips the task instead."
+    )
+
+
+class TooManyTablesError(PermanentError):
+    """The task's selection has more tables than ``max_tables``."""
+
+    summary = "More tables are selected than max_tables allows"
+    hint = "Nothing was done. Narrow the selection, or raise max_tables."
+
+
+class TooManyDeletionsError(PermanentError):
+    """A retention plan deletes more than ``max_deletions``."""
+
+    summary = "The plan would delete more backups than max_deletions allows"
+    hint = (
+        "Nothing was deleted. Check the plan in the log, and with dry_run=True; raise max_deletions if it is what "
+        "you want."
+    )
+
+
+class DeletionsFailedError(BackupError):
+    """Some backups that a policy does not keep could not be deleted, or some tables not pruned."""
+
+    summary = "Not everything was pruned"
+    hint = "The others are done; a retry plans anew and does what is missing. XCom 'report' has all failures."
+
+
+class DeletionsFailedForGoodError(DeletionsFailedError, PermanentError):
+    """The same, and no retry can fix any of the failures."""
+
+    hint = "The others are done. No retry can fix these; XCom 'report' has all failures."
+
+
+class DeletionTimeoutError(BackupError):
+    """The time was up before everything was deleted."""
+
+    summary = "The time was up before the deletion was done"
+    hint = "A retry goes on with it: to delete a backup twice is harmless. Raise timeout where AWS is slow to answer."
+
+
 def _family(kind: type[BackupError]) -> Iterator[type[BackupError]]:
     yield kind
     for child in kind.__subclasses__():
@@ -395,6 +460,9 @@ def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "AccessDeniedException" and error.operation_name == "ListBackups":
         return ListBackupsDeniedError
+    # The one refusal that only its text tells from others.
+    if error.operation_name == "DeleteBackup" and "system backup" in str(error):
+        return SystemBackupError
     if code in _BY_CODE:
         return _BY_CODE[code]
     attempt = RetryContext(attempt_number=1, parsed_response=error.response)
@@ -437,4 +505,6 @@ def _never_left(error: Exception) -> bool:
 
 
 def _service(operation: str) -> str:
-    return "sts" if operation.startswith("AssumeRole") else "dynamodb"
+    if operation.startswith("AssumeRole"):
+        return "sts"
+    return "tag" if operation == "GetResources" else "dynamodb"

@@ -141,6 +141,7 @@ class Backup:
     :param size_bytes: the size in bytes; AWS fills it in hours later, 0 is normal
     :param created_at: when it was requested, by AWS's clock
     :param table_id: the very table that was backed up; ``None``: not in the response
+    :param kind: ``USER``, ``SYSTEM`` or ``AWS_BACKUP``; ``None``: not in the response
     """
 
     arn: BackupArn
@@ -149,6 +150,7 @@ class Backup:
     size_bytes: int
     created_at: datetime
     table_id: str | None = None
+    kind: str | None = None
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any], table_id: str | None = None) -> Self:
@@ -164,6 +166,7 @@ class Backup:
             size_bytes=details.get("BackupSizeBytes") or 0,
             created_at=details["BackupCreationDateTime"].astimezone(UTC),
             table_id=details.get("TableId", table_id),
+            kind=details.get("BackupType"),
         )
 
     @classmethod
@@ -173,11 +176,20 @@ class Backup:
 
     @classmethod
     def from_description(cls, response: Mapping[str, Any]) -> Self:
-        """Read a DescribeBackup response."""
+        """Read a DescribeBackup or DeleteBackup response."""
         description = response["BackupDescription"]
         return cls.from_details(
             description["BackupDetails"], (description.get("SourceTableDetails") or {}).get("TableId")
         )
+
+    def is_of(self, table: Table) -> bool:
+        """Return whether it is of this very table, and not of an earlier one of the same name.
+
+        :param table: the table
+        """
+        if self.table_id and table.table_id:
+            return self.table_id == table.table_id
+        return self.created_at >= table.created_at
 
     def as_dict(self) -> dict[str, Any]:
         """Return the details as plain JSON values, as sensor and trigger return them."""
@@ -221,6 +233,29 @@ class BackupPage:
             with suppress(AttributeError, KeyError, TypeError, ValueError):
                 backups.append(Backup.from_details(summary))
         return cls(tuple(backups), response.get("LastEvaluatedBackupArn"))
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    """A page of ListTables or of the tagging API's GetResources.
+
+    :param names: the tables on it; a page may be empty and yet not the last
+    :param cursor: where the next page starts; ``None``: this is the last
+    """
+
+    names: tuple[str, ...]
+    cursor: str | None
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any]) -> Self:
+        """Read a ListTables response. A response without names is not AWS's: it does not mean "no tables"."""
+        return cls(tuple(response["TableNames"]), response.get("LastEvaluatedTableName"))
+
+    @classmethod
+    def from_tagged(cls, response: Mapping[str, Any]) -> Self:
+        """Read a GetResources response, whose last page has an empty token or none."""
+        matches = (TABLE_ARN.fullmatch(found["ResourceARN"]) for found in response["ResourceTagMappingList"])
+        return cls(tuple(match["table"] for match in matches if match), response.get("PaginationToken") or None)
 
 
 class AwsClock:

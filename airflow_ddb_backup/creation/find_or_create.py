@@ -15,7 +15,6 @@ from airflow_ddb_backup.creation.matching import (
     IfExists,
     find_made_since,
 )
-from airflow_ddb_backup.creation.retries import retrying
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -27,6 +26,7 @@ from airflow_ddb_backup.exceptions import (
     TableNotReadyError,
     TableUnavailableError,
 )
+from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -187,15 +187,7 @@ def of_table(table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
     :param backups: what ListBackups has shown, in any order
     """
     usable = {BackupStatus.CREATING, BackupStatus.AVAILABLE}
-    return [backup for backup in backups if backup.status in usable and _is_of(table, backup)]
-
-
-def _is_of(table: Table | None, backup: Backup) -> bool:
-    if table is None:
-        return True
-    if backup.table_id and table.table_id:
-        return backup.table_id == table.table_id
-    return backup.created_at >= table.created_at
+    return [backup for backup in backups if backup.status in usable and (table is None or backup.is_of(table))]
 
 
 def _age(backup: Backup) -> tuple[datetime, str]:

@@ -1,8 +1,9 @@
 """One method for each AWS call. None of them retries or decides.
 
 CreateBackup has no idempotency token, so the client has botocore's own retries off, and a failed call says whether its
-request may have left the machine. A call ends within :attr:`DynamoDBBackupHook.call_seconds`, even if the server, STS
-or DNS hang: it runs in a thread. A thread that takes longer is left behind, and can no longer send anything.
+request may have left the machine. Calls of one operation keep to a share of its documented rate. A call ends within
+:attr:`DynamoDBBackupHook.call_seconds`, even if the server, STS or DNS hang: it runs in a thread. A thread that takes
+longer is left behind, and can no longer send anything.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -18,6 +20,7 @@ import botocore.session
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore import xform_name
 from botocore.config import Config
+from botocore.endpoint import DEFAULT_TIMEOUT
 
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
@@ -25,20 +28,24 @@ from airflow_ddb_backup.exceptions import (
     CredentialsError,
     ErrorContext,
     NoRegionSetError,
+    ThrottledError,
     UnreachableError,
     map_exceptions,
 )
-from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, Table
+from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, Table, TablePage
+from airflow_ddb_backup.rates import DOCUMENTED_RATES, RateLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
 _T = TypeVar("_T")
+_DYNAMODB = "dynamodb"
+_TAGGING = "resourcegroupstaggingapi"
 
 
 class DynamoDBBackupHook(AwsBaseHook):
-    """Creates, lists and describes DynamoDB's on-demand backups.
+    """Creates, lists, describes and deletes DynamoDB's on-demand backups.
 
     Takes the arguments of :class:`~airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`.
 
@@ -48,13 +55,17 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     #: seconds that a call may take: DynamoDB answers in milliseconds, and botocore would wait for 60 s
     call_seconds: ClassVar[float] = 10.0
+    #: seconds of the connections that resolve credentials, unless the user has set others: botocore's 60 are longer
+    #: than anyone waits for them
+    credentials_seconds: ClassVar[float] = 10.0
 
     def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
         self.default_region = default_region
         #: AWS's clock, as far as the responses so far tell
         self.clock = AwsClock()
-        self._opening: Future[Any] | None = None
+        self._opening: dict[str, Future[Any]] = {}
+        self._limits = {operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()}
         self._creations: list[Future[Any]] = []
 
     @property
@@ -62,6 +73,17 @@ class DynamoDBBackupHook(AwsBaseHook):
         """The region of the task or the connection, else ``default_region``; ``None``: boto3's default."""
         region: str | None = super().region_name or self.default_region
         return region
+
+    @property
+    def config(self) -> Config:
+        """The user's configuration, also of the calls that resolve credentials: those that hang end in time."""
+        config: Config = super().config
+        limits = {
+            name: self.credentials_seconds
+            for name in ("connect_timeout", "read_timeout")
+            if getattr(config, name) == DEFAULT_TIMEOUT
+        }
+        return config.merge(Config(**limits))
 
     def resolve_region(self, context: ErrorContext) -> str:
         """Return the region that the calls go to.
@@ -80,8 +102,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         return str(region)
 
     def reopen(self) -> None:
-        """Forget connection, credentials and client: the next call reads them anew."""
-        self._opening = None
+        """Forget connection, credentials and clients: the next call reads them anew."""
+        self._opening = {}
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -125,18 +147,25 @@ class DynamoDBBackupHook(AwsBaseHook):
         return self._call("CreateBackup", context, Backup.from_creation, **request)
 
     def list_backups(
-        self, context: ErrorContext, table_name: str, *, created_since: datetime | None, cursor: str | None = None
+        self,
+        context: ErrorContext,
+        table_name: str | None,
+        *,
+        created_since: datetime | None = None,
+        cursor: str | None = None,
     ) -> BackupPage:
-        """List a page of a table's on-demand backups, of whatever name.
+        """List a page of on-demand backups, of whatever name.
 
         :param context: the table, backup and region, for messages
-        :param table_name: name or ARN
+        :param table_name: name or ARN; ``None``: those of all tables of the account and region
         :param created_since: leave out what was requested earlier, by AWS's clock; ``None``: list all
         :param cursor: where the page starts; ``None``: the first
         :raises ListBackupsDeniedError: IAM refuses it
         :raises BackupError: the call has failed
         """
-        request: dict[str, Any] = {"TableName": table_name, "BackupType": "USER"}
+        request: dict[str, Any] = {"BackupType": "USER"}
+        if table_name is not None:
+            request["TableName"] = table_name
         if created_since is not None:
             request["TimeRangeLowerBound"] = created_since
         if cursor is not None:
@@ -152,9 +181,58 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
 
-    def _call(self, action: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any) -> _T:
+    def delete_backup(self, arn: BackupArn) -> Backup:
+        """Delete a backup, and return it as it was.
+
+        :param arn: the backup
+        :raises BackupNotFoundError: there is no such backup, any more
+        :raises BackupInUseError: it is being created or restored
+        :raises SystemBackupError: it is AWS's own
+        :raises BackupError: the call has failed
+        """
+        return self._call("DeleteBackup", arn.context, Backup.from_description, BackupArn=arn.text)
+
+    def list_tables(self, context: ErrorContext, cursor: str | None = None) -> TablePage:
+        """List a page of the names of all tables of the account and region.
+
+        :param context: the region, for messages
+        :param cursor: where the page starts; ``None``: the first
+        :raises BackupError: the call has failed
+        """
+        request = {"ExclusiveStartTableName": cursor} if cursor else {}
+        return self._call("ListTables", context, TablePage.from_response, **request)
+
+    def list_tagged_tables(
+        self, context: ErrorContext, tags: Mapping[str, Sequence[str]], cursor: str | None = None
+    ) -> TablePage:
+        """List a page of the names of the tables with some tags, among them tables that are gone.
+
+        :param context: the region, for messages
+        :param tags: the values that each tag may have; a table has one of each
+        :param cursor: where the page starts; ``None``: the first
+        :raises BackupError: the call has failed
+        """
+        request: dict[str, Any] = {
+            "ResourceTypeFilters": ["dynamodb:table"],
+            "TagFilters": [{"Key": key, "Values": list(values)} for key, values in tags.items()],
+        }
+        if cursor:
+            request["PaginationToken"] = cursor
+        return self._call("GetResources", context, TablePage.from_tagged, service=_TAGGING, **request)
+
+    def _call(
+        self,
+        action: str,
+        context: ErrorContext,
+        read: Callable[[Mapping[str, Any]], _T],
+        *,
+        service: str = _DYNAMODB,
+        **request: Any,
+    ) -> _T:
+        if limit := self._limits.get(action):
+            limit.acquire()
         began_at = monotonic()
-        client = self._client_for(context)
+        client = self._client_for(service, context)
         sending = _Sending()
 
         def call() -> Mapping[str, Any]:
@@ -174,6 +252,8 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise kind.about(context, f"{action} took more than {self.call_seconds:g} s.") from error
         except BackupError as error:
             self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
+            if limit and isinstance(error, ThrottledError):
+                limit.throttled()
             if isinstance(error, CredentialsError | UnreachableError):
                 self.reopen()
             raise
@@ -187,17 +267,18 @@ class DynamoDBBackupHook(AwsBaseHook):
         if "x-amzn-requestid" in headers:
             self.clock.observe(headers.get("date"), called_at, time.monotonic())
 
-    def _client_for(self, context: ErrorContext) -> Any:
-        """Return the client, opening it first; one that took too long is waited for again by the next call."""
+    def _client_for(self, service: str, context: ErrorContext) -> Any:
+        """Return a client, opening it first; one that took too long is waited for again by the next call."""
+        opening = self._opening.get(service)
         try:
-            if self._opening is None:
+            if opening is None:
                 # Here and not in the thread: reading a connection is Airflow's own call.
                 _ = self.conn_config
-                self._opening = run_in_thread(self._open)
+                opening = self._opening[service] = run_in_thread(partial(self._open, service))
             # The rest of the time is the request's own.
-            return self._opening.result(self.call_seconds / 2)
+            return opening.result(self.call_seconds / 2)
         except Exception as error:
-            if self._opening and not self._opening.done():
+            if opening and not opening.done():
                 detail = f"No credentials after {self.call_seconds / 2:g} s."
                 raise UnreachableError.about(context, detail) from error
             self.reopen()
@@ -205,7 +286,7 @@ class DynamoDBBackupHook(AwsBaseHook):
                 raise error from None
 
     def limited_config(self, **options: Any) -> Config:
-        """Return the client's configuration: the user's, without botocore's retries and with short timeouts.
+        """Return a client's configuration: the user's, without botocore's retries and with short timeouts.
 
         :param options: more arguments of :class:`botocore.config.Config`
         """
@@ -216,9 +297,15 @@ class DynamoDBBackupHook(AwsBaseHook):
         }
         return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **options))
 
-    def _open(self) -> Any:
-        client = self.get_client_type(region_name=self.region_name, config=self.limited_config())
-        client.meta.events.register("before-send.dynamodb", _before_send)
+    def _open(self, service: str) -> Any:
+        # As get_client_type() does, which knows one service only.
+        client = self.get_session(region_name=self.region_name).client(
+            service,
+            endpoint_url=self.conn_config.get_service_endpoint_url(service),
+            config=self._get_config(self.limited_config()),
+            verify=self.verify,
+        )
+        client.meta.events.register("before-send", _before_send)
         return client
 
 

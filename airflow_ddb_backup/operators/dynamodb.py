@@ -1,14 +1,15 @@
-"""The operator that creates a backup."""
+"""The operators: their parameters, and an execute that tells its story in a few lines."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import Asset, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, conf
 
 from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
 from airflow_ddb_backup.creation.matching import IfExists, Run
@@ -17,22 +18,36 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotReusedTimeoutError,
     BackupTimeoutError,
+    EmptySelectionError,
     ErrorContext,
     InvalidValueError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
+from airflow_ddb_backup.retention.policy import RetentionPolicy
+from airflow_ddb_backup.retention.prune import Prune, PruneRequest, delete_backup
+from airflow_ddb_backup.selection import IfEmpty, TableSelection
 from airflow_ddb_backup.validation import (
     check_backup_name,
+    check_backup_name_prefix,
+    check_bool,
     check_botocore_config,
     check_choice,
+    check_count,
+    check_deletable,
+    check_flag,
     check_interval,
     check_literal,
+    check_literal_table_names,
+    check_patterns,
     check_region,
-    check_reuse_within,
+    check_span,
     check_table_name,
+    check_table_names,
+    check_tags,
     check_timeout,
+    check_timezone,
     table_region,
 )
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
@@ -40,7 +55,7 @@ from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -54,6 +69,8 @@ else:
     _ASSETS = (Asset, AssetRef)
 
 XCOM_BACKUP_ARN = "backup_arn"
+XCOM_REPORT = "report"
+_KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
 class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
@@ -167,7 +184,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
 
     def _check_literals(self) -> None:
         if_exists = check_choice("if_exists", self.if_exists, IfExists)
-        if check_reuse_within(self.reuse_within) and if_exists is not IfExists.REUSE:
+        if check_span("reuse_within", self.reuse_within) and if_exists is not IfExists.REUSE:
             rule = f"None with if_exists={if_exists.value!r}, which reuses no backup"
             raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
         check_interval("poll_interval", self.poll_interval)
@@ -235,3 +252,251 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
                 event = context["outlet_events"][cast("Asset", outlet)]
                 event.extra.update(extra, table_arn=arn.table_arn)
         return arn.text
+
+
+class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
+    """Delete one on-demand backup. Returns its ARN.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`howto/operator:DynamoDBDeleteBackupOperator`
+
+    A backup that is gone already is deleted. One that is being created or restored is waited for. System backups and
+    recovery points of AWS Backup are refused.
+
+    :param backup_arn: the ARN of the backup (templated)
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is deleted; 60 to 7200
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param region_name: the region; ``None``: the connection's, boto3's default, or the ARN's
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    aws_hook_class = DynamoDBBackupHook
+    template_fields: Sequence[str] = aws_template_fields("backup_arn")
+    ui_color = "#f7d9d9"
+
+    def __init__(self, *, backup_arn: str | XComArg, timeout: float | timedelta = 1800, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_literal(check_deletable, backup_arn)
+        self.backup_arn = backup_arn
+        self.timeout = timeout
+        self._check_literals()
+
+    def execute(self, context: Context) -> str:
+        """Delete the backup."""
+        self._check_literals()
+        deadline = time.time() + check_timeout(self.timeout)
+        arn = check_deletable(self.backup_arn)
+        hook = self.hook
+        hook.reopen()
+        hook.default_region = arn.region
+        region = hook.resolve_region(arn.context)
+        check_region(arn.region, replace(arn.context, region=region))
+        delete_backup(hook, arn, deadline, self.log)
+        return arn.text
+
+    def _check_literals(self) -> None:
+        check_timeout(self.timeout)
+        check_botocore_config(self.botocore_config)
+
+
+class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
+    """Base of the operators that select tables.
+
+    :param table_names: names, ARNs, and shell patterns such as ``orders-*`` (templated); ``None``: all with the tags
+    :param exclude: names, ARNs and patterns of tables that are left out
+    :param tags: a value, or a list of values, for each key; a table must match every key
+    :param max_tables: a larger selection is refused, 1 or more
+    :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    aws_hook_class = DynamoDBBackupHook
+
+    def __init__(
+        self,
+        *,
+        table_names: Sequence[str | XComArg] | XComArg | str | None = None,
+        exclude: Collection[str] = (),
+        tags: Mapping[str, str | Collection[str]] | None = None,
+        max_tables: int = 100,
+        if_empty: Literal["fail", "skip"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.table_names = table_names
+        # What renders to None must not pass for "all that have the tags".
+        self._was_given_names = table_names is not None
+        self.exclude = exclude
+        self.tags = tags
+        self.max_tables = max_tables
+        self.if_empty: str = if_empty
+        if self._was_given_names:
+            check_literal_table_names(table_names)
+        if table_names in ([], ()) and if_empty == IfEmpty.FAIL.value:
+            raise InvalidValueError.of("table_names", table_names, "a list with at least one table")
+
+    def _check_selection(self) -> None:
+        if not self._was_given_names and self.table_names is None and self.tags is None:
+            raise InvalidValueError.of("table_names", None, "given, or tags; all tables is ['*']")
+        check_patterns("exclude", self.exclude)
+        check_tags(self.tags)
+        check_count("max_tables", self.max_tables, 1)
+        check_choice("if_empty", self.if_empty, IfEmpty)
+        check_botocore_config(self.botocore_config)
+
+    def _select(self) -> tuple[TableSelection, ErrorContext]:
+        """Return the selection, and the region of the calls; the hook is opened anew."""
+        names = self._was_given_names or self.table_names is not None
+        selection = TableSelection(
+            table_names=tuple(check_table_names(self.table_names)) if names else None,
+            exclude=check_patterns("exclude", self.exclude),
+            tags=check_tags(self.tags),
+            max_tables=self.max_tables,
+        )
+        hook = self.hook
+        hook.reopen()
+        hook.default_region = selection.region
+        context = ErrorContext(region=hook.resolve_region(ErrorContext()))
+        selection.check_regions(str(context.region))
+        return selection, context
+
+
+class DynamoDBPruneBackupsOperator(TablesOperator):
+    """Delete the on-demand backups that a policy does not keep, and nothing else. Returns a report.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`howto/operator:DynamoDBPruneBackupsOperator`
+
+    Only AVAILABLE backups of users count and are deleted, and only those whose names begin with the prefix, each very
+    table by itself. The whole plan is made, from every page of every listing, before the first deletion.
+
+    The report is ``{"dry_run": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message}}``; in a
+    dry run ``deleted`` is what a real run would delete. A task that fails pushes it as XCom ``report`` first.
+
+    :param table_names: names, ARNs, and shell patterns such as ``orders-*`` (templated); ``None``: all with the tags
+    :param exclude: names, ARNs and patterns of tables that are left out
+    :param tags: a value, or a list of values, for each key; a table must match every key
+    :param max_tables: a larger selection is refused, 1 or more
+    :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
+    :param backup_name_prefix: only backups whose names begin so count or are deleted, 3 to 255 characters (templated)
+    :param keep_last: keep so many of the newest, 0 or more
+    :param keep_hourly: keep the newest of each of the last so many hours that have a backup, 0 or more
+    :param keep_daily: the same for days
+    :param keep_weekly: the same for ISO weeks
+    :param keep_monthly: the same for months
+    :param keep_yearly: the same for years
+    :param keep_within: keep those made at most so long before the newest backup, above 0
+    :param keep_names: names and patterns that are never deleted, and never counted
+    :param older_than: delete only what is older than this, above 0
+    :param minimum_redundancy: keep so many of the newest of each table, whatever the rules say, 0 or more
+    :param dropped_tables: also prune backups of tables that no longer exist, or of an earlier table of the same name,
+        each a group of its own
+    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more
+    :param timezone: whose hours, days, weeks, months and years
+    :param dry_run: plan and log only (templated); a string must be ``"true"`` or ``"false"``
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute``; 60 to 7200
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param region_name: the region; ``None``: the connection's, or boto3's default
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("table_names", "backup_name_prefix", "dry_run")
+    ui_color = "#f7d9d9"
+
+    def __init__(
+        self,
+        *,
+        backup_name_prefix: str | XComArg,
+        keep_last: int = 0,
+        keep_hourly: int = 0,
+        keep_daily: int = 0,
+        keep_weekly: int = 0,
+        keep_monthly: int = 0,
+        keep_yearly: int = 0,
+        keep_within: timedelta | None = None,
+        keep_names: Collection[str] = (),
+        older_than: timedelta | None = None,
+        minimum_redundancy: int = 1,
+        dropped_tables: bool = False,
+        max_deletions: int = 100,
+        timezone: str = "UTC",
+        dry_run: bool | str | XComArg = False,
+        timeout: float | timedelta = 1800,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_literal(check_backup_name_prefix, backup_name_prefix)
+        check_literal(partial(check_flag, "dry_run"), dry_run)
+        self.backup_name_prefix = backup_name_prefix
+        self.keep_last = keep_last
+        self.keep_hourly = keep_hourly
+        self.keep_daily = keep_daily
+        self.keep_weekly = keep_weekly
+        self.keep_monthly = keep_monthly
+        self.keep_yearly = keep_yearly
+        self.keep_within = keep_within
+        self.keep_names = keep_names
+        self.older_than = older_than
+        self.minimum_redundancy = minimum_redundancy
+        self.dropped_tables = dropped_tables
+        self.max_deletions = max_deletions
+        self.timezone = timezone
+        # In place of BaseOperator.dry_run, which only renders templates for "airflow tasks test --dry-run".
+        self.dry_run = dry_run  # type: ignore[assignment,method-assign]
+        self.timeout = timeout
+        self._check_selection()
+        self._policy()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan, check the rails, delete, and report."""
+        deadline = time.time() + check_timeout(self.timeout)
+        self._check_selection()
+        policy = self._policy()
+        prefix = check_backup_name_prefix(self.backup_name_prefix)
+        dry_run = check_flag("dry_run", self.dry_run)
+        selection, error_context = self._select()
+        request = PruneRequest(
+            context=error_context,
+            selection=selection,
+            prefix=prefix,
+            policy=policy,
+            dropped_tables=self.dropped_tables,
+            max_deletions=self.max_deletions,
+            dry_run=dry_run,
+            deadline=deadline,
+        )
+        prune = Prune(self.hook, request, self.log)
+        try:
+            prune.run()
+        except BaseException as error:
+            if isinstance(error, EmptySelectionError) and self.if_empty == IfEmpty.SKIP:
+                raise AirflowSkipException(str(error)) from None
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key=XCOM_REPORT, value=prune.report.as_dict())
+            raise
+        return prune.report.as_dict()
+
+    def _policy(self) -> RetentionPolicy:
+        """Return the policy that the parameters make."""
+        counts = {name: check_count(name, getattr(self, name)) for name in _KEEP_COUNTS}
+        policy = RetentionPolicy(
+            **counts,
+            keep_within=check_span("keep_within", self.keep_within),
+            keep_names=check_patterns("keep_names", self.keep_names),
+            older_than=check_span("older_than", self.older_than),
+            minimum_redundancy=check_count("minimum_redundancy", self.minimum_redundancy),
+            timezone=check_timezone(self.timezone),
+        )
+        if not any(counts.values()) and policy.keep_within is None and policy.older_than is None:
+            rule = "above 0, or another keep rule or older_than given: a policy without a rule would delete everything"
+            raise InvalidValueError.of("keep_last", self.keep_last, rule)
+        check_bool("dropped_tables", self.dropped_tables)
+        check_count("max_deletions", self.max_deletions)
+        check_timeout(self.timeout)
+        return policy

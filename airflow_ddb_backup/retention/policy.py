@@ -2,12 +2,13 @@
 
 The rules are those of restic's ``forget``, joined by OR: https://restic.readthedocs.io/en/stable/060_forget.html. One
 is left out: restic also keeps the oldest of all while a rule has not found as many as it may keep, so that one more old
-backup lets it delete a newer one.
+backup lets it delete a newer one. Backups that ``keep_names`` keeps are not counted by the rules, since they may be
+another task's: its seven newest must not be taken for this one's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     from airflow_ddb_backup.models import Backup
+
+MINIMUM_REDUNDANCY = "minimum redundancy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class RetentionPolicy:
         weeks, months and years
     :param keep_within: those made at most so long before the newest one: the present does not matter, so an outage of
         the backups themselves deletes nothing
-    :param keep_names: names, or patterns such as ``release-*``, that are never deleted
+    :param keep_names: names, or patterns such as ``release-*``, that are never deleted, and never counted
     :param older_than: delete only what is older than this, now
     :param minimum_redundancy: so many of the newest stay, whatever the rules say, 0 or more
     :param timezone: whose hours, days, weeks, months and years
@@ -52,7 +55,7 @@ class RetentionPolicy:
         """Return what becomes of each AVAILABLE backup, the newest first.
 
         :param backups: those of one table that the policy is about
-        :param now: the present, by AWS's clock
+        :param now: when the task began, by AWS's clock; nothing made since then is deleted
         """
         # By ARN where two were made in the same instant, so that every plan of them is the same.
         newest_first = sorted(
@@ -60,22 +63,34 @@ class RetentionPolicy:
             key=lambda backup: (backup.created_at, backup.arn.text),
             reverse=True,
         )
-        reasons: dict[str, list[str]] = {backup.arn.text: [] for backup in newest_first}
-        for backup in newest_first[: self.minimum_redundancy]:
-            reasons[backup.arn.text].append("minimum redundancy")
-        for backup in newest_first[: self.keep_last]:
-            reasons[backup.arn.text].append("last")
-        for count, reason, period in self._periods():
-            for backup in _newest_of_each(newest_first, period, self.timezone)[:count]:
+        counted = [backup for backup in newest_first if not self._keeps_name(backup.name)]
+        reasons = {backup.arn.text: ["name"] if self._keeps_name(backup.name) else [] for backup in newest_first}
+        for reason, kept in self._rules(counted, now):
+            for backup in kept:
                 reasons[backup.arn.text].append(reason)
-        for backup in newest_first:
-            if self.keep_within is not None and newest_first[0].created_at - backup.created_at <= self.keep_within:
-                reasons[backup.arn.text].append(f"within {self.keep_within}")
-            if any(fnmatchcase(backup.name, pattern) for pattern in self.keep_names):
-                reasons[backup.arn.text].append("name")
-            if self.older_than is not None and now - backup.created_at <= self.older_than:
-                reasons[backup.arn.text].append(f"not older than {self.older_than}")
         return [Decision(backup, tuple(reasons[backup.arn.text])) for backup in newest_first]
+
+    def _rules(self, counted: Sequence[Backup], now: datetime) -> Iterator[tuple[str, Sequence[Backup]]]:
+        """Yield the backups that each rule keeps."""
+        yield MINIMUM_REDUNDANCY, counted[: self.minimum_redundancy]
+        yield "last", counted[: self.keep_last]
+        for count, reason, period in self._periods():
+            yield reason, _newest_of_each(counted, count, period, self.timezone)
+        if self.keep_within is not None and counted:
+            newest = counted[0].created_at
+            yield f"within {self.keep_within}", [one for one in counted if newest - one.created_at <= self.keep_within]
+        if self.older_than is not None:
+            young = [one for one in counted if now - one.created_at <= self.older_than]
+            yield f"not older than {self.older_than}", young
+        yield "made since the task began", [one for one in counted if one.created_at >= now]
+
+    def _keeps_name(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.keep_names)
+
+    def __str__(self) -> str:
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "timezone"}
+        rules = [f"{name}={value}" for name, value in shown.items() if value or name == "minimum_redundancy"]
+        return ", ".join([*rules, f"timezone={self.timezone}"])
 
     def _periods(self) -> Sequence[tuple[int, str, Callable[[datetime], object]]]:
         return (
@@ -105,10 +120,12 @@ class Decision:
 
 
 def _newest_of_each(
-    newest_first: Iterable[Backup], period: Callable[[datetime], object], timezone: tzinfo
+    newest_first: Iterable[Backup], count: int, period: Callable[[datetime], object], timezone: tzinfo
 ) -> list[Backup]:
     newest: dict[object, Backup] = {}
     for backup in newest_first:
+        if len(newest) == count:
+            break
         newest.setdefault(period(backup.created_at.astimezone(timezone)), backup)
     return list(newest.values())
 

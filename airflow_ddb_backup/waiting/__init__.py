@@ -5,7 +5,7 @@ triggerer may hold thousands of waits, each of which would poll by itself. Airfl
 triggers only, and can't do this. The plan, a chapter each:
 
 * :mod:`.state` says what an observation means for one wait (no I/O);
-* :mod:`.planner` says which call comes next, and :mod:`.rates` how fast they may come (no I/O);
+* :mod:`.planner` says which call comes next, at the rates that AWS allows now (no I/O);
 * :mod:`.rate_limited_client` makes the calls, and keeps all that can block off the event loop;
 * :mod:`.poller` runs the two operations side by side, and delivers what they say to the subscribers;
 * :mod:`.worker` polls one backup on the worker, and :mod:`.deferral` hands a wait to the triggerer.

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.waiting.rates import DOCUMENTED_RATES, SHARE
+from airflow_ddb_backup.rates import DOCUMENTED_RATES, SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_ddb_backup.models import BackupArn
-    from airflow_ddb_backup.waiting.rates import Rates
+    from airflow_ddb_backup.rates import Rates
 
 PAGE = 100
 # ListBackups is eventually consistent (assumed, not documented). A backup not listed after 10 s does not exist.

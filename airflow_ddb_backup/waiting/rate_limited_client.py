@@ -26,8 +26,6 @@ import botocore.session
 from aiolimiter import AsyncLimiter
 from asgiref.sync import sync_to_async
 from botocore import UNSIGNED, xform_name
-from botocore.config import Config
-from botocore.endpoint import DEFAULT_TIMEOUT
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
@@ -44,7 +42,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
 from airflow_ddb_backup.models import Backup, BackupPage
-from airflow_ddb_backup.waiting.rates import DOCUMENTED_RATES, AdaptiveRate, Rates
+from airflow_ddb_backup.rates import DOCUMENTED_RATES, AdaptiveRate, Rates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -59,8 +57,6 @@ _T = TypeVar("_T")
 _CALL_SECONDS = 10.0
 # STS and an identity provider may take some seconds; the waits go on meanwhile.
 _OPENING_SECONDS = 30.0
-# For STS, unless the user has set one: botocore's 60 s are longer than anyone waits for a client to open.
-_STS_TIMEOUT = 10.0
 # After a failure the client is not opened again sooner, however many calls wait for it.
 _REOPENED_AFTER = 5.0
 # botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing.
@@ -97,21 +93,7 @@ class AwsSettings:
             "verify": self.verify,
             "config": self.botocore_config,
         }
-        return _Hook(self.aws_conn_id, **settings)
-
-
-class _Hook(DynamoDBBackupHook):
-    """The hook, with timeouts for the calls that resolve credentials: a thread that hangs in STS ends in time."""
-
-    @property
-    def config(self) -> Config:
-        config = super().config
-        limits = {
-            name: _STS_TIMEOUT
-            for name in ("connect_timeout", "read_timeout")
-            if getattr(config, name) == DEFAULT_TIMEOUT
-        }
-        return config.merge(Config(**limits))
+        return DynamoDBBackupHook(self.aws_conn_id, **settings)
 
 
 class _Limit:

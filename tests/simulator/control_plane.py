@@ -37,6 +37,7 @@ from tests.simulator.rules import (
     made_at,
     mark,
     page_of_backups,
+    page_of_tagged,
     table_id,
 )
 from tests.simulator.tls import BREAK, TlsFront, make_certificate
@@ -86,7 +87,7 @@ class ControlPlane:
         self.session_seconds: float | None = None
         #: the last calls: operation and body, STS's as a form
         self.requests: deque[tuple[str, dict[str, Any]]] = deque(maxlen=10_000)
-        #: seconds that ListBackups is behind
+        #: seconds that ListBackups is behind, with new backups and with deleted ones
         self.listing_lag = 0.0
         #: the IAM policy of whoever calls; None allows everything
         self.policy: dict[str, Any] | None = None
@@ -94,10 +95,17 @@ class ControlPlane:
         self.expired_keys: set[str] = set()
         #: called when a backup was created and its response not yet sent, with its ARN and the caller's port
         self.on_commit: Callable[[str, int], object] = lambda *_: None
+        #: ARNs of backups that are being restored (AWS.md, "Deleting")
+        self.restoring: set[str] = set()
+        #: tables that are gone and that GetResources still returns, with their tags (AWS.md, "Tags")
+        self.ghosts: dict[str, dict[str, str]] = {}
+        #: called when a backup was deleted and the response not yet sent, with its ARN
+        self.on_deletion: Callable[[str], object] = lambda _: None
         #: called once, just before the next backup is created
         self.before_creation: Callable[[], object] | None = None
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
         self._session_ends: dict[str, float] = {}
+        self._deleted: list[tuple[float, Backup]] = []
         self._faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self._closing = threading.Event()
         # Never held while a response is on its way.
@@ -228,8 +236,14 @@ class ControlPlane:
         return str(table["TableDescription"]["TableArn"])
 
     def drop_table(self, name: str, region: str = REGION, account: str = ACCOUNT) -> None:
-        """Drop a table at once; its backups stay, and a new table of its name has another TableId."""
+        """Drop a table at once; its backups stay, and a new table of its name has another TableId.
+
+        Its tags are listed for hours (AWS.md, "Tags").
+        """
         with self._lock:
+            table = _BACKENDS[account][region].tables[name]
+            if table.tags:
+                self.ghosts[table.table_arn] = _tags_of(table)
             _BACKENDS[account][region].delete_table(name)
             self.statuses.pop(name, None)
 
@@ -247,6 +261,16 @@ class ControlPlane:
                 backup.identifier = (self.make_backup_id or backup._make_identifier)()  # noqa: SLF001
                 backend.backups[backup.arn] = backup
         return [backup.arn for backup in made]
+
+    def lose_backup(self, arn: str, region: str = REGION, account: str = ACCOUNT) -> None:
+        """Let a backup be gone, whatever its status."""
+        with self._lock:
+            del _BACKENDS[account][region].backups[arn]
+
+    def tag_table(self, name: str, **tags: str) -> None:
+        """Put tags on a table."""
+        table = _BACKENDS[ACCOUNT][REGION].tables[name]
+        table.tags.extend({"Key": key, "Value": value} for key, value in tags.items())
 
     def backup_arns(self, region: str = REGION, account: str = ACCOUNT) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""
@@ -312,12 +336,39 @@ class ControlPlane:
             return _error("ThrottlingException", "Rate exceeded")
         if denial := self._denial(call):
             return denial
-        if call.operation == "CreateBackup":
-            return self._creation_refusal(call)
         arn = call.body.get("BackupArn")
         if arn is not None and not BACKUP_ARN.fullmatch(arn):
             return _error("ValidationException", "Invalid Backup ARN")
+        own = {
+            "CreateBackup": self._creation_refusal,
+            "DeleteBackup": self._deletion_refusal,
+            "GetResources": self._tagged,
+        }
+        return own[call.operation](call) if call.operation in own else None
+
+    def _deletion_refusal(self, call: _Call) -> Response | None:
+        arn = call.body["BackupArn"]
+        backup = _BACKENDS[call.account][call.region].backups.get(arn)
+        if backup is None or self.statuses.get(arn) == "DELETED":
+            return _error("BackupNotFoundException", f"Backup not found: {arn}")
+        if backup.type != "USER":
+            text = "User is not allowed to delete the system backup"
+            return _error("ValidationException", f"{text}: {arn}")
+        details = {"BackupStatus": "AVAILABLE"}
+        self._set_status(details, backup)
+        if details["BackupStatus"] == "CREATING" or arn in self.restoring:
+            return _error("BackupInUseException", f"Backup is being used: {arn}")
         return None
+
+    def _tagged(self, call: _Call) -> Response:
+        """Answer GetResources, which moto has without pages and without tables that are gone."""
+        tables = _BACKENDS[call.account][call.region].tables.values()
+        tagged = self.ghosts | {table.table_arn: _tags_of(table) for table in tables if table.tags}
+        page, token = page_of_tagged(tagged, call.body)
+        return Response(
+            json.dumps({"ResourceTagMappingList": page, "PaginationToken": token}),
+            content_type="application/x-amz-json-1.1",
+        )
 
     def _denial(self, call: _Call) -> Response | None:
         if call.access_key in self.expired_keys or self._session_ends.get(call.access_key, inf) <= self.now():
@@ -325,7 +376,8 @@ class ControlPlane:
             return sts.error("ExpiredToken", text, 403) if call.is_sts else _error("ExpiredTokenException", text)
         if self.policy and not call.is_sts and not is_allowed(self.policy, call.operation, call.resource):
             user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
-            text = f"User: {user} is not authorized to perform: dynamodb:{call.operation} on resource: {call.resource}"
+            service = "tag" if call.operation == "GetResources" else "dynamodb"
+            text = f"User: {user} is not authorized to perform: {service}:{call.operation} on resource: {call.resource}"
             return _error("AccessDeniedException", text)
         return None
 
@@ -348,6 +400,7 @@ class ControlPlane:
         if interfere:
             interfere()
         with self._lock:
+            deleted = _BACKENDS[call.account][call.region].backups.get(call.body.get("BackupArn", ""))
             response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
             if response.status_code != 200:
                 return response
@@ -357,8 +410,12 @@ class ControlPlane:
                     self._session_ends[sts.end_session(response, ends)] = ends
                 return response
             content = json.loads(response.get_data())
+            if call.operation == "DeleteBackup" and deleted:
+                self._deleted.append((self.clock.time(), deleted))
             self._correct(call, content)
             _set_content(response, content)
+        if call.operation == "DeleteBackup":
+            self.on_deletion(call.body["BackupArn"])
         if call.operation == "CreateBackup":
             self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
         return response
@@ -381,6 +438,8 @@ class ControlPlane:
             backend.backups[backup.arn] = backup
             content["BackupDetails"]["BackupArn"] = backup.arn
             self._set_status(content["BackupDetails"], backup)
+        elif call.operation == "DeleteBackup":
+            content["BackupDescription"]["BackupDetails"]["BackupStatus"] = "DELETED"
         elif call.operation == "DescribeBackup":
             backup = backend.backups[call.body["BackupArn"]]
             self._set_status(content["BackupDescription"]["BackupDetails"], backup)
@@ -389,7 +448,10 @@ class ControlPlane:
             self._list(backend.backups, call, content)
 
     def _list(self, backups: dict[str, Backup], call: _Call, content: dict[str, Any]) -> None:
-        summaries = content["BackupSummaries"]
+        behind = [backup for at, backup in self._deleted if self.clock.time() - at < self.listing_lag]
+        ghosts = {backup.arn: backup for backup in behind if call.table in {"", backup.table.name}}
+        backups = backups | ghosts
+        summaries = content["BackupSummaries"] + [_listed_as(ghost) for ghost in ghosts.values()]
         listed = [one for one in summaries if self._is_past(backups[one["BackupArn"]], self.listing_lag)]
         content["BackupSummaries"], cursor = page_of_backups(listed, call.body)
         if cursor:
@@ -425,19 +487,28 @@ class _Call:
         self.environ = environ
         self.body: dict[str, Any] = form if self.is_sts else json.loads(raw or b"{}")
         # Of the signature: AWS ignores the region in an ARN (AWS.md, "Calls").
-        scope = environ.get("HTTP_AUTHORIZATION", f"Credential=/{REGION}/dynamodb").partition("/dynamodb")[0]
-        self.region = scope.rpartition("/")[2]
-        self.access_key = scope.partition("Credential=")[2].partition("/")[0]
+        scope = environ.get("HTTP_AUTHORIZATION", f"Credential=/-/{REGION}/dynamodb").partition("Credential=")[2]
+        self.region = scope.split("/")[2]
+        self.access_key = scope.partition("/")[0]
         self.account = get_account_id_from(self.access_key)
         self.table = self.body.get("TableName", "").rpartition("/")[2]
 
     @property
     def resource(self) -> str:
         """What the call is about, as IAM names it (AWS.md, "Least privilege")."""
-        if self.operation == "ListBackups":
+        if self.operation in {"ListBackups", "ListTables", "GetResources"}:
             return "*"
         arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")
         return arn
+
+
+def _listed_as(backup: Backup) -> dict[str, Any]:
+    made = backup.creation_date_time.replace(tzinfo=UTC).timestamp()
+    return {**backup.summary, "BackupStatus": "AVAILABLE", "BackupCreationDateTime": made}
+
+
+def _tags_of(table: Table) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in table.tags}
 
 
 def _error(code: str, text: str, status: int = 400) -> Response:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from moto.dynamodb.models.table import Backup, Table
 
@@ -22,6 +22,8 @@ RATES = {
     "ListBackups": (5.0, 5.0),
     "DeleteBackup": (10.0, 10.0),
     "DescribeContinuousBackups": (10.0, 10.0),
+    # Documented by the service's quotas.
+    "GetResources": (15.0, 15.0),
 }
 # "Calls": at most 100 summaries a page.
 PAGE = 100
@@ -125,6 +127,29 @@ def page_of_backups(
     return page, shown[end - 1]["BackupArn"] if end < len(shown) else None
 
 
+def page_of_tagged(
+    tagged: Mapping[str, Mapping[str, str]], request: dict[str, Any]
+) -> tuple[list[dict[str, Any]], str]:
+    """Return a page of GetResources, and the token of the next ("Tags"); on the last page it is empty.
+
+    :param tagged: the tags of each table that was ever tagged, by ARN, also of some that are gone
+    :param request: the body of the call
+    """
+    filters = [(one["Key"], one.get("Values", [])) for one in request.get("TagFilters", [])]
+    found = sorted(
+        arn
+        for arn, tags in tagged.items()
+        if all(key in tags and (not values or tags[key] in values) for key, values in filters)
+    )
+    start = int(request.get("PaginationToken") or 0)
+    end = start + min(PAGE, request.get("ResourcesPerPage", PAGE))
+    page = [
+        {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tagged[arn].items()]}
+        for arn in found[start:end]
+    ]
+    return page, str(end) if end < len(found) else ""
+
+
 def _any_order(summary: dict[str, Any]) -> str:
     return sha256(summary["BackupArn"].encode()).hexdigest()
 
@@ -151,8 +176,9 @@ def is_allowed(policy: dict[str, Any], operation: str, resource: str) -> bool:
     :param operation: such as ``CreateBackup``
     :param resource: the ARN that the call is about, or ``*``
     """
+    service = "tag" if operation == "GetResources" else "dynamodb"
     return any(
-        f"dynamodb:{operation}" in _several(statement["Action"])
+        f"{service}:{operation}" in _several(statement["Action"])
         and any(fnmatchcase(resource, pattern) for pattern in _several(statement["Resource"]))
         for statement in policy["Statement"]
         if statement["Effect"] == "Allow"

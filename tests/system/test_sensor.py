@@ -48,6 +48,6 @@ def test_soft_fail_skips_a_lost_backup_in_every_mode(
     run_dag: RunDag, control_plane: ControlPlane, creating: str
 ) -> None:
     """A backup that is gone skips the task."""
-    control_plane.client().delete_backup(BackupArn=creating)
+    control_plane.lose_backup(creating)
     run = run_dag("sensor_modes_soft_fail", run_conf={"backup_arn": creating})
     assert states(run) == dict.fromkeys(["poke", "reschedule", "deferrable"], "skipped")

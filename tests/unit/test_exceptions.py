@@ -217,6 +217,8 @@ def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
         "AccessDeniedError",
         "BackupExistsError",
         "BackupLostError",
+        "DeletionsFailedForGoodError",
+        "EmptySelectionError",
         "PermanentError",
         "InvalidRequestError",
         "InvalidValueError",
@@ -224,8 +226,12 @@ def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
         "NoRegionSetError",
         "OtherRegionError",
         "PointInTimeRecoveryDisabledError",
+        "RecoveryPointError",
+        "SystemBackupError",
         "TableNotFoundError",
         "TableUnavailableError",
+        "TooManyDeletionsError",
+        "TooManyTablesError",
     }
 
 

@@ -22,8 +22,9 @@ LAYERS = [
     {"waiting.deferral"},
     {"triggers", "links"},
     {"creation", "waiting", "retention"},
+    {"selection"},
     {"hooks"},
-    {"validation"},
+    {"rates", "retries", "validation"},
     {"models"},
     {"exceptions"},
 ]

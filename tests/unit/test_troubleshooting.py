@@ -14,7 +14,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, PermanentError, TransientError
-from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBCreateBackupOperator,
+    DynamoDBDeleteBackupOperator,
+    DynamoDBPruneBackupsOperator,
+)
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
 
@@ -32,6 +36,13 @@ GROUPS = {PermanentError, TransientError}
 UNKNOWN = {
     "InvalidValueError": {"table", "backup", "region"},
     "NoRegionSetError": {"region"},
+    "RecoveryPointError": {"table", "region"},
+    # They are about several tables.
+    "EmptySelectionError": {"table", "backup"},
+    "TooManyTablesError": {"table", "backup"},
+    "TooManyDeletionsError": {"table", "backup"},
+    "DeletionsFailedForGoodError": {"backup"},
+    "DeletionTimeoutError": {"table", "backup"},
 }
 WITHOUT_RETRY = "Fails at once."
 WITH_RETRIES = "Is retried."
@@ -125,6 +136,14 @@ def takes_forever(plane: ControlPlane) -> None:
     plane.creating_for = 99_999
 
 
+def old_backups(plane: ControlPlane, count: int, fault: Fault | None = None) -> None:
+    """Have some nightly backups, and let their deletion go wrong."""
+    for day in range(count):
+        plane.add_backups("orders", 1, "nightly-1", age=WHOLE_DAY * (day + 1))
+    if fault:
+        plane.fail_next("DeleteBackup", fault, times=WHOLE_DAY)
+
+
 #: what the control plane does, by the error that comes of it
 ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "TableNotReadyError": lambda plane: plane.statuses.update(orders="CREATING"),
@@ -143,6 +162,11 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "BackupTimeoutError": takes_forever,
     "BackupNotReusedTimeoutError": takes_forever,
     "BackupSensorTimeoutError": takes_forever,
+    "TooManyTablesError": lambda plane: plane.create_table("customers"),
+    "TooManyDeletionsError": lambda plane: old_backups(plane, 4),
+    "DeletionsFailedError": lambda plane: old_backups(plane, 2, INTERNAL_ERROR),
+    "DeletionsFailedForGoodError": lambda plane: old_backups(plane, 2),
+    "DeletionTimeoutError": lambda plane: plane.delays.update(ListBackups=61),
     "BackupError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
 }
 #: other Airflow connections
@@ -197,6 +221,12 @@ def trigger_failed(plane: ControlPlane, context: Context) -> object:
     return task.resume_execution("__fail__", failure, context)
 
 
+def system_backup(plane: ControlPlane, context: Context) -> object:
+    """Delete one of AWS's own."""
+    (arn,) = plane.add_backups("orders", 1, "orders$DeletedTableBackup", kind="SYSTEM")
+    return DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=arn).execute(context)
+
+
 #: errors that need more than the operator's ``execute``
 SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "ListBackupsDeniedError": retried,
@@ -205,6 +235,7 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "BackupLostError": lost,
     "BackupSensorTimeoutError": out_of_time,
     "TriggerFailedError": trigger_failed,
+    "SystemBackupError": system_backup,
 }
 
 
@@ -212,6 +243,8 @@ def execute(code: str, plane: ControlPlane, context: Context) -> object:
     """Execute the operator or sensor that a piece of code makes."""
     names = {
         "DynamoDBCreateBackupOperator": DynamoDBCreateBackupOperator,
+        "DynamoDBDeleteBackupOperator": DynamoDBDeleteBackupOperator,
+        "DynamoDBPruneBackupsOperator": DynamoDBPruneBackupsOperator,
         "DynamoDBBackupSensor": DynamoDBBackupSensor,
         "timedelta": timedelta,
     }

@@ -29,7 +29,7 @@ def backup(created_at: datetime, name: str = "nightly-1", status: str = "AVAILAB
     return Backup(BackupArn.parse(arn), name, status, 0, created_at.astimezone(UTC), "the table")
 
 
-def nightly(days: int, newest: datetime = NOW) -> list[Backup]:
+def nightly(days: int, newest: datetime = NOW - timedelta(hours=1)) -> list[Backup]:
     """Return a backup of each of the last days, the newest first."""
     return [backup(newest - timedelta(days=day)) for day in range(days)]
 
@@ -76,7 +76,7 @@ class TestRules:
 
     def test_periods_without_a_backup_do_not_count(self) -> None:
         """Three daily ones may reach back a year."""
-        backups = [backup(NOW - timedelta(days=days)) for days in (0, 100, 365, 400)]
+        backups = [backup(NOW - timedelta(days=days)) for days in (1, 100, 365, 400)]
         assert kept(only(keep_daily=3), backups) == [("daily",)] * 3 + [()]
 
     def test_rules_are_joined_by_or(self) -> None:
@@ -90,19 +90,31 @@ class TestRules:
 
     def test_older_than_counts_from_now(self) -> None:
         """Alone it is retention by age."""
-        reasons = kept(only(older_than=timedelta(days=1)), nightly(3))
-        assert reasons == [("not older than 1 day, 0:00:00",)] * 2 + [()]
+        reasons = kept(only(older_than=timedelta(hours=25)), nightly(3))
+        assert reasons == [("not older than 1 day, 1:00:00",)] * 2 + [()]
 
     def test_names_and_patterns_are_kept(self) -> None:
         """They are compared as they are written."""
         names = ["release-1", "Release-2", "nightly"]
-        backups = [backup(NOW - timedelta(days=day), name) for day, name in enumerate(names)]
+        backups = [backup(NOW - timedelta(days=day + 1), name) for day, name in enumerate(names)]
         assert kept(only(keep_names=["release-*", "nightly"]), backups) == [("name",), (), ("name",)]
 
+    def test_names_that_are_kept_do_not_count(self) -> None:
+        """They may be another task's: its newest is not this one's."""
+        names = ["nightly-eu-2", "nightly-eu-1", "nightly-2", "nightly-1"]
+        backups = [backup(NOW - timedelta(days=day + 1), name) for day, name in enumerate(names)]
+        policy = RetentionPolicy(keep_last=1, keep_names=["nightly-eu-*"])
+        assert kept(policy, backups) == [("name",), ("name",), ("minimum redundancy", "last"), ()]
+
     def test_a_backup_from_the_future_is_the_newest(self) -> None:
-        """AWS's clock is not this one."""
-        backups = [backup(NOW + timedelta(days=1)), backup(NOW)]
-        assert kept(only(keep_last=1), backups) == [("last",), ()]
+        """It was made since the task began, so it stays."""
+        backups = [backup(NOW + timedelta(days=1)), backup(NOW - timedelta(days=1))]
+        assert kept(only(keep_last=1), backups) == [("last", "made since the task began"), ()]
+
+    def test_nothing_made_since_the_task_began_is_deleted(self) -> None:
+        """Whatever the rules say."""
+        backups = [backup(NOW + timedelta(seconds=1)), backup(NOW), backup(NOW - timedelta(seconds=1))]
+        assert kept(only(keep_yearly=1), backups)[1:] == [("made since the task began",), ()]
 
     def test_of_two_from_one_instant_the_same_one_is_kept_each_time(self) -> None:
         """Whatever the order of the listing."""
@@ -130,9 +142,9 @@ class TestTimeZones:
         assert kept(only(keep_hourly=2, timezone=BERLIN), backups) == [("hourly",), ("hourly",)]
 
     def test_a_month_ends_at_local_midnight(self) -> None:
-        """In Auckland it is December already."""
+        """In Auckland it is October already."""
         auckland = ZoneInfo("Pacific/Auckland")
-        backups = [backup(datetime(2026, 11, 30, 12, tzinfo=UTC)), backup(datetime(2026, 11, 30, 10, tzinfo=UTC))]
+        backups = [backup(datetime(2026, 9, 30, 12, tzinfo=UTC)), backup(datetime(2026, 9, 30, 10, tzinfo=UTC))]
         assert kept(only(keep_monthly=2, timezone=auckland), backups) == [("monthly",), ("monthly",)]
         assert kept(only(keep_monthly=2), backups) == [("monthly",), ()]
 

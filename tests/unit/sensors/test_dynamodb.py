@@ -121,7 +121,7 @@ def test_a_poke_that_finds_it_creating_is_not_done(
 @pytest.fixture
 def gone(control_plane: ControlPlane, backup_arn: str) -> str:
     """Return the ARN of a backup that was deleted."""
-    control_plane.client().delete_backup(BackupArn=backup_arn)
+    control_plane.lose_backup(backup_arn)
     return backup_arn
 
 

@@ -202,7 +202,7 @@ class TestTrouble:
         """The sweep does not show it, three calls do not find it."""
         control_plane.creating_for = 60
         arns = control_plane.add_backups("orders", 100, age=20)
-        await asyncio.to_thread(lambda: control_plane.client().delete_backup(BackupArn=arns[0]))
+        control_plane.lose_backup(arns[0])
         assert await waiting.statuses(arns) == {"success": 99, "error": 1}
 
     async def test_one_refusal_ends_its_own_trigger(self, control_plane: ControlPlane, waiting: Waiting) -> None:

@@ -1,13 +1,24 @@
-"""How fast AWS may be asked. No I/O: the caller tells the time."""
+"""How fast AWS may be asked."""
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from dataclasses import dataclass
 
-# Documented, per second, for an account and region:
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeBackup.html and API_ListBackups.html.
-DOCUMENTED_RATES = {"DescribeBackup": 10.0, "ListBackups": 5.0}
-# Fraction of each documented rate that one poller uses; the rest is for other clients.
+# Per second, for an account and region. Documented for each operation in
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/, and for GetResources in
+# https://docs.aws.amazon.com/general/latest/gr/arg.html. DescribeTable and ListTables have none of their own.
+DOCUMENTED_RATES = {
+    "CreateBackup": 50.0,
+    "DeleteBackup": 10.0,
+    "DescribeBackup": 10.0,
+    "DescribeContinuousBackups": 10.0,
+    "GetResources": 15.0,
+    "ListBackups": 5.0,
+}
+# Fraction of each documented rate that one poller or task uses; the rest is for other clients.
 SHARE = 0.5
 # A burst of throttled calls is one sign of load, not many.
 _HALVED_AT_MOST_EVERY = 1.0
@@ -26,7 +37,7 @@ class Rates:
 
 
 class AdaptiveRate:
-    """The rate of one operation: half of it after a throttled call, and back with time.
+    """The rate of one operation: half of it after a throttled call, and back with time. The caller tells the time.
 
     :param documented: the documented calls per second
     """
@@ -65,3 +76,32 @@ class AdaptiveRate:
         if self._halved_at is None:
             return self._fraction
         return min(1.0, self._fraction + (now - self._halved_at) / _RECOVERY)
+
+
+class RateLimit:
+    """The limit of one operation on a worker, for any number of threads.
+
+    :param documented: the documented calls per second
+    """
+
+    def __init__(self, documented: float) -> None:
+        self._rate = AdaptiveRate(documented)
+        self._next = float("-inf")
+        self._lock = threading.Lock()
+
+    def acquire(self) -> None:
+        """Wait until a call may be made."""
+        with self._lock:
+            now = time.monotonic()
+            begin, interval = max(now, self._next), 1 / self._rate.per_second(now)
+            if self._rate.slots(now) > 1:
+                # AWS's limit refills evenly: calls evenly spaced may find it empty each time, beside a neighbour.
+                interval += random.uniform(0, 1 / self._rate.full)  # noqa: S311  # no secret
+            self._next = begin + interval
+        if begin > now:
+            time.sleep(begin - now)
+
+    def throttled(self) -> None:
+        """Take in that a call was throttled."""
+        with self._lock:
+            self._rate.throttled(time.monotonic())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.waiting.rates import AdaptiveRate
+from airflow_ddb_backup.rates import AdaptiveRate
 
 
 def test_half_of_the_documented_rate_is_a_poller_s_share() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=2)
+
+
+class Retry(Protocol):
+    """Makes a call, again and again where it may yet succeed."""
+
+    def __call__(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Make the call and return what it returns."""
 
 
 def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retrying:

@@ -1,0 +1,163 @@
+"""The whole plan of a prune: whose backups they are, what becomes of each, and a table for people. No I/O."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_ddb_backup.models import BackupStatus
+from airflow_ddb_backup.retention.policy import MINIMUM_REDUNDANCY, Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, timedelta
+
+    from airflow_ddb_backup.models import Backup, Table
+    from airflow_ddb_backup.retention.policy import RetentionPolicy
+
+_USER = "USER"
+_KEPT_IN_DOUBT = "the listing is behind"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The backups of one very table, and what becomes of each.
+
+    :param table_name: the table's name
+    :param present: the table exists; otherwise it was dropped, or is an earlier one of that name
+    :param decisions: what becomes of each AVAILABLE backup, the newest first
+    """
+
+    table_name: str
+    present: bool
+    decisions: tuple[Decision, ...]
+
+    @property
+    def kept(self) -> list[Backup]:
+        """The backups that stay, the newest first."""
+        return [decision.backup for decision in self.decisions if decision.kept]
+
+    @property
+    def deleted(self) -> list[Backup]:
+        """The backups that are to be deleted, the newest first."""
+        return [decision.backup for decision in self.decisions if not decision.kept]
+
+    @property
+    def redundant(self) -> list[Backup]:
+        """The backups that the minimum redundancy relies on."""
+        return [decision.backup for decision in self.decisions if MINIMUM_REDUNDANCY in decision.reasons]
+
+    def keep_all(self) -> Group:
+        """Return the group without any deletion, since what should stay may be gone."""
+        decisions = [
+            decision if decision.kept else replace(decision, reasons=(_KEPT_IN_DOUBT,)) for decision in self.decisions
+        ]
+        return replace(self, decisions=tuple(decisions))
+
+    def __str__(self) -> str:
+        return self.table_name if self.present else f"{self.table_name} (an earlier or dropped table)"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of all backups that a task is about.
+
+    :param groups: the groups, by the table's name
+    :param untouched: how many backups are of tables that do not exist any more, and are not this task's
+    """
+
+    groups: tuple[Group, ...]
+    untouched: int = 0
+
+    @property
+    def kept(self) -> int:
+        """How many backups stay."""
+        return sum(len(group.kept) for group in self.groups)
+
+    @property
+    def deletions(self) -> list[Backup]:
+        """The backups that are to be deleted, the oldest of all tables first."""
+        return sorted((backup for group in self.groups for backup in group.deleted), key=_age)
+
+    def rows(self, now: datetime) -> list[str]:
+        """Return a line for each backup, for the log.
+
+        :param now: when the task began
+        """
+        lines = [("", "table", "backup", "created at", "age", "because")]
+        for group in self.groups:
+            for decision in group.decisions:
+                backup = decision.backup
+                lines.append(
+                    (
+                        "keep" if decision.kept else "delete",
+                        str(group),
+                        backup.name,
+                        backup.created_at.isoformat(timespec="seconds"),
+                        age_of(now - backup.created_at),
+                        ", ".join(decision.reasons) or "no rule keeps it",
+                    )
+                )
+        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+        return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+    def summary(self) -> list[str]:
+        """Return a line for each table, for the log."""
+        return [f"{group}: {len(group.kept)} kept, {len(group.deleted)} to delete" for group in self.groups]
+
+
+def make_plan(
+    policy: RetentionPolicy,
+    backups: Iterable[Backup],
+    tables: Mapping[str, Table | None],
+    now: datetime,
+    *,
+    dropped_tables: bool,
+) -> Plan:
+    """Decide on every backup.
+
+    :param policy: what to keep
+    :param backups: those that the task is about, by prefix and selection
+    :param tables: the tables that exist, by name; ``None``, or not in it: it does not
+    :param now: when the task began, by AWS's clock
+    :param dropped_tables: also decide on backups of tables that do not exist any more, each a group of its own
+    """
+    grouped: defaultdict[tuple[str, bool, str | None], list[Backup]] = defaultdict(list)
+    untouched = 0
+    for backup in backups:
+        name = backup.arn.table_name
+        table = tables.get(name)
+        present = table is not None and backup.is_of(table)
+        if present or dropped_tables:
+            # Of a table that does not exist, only the ID tells it from others of its name.
+            grouped[name, present, None if present else backup.table_id].append(backup)
+        else:
+            untouched += 1
+    groups = [
+        Group(name, present, tuple(policy.decide(members, now)))
+        for (name, present, _), members in sorted(grouped.items(), key=lambda item: (item[0][0], not item[0][1]))
+    ]
+    return Plan(tuple(groups), untouched)
+
+
+def is_candidate(backup: Backup, prefix: str) -> bool:
+    """Return whether a backup may be counted or deleted at all: of a user, AVAILABLE, and named with the prefix.
+
+    :param backup: the backup
+    :param prefix: what its name begins with
+    """
+    return backup.kind == _USER and backup.status == BackupStatus.AVAILABLE and backup.name.startswith(prefix)
+
+
+def age_of(age: timedelta) -> str:
+    """Return an age in its two largest units, such as ``3 d 4 h``."""
+    minutes = max(0, int(age.total_seconds() // 60))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _age(backup: Backup) -> tuple[datetime, str]:
+    return backup.created_at, backup.arn.text
