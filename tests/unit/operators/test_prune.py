@@ -1,0 +1,748 @@
+"""Deleting what a policy does not keep, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_ddb_backup.exceptions import (
+    AccessDeniedError,
+    BackupError,
+    BackupInUseError,
+    DeletionsFailedError,
+    DeletionsFailedForGoodError,
+    EmptySelectionError,
+    InvalidValueError,
+    ListBackupsDeniedError,
+    OtherRegionError,
+    PermanentError,
+    TooManyDeletionsError,
+    TooManyTablesError,
+)
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.operators.dynamodb import DynamoDBDeleteBackupOperator, DynamoDBPruneBackupsOperator
+from tests.simulator.faults import (
+    BAD_GATEWAY,
+    DROPPED_AFTER_COMMIT,
+    DROPPED_BEFORE_COMMIT,
+    EMPTY_RESPONSE,
+    EMPTY_RESPONSE_AFTER_COMMIT,
+    HTML_OF_A_PROXY,
+    INTERNAL_ERROR,
+    INTERNAL_ERROR_AFTER_COMMIT,
+    THROTTLED,
+    Answer,
+    Fault,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+    from tests.unit.conftest import FakeTaskInstance
+
+DAY = 86_400
+FOR_EVER = 10_000
+
+
+def nightly(plane: ControlPlane, days: int, table: str = "orders", name: str = "nightly-1") -> list[str]:
+    """Add a backup of each of the last days; return their ARNs, the oldest first."""
+    return [plane.add_backups(table, 1, name, age=DAY * day)[0] for day in range(days, 0, -1)]
+
+
+def operator(**settings: Any) -> DynamoDBPruneBackupsOperator:
+    """Return an operator that prunes ``orders``."""
+    defaults: dict[str, Any] = {"task_id": "prune", "table_names": ["orders"], "backup_name_prefix": "nightly-"}
+    return DynamoDBPruneBackupsOperator(**defaults | settings)
+
+
+def prune(context: Context, **settings: Any) -> dict[str, Any]:
+    """Prune ``orders``."""
+    return operator(**settings).execute(context)
+
+
+class TestWhatIsDeleted:
+    """By policy, prefix, type and selection."""
+
+    def test_what_the_policy_does_not_keep_is_deleted_the_oldest_first(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """The report has every ARN."""
+        made = nightly(control_plane, 5)
+        report = prune(context, keep_last=2)
+        assert report == {"dry_run": False, "kept": 2, "deleted": made[:3], "in_use": [], "failed": {}}
+        assert control_plane.backup_arns() == made[3:]
+
+    def test_a_second_prune_has_nothing_to_do(self, control_plane: ControlPlane, context: Context) -> None:
+        """The plan does not depend on what it deletes."""
+        nightly(control_plane, 5)
+        prune(context, keep_last=2)
+        assert prune(context, keep_last=2)["deleted"] == []
+
+    @pytest.mark.parametrize("flag", [True, "true", "True"])
+    def test_a_dry_run_plans_as_a_real_one_and_deletes_nothing(
+        self, control_plane: ControlPlane, context: Context, flag: object
+    ) -> None:
+        """``deleted`` is what a real run would delete."""
+        made = nightly(control_plane, 5)
+        rehearsal = prune(context, keep_last=2, dry_run=flag)
+        assert control_plane.backup_arns() == made
+        assert control_plane.calls["DeleteBackup"] == 0
+        assert prune(context, keep_last=2) == rehearsal | {"dry_run": False}
+
+    def test_other_names_types_and_tables_are_not_touched(self, control_plane: ControlPlane, context: Context) -> None:
+        """Nor do they count."""
+        made = nightly(control_plane, 2)
+        control_plane.create_table("customers")
+        others = [
+            *nightly(control_plane, 3, name="weekly-1"),
+            *nightly(control_plane, 3, table="customers"),
+            *control_plane.add_backups("orders", 2, "nightly-9", kind="SYSTEM", age=DAY * 3),
+            *control_plane.add_backups("orders", 2, "nightly-9", kind="AWS_BACKUP", age=DAY * 3),
+        ]
+        assert prune(context, keep_last=1)["deleted"] == made[:1]
+        assert set(control_plane.backup_arns()) == {*made[1:], *others}
+
+    def test_a_backup_of_no_stated_type_is_kept(self, control_plane: ControlPlane, context: Context) -> None:
+        """When in doubt, nothing is deleted."""
+        made = nightly(control_plane, 3)
+        control_plane.fail_next("ListBackups", Fault(Answer.ALTERED, drop_members=["BackupType"]))
+        assert prune(context, keep_last=1)["deleted"] == []
+        assert control_plane.backup_arns() == made
+
+    @pytest.mark.parametrize("status", ["CREATING", "DELETED"])
+    def test_the_last_good_one_stays_while_new_ones_fail(
+        self, control_plane: ControlPlane, context: Context, status: str
+    ) -> None:
+        """A month of failed backups neither counts nor is deleted."""
+        made = nightly(control_plane, 30)
+        control_plane.statuses |= dict.fromkeys(made[2:], status)
+        assert prune(context, older_than=timedelta(days=1))["deleted"] == made[:1]
+        assert set(control_plane.backup_arns()) == set(made[1:])
+
+    def test_nothing_made_since_the_task_began_is_deleted(
+        self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By AWS's clock: the worker's is an hour ahead here."""
+        control_plane.clock_offset = -3600
+        old = control_plane.add_backups("orders", 1, "nightly-1", age=10)
+        list_backups = DynamoDBBackupHook.list_backups
+
+        def back_up_first(*args: Any, **kwargs: Any) -> Any:
+            for _ in range(2):
+                clock.sleep(5)
+                control_plane.add_backups("orders", 1, "nightly-1")
+            return list_backups(*args, **kwargs)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "list_backups", back_up_first)
+        report = prune(context, keep_last=1)
+        assert (report["kept"], report["deleted"]) == (2, old)
+
+    def test_kept_names_are_neither_deleted_nor_counted(self, control_plane: ControlPlane, context: Context) -> None:
+        """Two DAGs' prefixes overlap: the seven newest of the one are not taken for the other's."""
+        own = nightly(control_plane, 4)
+        others = nightly(control_plane, 3, name="nightly-eu-1")
+        report = prune(context, keep_last=2, keep_names=["nightly-eu-*"])
+        assert report["deleted"] == own[:2]
+        assert set(control_plane.backup_arns()) == {*own[2:], *others}
+
+    def test_the_plan_shows_another_task_s_backups(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """Whoever reads the table sees that the prefixes overlap."""
+        nightly(control_plane, 2)
+        nightly(control_plane, 2, name="nightly-eu-1")
+        prune(context, keep_last=1, dry_run=True)
+        assert "delete  orders  nightly-eu-1" in log()
+
+
+class TestDroppedTables:
+    """A backup outlives its table."""
+
+    def test_an_earlier_table_s_backups_are_not_touched(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """They are all that is left of it."""
+        earlier = nightly(control_plane, 3)
+        control_plane.drop_table("orders")
+        control_plane.create_table("orders")
+        made = nightly(control_plane, 2)
+        assert prune(context, keep_last=1)["deleted"] == made[:1]
+        assert set(control_plane.backup_arns()) == {*earlier, made[1]}
+        assert "3 of tables that do not exist any more not touched" in log()
+
+    def test_with_dropped_tables_each_is_a_group_of_its_own(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """Each keeps its own newest."""
+        earlier = nightly(control_plane, 3)
+        control_plane.drop_table("orders")
+        control_plane.create_table("orders")
+        made = nightly(control_plane, 2)
+        report = prune(context, keep_last=1, dropped_tables=True)
+        assert set(report["deleted"]) == {*earlier[:2], made[0]}
+        assert set(control_plane.backup_arns()) == {earlier[2], made[1]}
+
+    def test_a_sweep_finds_tables_that_are_gone(self, control_plane: ControlPlane, context: Context) -> None:
+        """Only their backups tell of them."""
+        control_plane.create_table("test-1")
+        gone = nightly(control_plane, 3, table="test-1")
+        control_plane.drop_table("test-1")
+        made = nightly(control_plane, 1)
+        sweep: dict[str, Any] = {
+            "older_than": timedelta(hours=20),
+            "minimum_redundancy": 0,
+            "dropped_tables": True,
+            "table_names": ["*"],
+            "exclude": ["orders"],
+        }
+        assert prune(context, **sweep)["deleted"] == gone
+        assert control_plane.backup_arns() == made
+
+    def test_without_table_ids_the_creation_time_tells_the_table(
+        self, control_plane: ControlPlane, context: Context, clock: Clock
+    ) -> None:
+        """What was made before the table is not its backup."""
+        earlier = nightly(control_plane, 3)
+        clock.sleep(100)
+        control_plane.drop_table("orders")
+        control_plane.create_table("orders")
+        clock.sleep(3 * DAY)
+        made = control_plane.add_backups("orders", 3, age=DAY, name="nightly-1")
+        control_plane.fail_next("ListBackups", Fault(Answer.ALTERED, drop_members=["TableId"]))
+        assert set(prune(context, keep_last=1)["deleted"]) < set(made)
+        assert set(earlier) < set(control_plane.backup_arns())
+
+    def test_a_table_that_is_being_deleted_has_as_good_as_gone(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """Its backups may soon be all that is left of it."""
+        made = nightly(control_plane, 3)
+        control_plane.statuses["orders"] = "DELETING"
+        with pytest.raises(DeletionsFailedForGoodError, match="orders: The table does not exist.*It is DELETING"):
+            prune(context, keep_last=1)
+        assert control_plane.backup_arns() == made
+
+    def test_another_account_s_table_is_not_this_one(self, control_plane: ControlPlane, context: Context) -> None:
+        """Its ARN says so, whatever its name."""
+        made = nightly(control_plane, 3)
+        arn = "arn:aws:dynamodb:us-east-1:999999999999:table/orders"
+        assert prune(context, table_names=[arn], keep_last=1, dropped_tables=True)["deleted"] == []
+        assert control_plane.backup_arns() == made
+
+
+class TestRails:
+    """Nothing is deleted while anything is in doubt."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [THROTTLED, INTERNAL_ERROR, HTML_OF_A_PROXY, EMPTY_RESPONSE, DROPPED_BEFORE_COMMIT, BAD_GATEWAY],
+        ids=lambda fault: f"{fault.answer.name}-{fault.code}",
+    )
+    @pytest.mark.parametrize("page", [0, 1, 2])
+    def test_a_listing_that_stays_broken_deletes_nothing(
+        self, control_plane: ControlPlane, context: Context, fault: Fault, page: int
+    ) -> None:
+        """Whichever page it is."""
+        control_plane.add_backups("orders", 250, "nightly-1", age=DAY)
+        # As many pages are good, and then none.
+        good = Fault(Answer.ALTERED)
+        control_plane.fail_next("ListBackups", good, times=page)
+        control_plane.fail_next("ListBackups", fault, times=FOR_EVER)
+        with pytest.raises(BackupError):
+            prune(context, keep_last=1, timeout=60)
+        assert control_plane.calls["DeleteBackup"] == 0
+
+    def test_a_listing_that_recovers_is_read_on(self, control_plane: ControlPlane, context: Context) -> None:
+        """From the same page."""
+        control_plane.add_backups("orders", 250, "nightly-1", age=DAY)
+        control_plane.fail_next("ListBackups", Fault(Answer.ALTERED))
+        control_plane.fail_next("ListBackups", INTERNAL_ERROR, times=3)
+        assert len(prune(context, keep_last=1, max_deletions=249)["deleted"]) == 249
+
+    def test_a_summary_that_can_t_be_read_deletes_nothing(self, control_plane: ControlPlane, context: Context) -> None:
+        """It might be the newest good one."""
+        nightly(control_plane, 3)
+        fault = Fault(Answer.ALTERED, drop_members=["BackupCreationDateTime"])
+        control_plane.fail_next("ListBackups", fault, times=FOR_EVER)
+        with pytest.raises(BackupError, match="region 'us-east-1'"):
+            prune(context, keep_last=1, timeout=60)
+        assert control_plane.calls["DeleteBackup"] == 0
+
+    def test_a_plan_above_max_deletions_deletes_nothing(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """The message says the numbers, and a dry run fails alike."""
+        made = nightly(control_plane, 12)
+        for dry_run in (False, True):
+            with pytest.raises(TooManyDeletionsError, match="would delete 11 and keep 1, and max_deletions is 10"):
+                prune(context, keep_last=1, max_deletions=10, dry_run=dry_run)
+        assert control_plane.backup_arns() == made
+        assert ti.xcoms["report"] == {"dry_run": True, "kept": 1, "deleted": [], "in_use": [], "failed": {}}
+
+    def test_a_listing_that_is_behind_does_not_cost_the_last_good_one(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """The newest is listed, and yet gone: nothing of the table is deleted."""
+        made = nightly(control_plane, 3)
+        control_plane.listing_lag = 10
+        control_plane.client().delete_backup(BackupArn=made[-1])
+        report = prune(context, keep_last=1)
+        assert (report["deleted"], report["kept"]) == ([], 3)
+        assert control_plane.backup_arns() == made[:-1]
+        assert f"backup {made[-1]} is listed, but is DELETED" in log()
+
+    @pytest.mark.parametrize(
+        ("rendered", "message"),
+        [
+            (None, "selects 0 tables"),
+            ([], "selects 0 tables"),
+            ("", "table_names must be a list"),
+            ("['orders']", "render_template_as_native_obj"),
+            ([""], "table_names must be a list"),
+            ([None], "table_names must be a list"),
+        ],
+    )
+    def test_tables_that_render_to_nothing_never_mean_all(
+        self, control_plane: ControlPlane, context: Context, rendered: object, message: str
+    ) -> None:
+        """With tags beside them too."""
+        made = nightly(control_plane, 3)
+        control_plane.tag_table("orders", backup="nightly")
+        task = operator(table_names="{{ x }}", tags={"backup": "nightly"}, keep_last=1)
+        task.table_names = rendered  # type: ignore[assignment]
+        with pytest.raises(PermanentError, match=message):
+            task.execute(context)
+        assert control_plane.backup_arns() == made
+
+    @pytest.mark.parametrize("rendered", [None, "", "ni", 123, "night ly"])
+    def test_a_prefix_that_renders_to_nothing_deletes_nothing(
+        self, control_plane: ControlPlane, context: Context, rendered: object
+    ) -> None:
+        """It would fit every backup."""
+        made = nightly(control_plane, 3)
+        task = operator(backup_name_prefix="{{ x }}", keep_last=1)
+        task.backup_name_prefix = rendered  # type: ignore[assignment]
+        with pytest.raises(InvalidValueError, match="backup_name_prefix must be 3 to 255"):
+            task.execute(context)
+        assert control_plane.backup_arns() == made
+
+    @pytest.mark.parametrize("rendered", ["no", "0", "", "None", None, 0, 1, "yes", " true"])
+    def test_a_dry_run_that_renders_to_anything_else_is_refused(
+        self, control_plane: ControlPlane, context: Context, rendered: object
+    ) -> None:
+        """The word "no" must not mean "delete"."""
+        made = nightly(control_plane, 3)
+        task = operator(dry_run="{{ x }}", keep_last=1)
+        task.dry_run = rendered  # type: ignore[assignment,method-assign]
+        with pytest.raises(InvalidValueError, match="dry_run must be True or False"):
+            task.execute(context)
+        assert control_plane.backup_arns() == made
+
+    def test_an_arn_of_another_region_is_refused(self, control_plane: ControlPlane, context: Context) -> None:
+        """AWS would look in its own region."""
+        made = nightly(control_plane, 3)
+        arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+        with pytest.raises(OtherRegionError, match="The ARN is of 'eu-west-1'"):
+            prune(context, table_names=["orders", arn], keep_last=1)
+        assert control_plane.backup_arns() == made
+
+
+class TestTrouble:
+    """While it deletes."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            THROTTLED,
+            INTERNAL_ERROR,
+            INTERNAL_ERROR_AFTER_COMMIT,
+            DROPPED_AFTER_COMMIT,
+            DROPPED_BEFORE_COMMIT,
+            EMPTY_RESPONSE_AFTER_COMMIT,
+            HTML_OF_A_PROXY,
+            Fault(code="LimitExceededException"),
+        ],
+        ids=lambda fault: f"{fault.answer.name}-{fault.code}-{fault.committed}",
+    )
+    def test_a_deletion_is_tried_until_it_is_done(
+        self, control_plane: ControlPlane, context: Context, fault: Fault
+    ) -> None:
+        """Gone already is done: to delete twice is harmless."""
+        made = nightly(control_plane, 4)
+        control_plane.fail_next("DeleteBackup", fault, times=2)
+        assert set(prune(context, keep_last=1)["deleted"]) == set(made[:-1])
+        assert control_plane.backup_arns() == made[-1:]
+
+    def test_one_that_is_being_restored_is_left_to_the_next_prune(
+        self, control_plane: ControlPlane, context: Context, clock: Clock
+    ) -> None:
+        """A restore may take hours: it is tried for a minute, and the task succeeds."""
+        made = nightly(control_plane, 4)
+        control_plane.restoring.add(made[0])
+        begun = clock.time()
+        report = prune(context, keep_last=1)
+        assert (report["in_use"], report["deleted"]) == (made[:1], made[1:3])
+        assert 60 <= clock.time() - begun < 100
+        control_plane.restoring.clear()
+        assert prune(context, keep_last=1)["deleted"] == made[:1]
+
+    def test_many_in_use_take_no_longer_than_one(
+        self, control_plane: ControlPlane, context: Context, clock: Clock
+    ) -> None:
+        """They wait side by side."""
+        made = nightly(control_plane, 30)
+        control_plane.restoring |= set(made)
+        begun = clock.time()
+        assert len(prune(context, keep_last=1)["in_use"]) == 29
+        assert clock.time() - begun < 130
+
+    def test_one_of_fifty_that_can_t_be_deleted_holds_up_no_other(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """The others are deleted, the task fails and names it, and XCom ``report`` has all."""
+        made = nightly(control_plane, 51)
+        control_plane.fail_next("DeleteBackup", Fault(code="ValidationException"))
+        with pytest.raises(DeletionsFailedForGoodError, match="1 failed, 49 backups were deleted.*ValidationException"):
+            prune(context, keep_last=1)
+        assert control_plane.backup_arns() == [made[0], made[-1]]
+        report = ti.xcoms["report"]
+        assert (report["kept"], set(report["deleted"])) == (1, set(made[1:-1]))
+        assert list(report["failed"]) == made[:1]
+        assert "ValidationException" in report["failed"][made[0]]
+
+    def test_what_may_yet_pass_is_retried_by_airflow(
+        self, control_plane: ControlPlane, context: Context, clock: Clock
+    ) -> None:
+        """One that was throttled until the time was up fails the try, not the task for good."""
+        nightly(control_plane, 3)
+        control_plane.fail_next("DeleteBackup", THROTTLED, times=FOR_EVER)
+        begun = clock.time()
+        with pytest.raises(DeletionsFailedError, match="2 failed, 0 backups were deleted") as failure:
+            prune(context, keep_last=1, timeout=60)
+        assert not isinstance(failure.value, PermanentError)
+        assert clock.time() - begun < 60 + 10
+
+    def test_denied_stops_at_once(self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance) -> None:
+        """The next would be denied too."""
+        made = nightly(control_plane, 4)
+        control_plane.policy = {
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["dynamodb:ListBackups", "dynamodb:DescribeTable", "dynamodb:DescribeBackup"],
+                    "Resource": "*",
+                }
+            ]
+        }
+        with pytest.raises(AccessDeniedError, match="dynamodb:DeleteBackup"):
+            prune(context, keep_last=1)
+        assert control_plane.calls["DeleteBackup"] == 1
+        assert list(ti.xcoms["report"]["failed"]) == made[:1]
+
+    def test_two_prunes_at_once_delete_nothing_too_many(self, control_plane: ControlPlane, context: Context) -> None:
+        """One deletes what the other has planned: no error."""
+        made = nightly(control_plane, 6)
+        second: list[dict[str, Any]] = []
+
+        def prune_too(_: str) -> None:
+            if not second:
+                second.append({})
+                second[0] = prune(context, keep_last=2)
+
+        control_plane.on_deletion = prune_too
+        assert set(prune(context, keep_last=2)["deleted"]) == set(made[:4])
+        assert set(second[0]["deleted"]) == set(made[1:4])
+        assert control_plane.backup_arns() == made[4:]
+
+    def test_at_most_half_of_aws_s_rates_are_used(
+        self, control_plane: ControlPlane, context: Context, clock: Clock
+    ) -> None:
+        """Five deletions and 2.5 pages a second, and nothing is throttled beside a neighbour that takes the rest."""
+        control_plane.add_backups("orders", 301, "nightly-1", age=DAY)
+        with control_plane.neighbour("DeleteBackup", 4.9), control_plane.neighbour("ListBackups", 2.4):
+            begun = clock.time()
+            prune(context, keep_last=1, max_deletions=300)
+        assert 60 <= clock.time() - begun < 75
+        assert not control_plane.throttled
+
+    def test_beside_a_neighbour_that_takes_all_it_slows_down_and_ends(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """Nothing is lost, and no storm of calls."""
+        made = control_plane.add_backups("orders", 51, "nightly-1", age=DAY)
+        with control_plane.neighbour("DeleteBackup", 20):
+            assert len(prune(context, keep_last=1)["deleted"]) == 50
+        assert len(made) - len(control_plane.backup_arns()) == 50
+        assert control_plane.calls["DeleteBackup"] < 400
+
+
+class TestSelection:
+    """Of the tables."""
+
+    def test_patterns_select_what_exists(self, control_plane: ControlPlane, context: Context) -> None:
+        """On every page of ListTables, without those that are excluded."""
+        for number in range(120):
+            control_plane.create_table(f"shop-{number:03}")
+        made = [nightly(control_plane, 2, f"shop-{number:03}") for number in (0, 119)]
+        excluded = nightly(control_plane, 2, "shop-118")
+        settings: dict[str, Any] = {"table_names": ["shop-*"], "exclude": ["shop-118"], "max_tables": 119}
+        assert set(prune(context, keep_last=1, **settings)["deleted"]) == {old for old, _ in made}
+        assert set(excluded) < set(control_plane.backup_arns())
+        assert control_plane.calls["ListTables"] == 2
+
+    def test_tags_select_tables_that_exist(self, control_plane: ControlPlane, context: Context) -> None:
+        """Those that are gone are still listed, and dropped."""
+        for name in ("tagged", "gone", "other"):
+            control_plane.create_table(name)
+        control_plane.tag_table("tagged", backup="nightly", team="shop")
+        control_plane.tag_table("gone", backup="nightly", team="shop")
+        control_plane.tag_table("other", backup="weekly", team="shop")
+        made = {name: nightly(control_plane, 2, name) for name in ("tagged", "gone", "other", "orders")}
+        control_plane.drop_table("gone")
+        tags = {"backup": ["nightly", "hourly"], "team": "shop"}
+        assert prune(context, table_names=None, tags=tags, keep_last=1)["deleted"] == made["tagged"][:1]
+
+    def test_tags_are_read_page_by_page(self, control_plane: ControlPlane, context: Context) -> None:
+        """A hundred tables are on the first."""
+        for number in range(101):
+            control_plane.create_table(f"shop-{number:03}")
+            control_plane.tag_table(f"shop-{number:03}", backup="nightly")
+        made = nightly(control_plane, 2, "shop-100")
+        settings: dict[str, Any] = {"table_names": None, "tags": {"backup": "nightly"}, "max_tables": 101}
+        assert prune(context, keep_last=1, **settings)["deleted"] == made[:1]
+        assert control_plane.calls["GetResources"] == 2
+
+    def test_a_larger_selection_is_refused_before_anything_is_done(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """The message says the numbers."""
+        control_plane.create_table("customers")
+        nightly(control_plane, 3)
+        with pytest.raises(TooManyTablesError, match="selects 2 tables, max_tables is 1: customers, orders"):
+            prune(context, table_names=["*"], max_tables=1, keep_last=1)
+        assert control_plane.calls["ListBackups"] == 0
+
+    def test_an_empty_selection_fails_or_skips(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """As the task says."""
+        with pytest.raises(EmptySelectionError, match="selects 0 tables"):
+            prune(context, table_names=["nothing-*"], keep_last=1)
+        ti.xcoms.clear()
+        with pytest.raises(AirflowSkipException, match="selects 0 tables"):
+            prune(context, table_names=["nothing-*"], keep_last=1, if_empty="skip")
+        assert not ti.xcoms
+        assert control_plane.calls["ListBackups"] == 0
+
+    def test_a_named_table_that_is_missing_fails_the_task_after_the_others(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """It is named; they are pruned."""
+        made = nightly(control_plane, 2)
+        with pytest.raises(DeletionsFailedForGoodError, match="nowhere: The table does not exist"):
+            prune(context, table_names=["orders", "nowhere"], keep_last=1)
+        assert (ti.xcoms["report"]["deleted"], list(ti.xcoms["report"]["failed"])) == (made[:1], ["nowhere"])
+
+    def test_one_table_is_listed_by_its_name(self, control_plane: ControlPlane, context: Context) -> None:
+        """Not with the whole account."""
+        control_plane.create_table("customers")
+        control_plane.add_backups("customers", 500)
+        nightly(control_plane, 2)
+        prune(context, keep_last=1)
+        assert control_plane.calls["ListBackups"] == 1
+
+    def test_an_account_s_listing_is_given_up_if_the_tables_take_fewer_calls(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """After as many pages as there are tables."""
+        for name in ("customers", "invoices"):
+            control_plane.create_table(name)
+        control_plane.add_backups("customers", 1000)
+        made = nightly(control_plane, 2)
+        assert prune(context, table_names=["orders", "invoices"], keep_last=1)["deleted"] == made[:1]
+        assert control_plane.calls["ListBackups"] == 1 + 2
+
+    def test_a_list_may_hold_templates(self, control_plane: ControlPlane, context: Context) -> None:
+        """They are checked once they are rendered."""
+        made = nightly(control_plane, 2)
+        task = operator(table_names=["{{ params.table }}"], keep_last=1)
+        task.table_names = ["orders"]
+        assert task.execute(context)["deleted"] == made[:1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"table_names": "orders"}, "table_names must be a list"),
+        ({"table_names": []}, "table_names must be a list with at least one table"),
+        ({"table_names": ["or"]}, "table_names must be a list"),
+        ({"table_names": [1]}, "table_names must be a list"),
+        ({"table_names": ["arn:aws:dynamodb:us-east-1:1:table/orders-*"]}, "table_names must be a list"),
+        ({"table_names": {"orders": 1}}, "table_names must be a list"),
+        ({"table_names": None}, "table_names must be given, or tags"),
+        ({"exclude": "orders"}, "exclude must be a list of names"),
+        ({"exclude": ["a b"]}, "exclude must be a list of names"),
+        ({"tags": {}}, "tags must be a dict of 1 to 50"),
+        ({"tags": {"backup": []}}, "tags must be a dict of 1 to 50"),
+        ({"tags": {"backup": 1}}, "tags must be a dict of 1 to 50"),
+        ({"tags": {1: "nightly"}}, "tags must be a dict of 1 to 50"),
+        ({"tags": "backup=nightly"}, "tags must be a dict of 1 to 50"),
+        ({"max_tables": 0}, "max_tables must be a whole number, 1 or more"),
+        ({"max_tables": True}, "max_tables must be a whole number, 1 or more"),
+        ({"if_empty": "ignore"}, "if_empty must be one of 'fail', 'skip'"),
+        ({"backup_name_prefix": ""}, "backup_name_prefix must be 3 to 255"),
+        ({"backup_name_prefix": "ni"}, "backup_name_prefix must be 3 to 255"),
+        ({"backup_name_prefix": "nightly-*"}, "backup_name_prefix must be 3 to 255"),
+        ({"backup_name_prefix": None}, "backup_name_prefix must be 3 to 255"),
+        *(
+            ({f"keep_{rule}": value}, f"keep_{rule} must be a whole number, 0 or more")
+            for rule in ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+            for value in (-1, 1.5, "7", None, True)
+        ),
+        *(
+            ({rule: value}, f"{rule} must be a timedelta above 0, or None")
+            for rule in ("keep_within", "older_than")
+            for value in (timedelta(0), timedelta(days=-1), 7, "7 days")
+        ),
+        ({"keep_names": "release"}, "keep_names must be a list of names"),
+        ({"keep_names": ["a b"]}, "keep_names must be a list of names"),
+        ({"minimum_redundancy": -1}, "minimum_redundancy must be a whole number, 0 or more"),
+        ({"minimum_redundancy": None}, "minimum_redundancy must be a whole number, 0 or more"),
+        ({"dropped_tables": "yes"}, "dropped_tables must be True or False"),
+        ({"max_deletions": -1}, "max_deletions must be a whole number, 0 or more"),
+        ({"max_deletions": None}, "max_deletions must be a whole number, 0 or more"),
+        ({"timezone": "Berlin"}, "timezone must be the name of a time zone"),
+        ({"timezone": ""}, "timezone must be the name of a time zone"),
+        ({"timezone": None}, "timezone must be the name of a time zone"),
+        ({"timezone": "../UTC"}, "timezone must be the name of a time zone"),
+        ({"dry_run": "no"}, "dry_run must be True or False"),
+        ({"dry_run": None}, "dry_run must be True or False"),
+        ({"dry_run": 1}, "dry_run must be True or False"),
+        ({"timeout": 30}, "timeout must be 60 to 7200"),
+        ({"timeout": None}, "timeout must be 60 to 7200"),
+        ({"botocore_config": {"x": 1}}, "botocore_config must be a dict"),
+    ],
+    ids=str,
+)
+def test_what_can_never_work_is_refused_when_the_dag_is_parsed(wrong: dict[str, Any], rule: str) -> None:
+    """With the parameter, the value and the rule."""
+    with pytest.raises(InvalidValueError, match=rule.replace("(", "\\(")):
+        operator(**{"keep_last": 7} | wrong)
+
+
+def test_a_policy_without_a_rule_is_refused_when_the_dag_is_parsed() -> None:
+    """It would delete everything."""
+    for settings in ({}, {"minimum_redundancy": 5}, {"keep_names": ["nightly-1"]}):
+        with pytest.raises(InvalidValueError, match="a policy without a rule would delete everything"):
+            operator(**settings)
+
+
+def test_names_of_tables_beside_patterns_are_accepted_when_the_dag_is_parsed() -> None:
+    """Templates, other tasks' outputs and callables are rendered later."""
+    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
+    names: list[Any] = [
+        ["orders", arn, "orders-*", "[ab]*", "{{ params.table }}"],
+        ("orders",),
+        "{{ params.tables }}",
+        lambda **_: ["orders"],
+    ]
+    for each in names:
+        assert operator(table_names=each, keep_last=1).table_names is each
+
+
+def test_template_fields_are_attributes() -> None:
+    """Airflow renders them on the instance."""
+    task = operator(keep_last=1)
+    expected = {"table_names", "backup_name_prefix", "dry_run", "aws_conn_id", "region_name", "verify"}
+    assert set(task.template_fields) == expected
+    assert all(hasattr(task, name) for name in task.template_fields)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """Users rely on them."""
+    task = operator(keep_last=1)
+    assert (task.max_tables, task.if_empty, task.minimum_redundancy, task.max_deletions) == (100, "fail", 1, 100)
+    assert (task.timezone, task.dropped_tables, task.timeout) == ("UTC", False, 1800)
+    assert task.dry_run is False  # type: ignore[comparison-overlap]
+
+
+class TestDeleteOne:
+    """The operator for one backup."""
+
+    def test_the_backup_is_deleted(self, control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
+        """And its ARN returned."""
+        assert DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context) == backup_arn
+        assert control_plane.backup_arns() == []
+
+    def test_gone_already_is_deleted(self, context: Context, backup_arn: str) -> None:
+        """To delete twice is harmless."""
+        for _ in range(2):
+            assert DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context) == backup_arn
+
+    @pytest.mark.parametrize(
+        "fault", [THROTTLED, INTERNAL_ERROR, DROPPED_AFTER_COMMIT], ids=lambda one: one.answer.name
+    )
+    def test_a_failure_that_may_pass_is_retried(
+        self, control_plane: ControlPlane, context: Context, backup_arn: str, fault: Fault
+    ) -> None:
+        """Until it is gone."""
+        control_plane.fail_next("DeleteBackup", fault, times=3)
+        DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context)
+        assert control_plane.backup_arns() == []
+
+    def test_one_that_is_being_created_is_waited_for(
+        self, control_plane: ControlPlane, context: Context, backup_arn: str, clock: Clock
+    ) -> None:
+        """AWS does not delete it before."""
+        control_plane.creating_for = 300
+        begun = clock.time()
+        DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context)
+        assert control_plane.backup_arns() == []
+        assert 300 <= clock.time() - begun < 340
+
+    def test_one_that_stays_in_use_ends_with_the_timeout(
+        self, control_plane: ControlPlane, context: Context, backup_arn: str, clock: Clock
+    ) -> None:
+        """The message says what holds it."""
+        control_plane.restoring.add(backup_arn)
+        begun = clock.time()
+        with pytest.raises(BackupInUseError, match="being created, deleted or restored.*Retry when"):
+            DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn, timeout=60).execute(context)
+        assert 60 <= clock.time() - begun < 70
+
+    def test_an_arn_of_another_region_is_refused(
+        self, control_plane: ControlPlane, context: Context, backup_arn: str
+    ) -> None:
+        """AWS ignores that part of it."""
+        other = backup_arn.replace("us-east-1", "eu-west-1")
+        with pytest.raises(OtherRegionError):
+            DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=other, region_name="us-east-1").execute(context)
+        assert control_plane.calls["DeleteBackup"] == 0
+
+    @pytest.mark.parametrize("rendered", [None, "", "orders", 1, ["a"]])
+    def test_a_rendered_value_that_is_no_arn_is_refused(
+        self, control_plane: ControlPlane, context: Context, rendered: object
+    ) -> None:
+        """Before any call."""
+        task = DynamoDBDeleteBackupOperator(task_id="delete", backup_arn="{{ x }}")
+        task.backup_arn = rendered  # type: ignore[assignment]
+        with pytest.raises(InvalidValueError, match="backup_arn must be"):
+            task.execute(context)
+        assert control_plane.calls["DeleteBackup"] == 0
+
+
+def test_without_list_backups_nothing_is_deleted(control_plane: ControlPlane, context: Context) -> None:
+    """The message names the permission."""
+    made = nightly(control_plane, 3)
+    allowed = ["dynamodb:DescribeTable", "dynamodb:DescribeBackup", "dynamodb:DeleteBackup"]
+    control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
+    with pytest.raises(ListBackupsDeniedError, match="Grant dynamodb:ListBackups on '\\*'"):
+        prune(context, keep_last=1)
+    assert control_plane.backup_arns() == made
