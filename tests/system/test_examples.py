@@ -50,6 +50,43 @@ def test_nightly(run_dag: RunDag, control_plane: ControlPlane) -> None:
     arns = [str(arn) for arn in xcoms(run, "back_up")]
     assert [arn.split("/")[1] for arn in arns] == ["orders", "customers", "invoices"]
     assert sorted(arns) == sorted(control_plane.backup_arns())
+    (report,) = xcoms(run, "prune")
+    assert isinstance(report, dict)
+    assert report["deleted"] == []
+
+
+def test_prune_by_hand(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The first run deletes nothing, the second what the first has shown."""
+    control_plane.tag_table("orders", backup="nightly")
+    made = [control_plane.add_backups("orders", 1, "nightly-1", age=3600 * age)[0] for age in range(33, 0, -1)]
+    (rehearsal,) = xcoms(run_dag("example_dynamodb_backup_prune_by_hand"), "prune")
+    assert control_plane.backup_arns() == made
+    run = run_dag("example_dynamodb_backup_prune_by_hand", run_conf={"dry_run": False})
+    (report,) = xcoms(run, "prune")
+    assert isinstance(rehearsal, dict)
+    assert report == rehearsal | {"dry_run": False}
+    assert rehearsal["deleted"] == made[:3]
+    assert control_plane.backup_arns() == made[3:]
+
+
+def test_sweep(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The backups of tables that tests have dropped go, younger ones and others stay."""
+    control_plane.create_table("test")
+    gone = control_plane.add_backups("test", 3, "integration-test-1", age=2 * 86_400)
+    control_plane.drop_table("test")
+    others = [*control_plane.add_backups("orders", 1, "integration-test-1"), *control_plane.add_backups("orders", 1)]
+    (report,) = xcoms(run_dag("example_dynamodb_backup_sweep"), "sweep")
+    assert isinstance(report, dict)
+    assert sorted(report["deleted"]) == sorted(gone)
+    assert control_plane.backup_arns() == others
+
+
+def test_temporary(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The backup is gone once the rewrite has succeeded."""
+    run = run_dag("example_dynamodb_backup_temporary")
+    assert run.state == "success"
+    assert xcoms(run, "delete") == xcoms(run, "back_up")
+    assert control_plane.backup_arns() == []
 
 
 def test_sensor(run_dag: RunDag, control_plane: ControlPlane) -> None:
@@ -137,4 +174,9 @@ def test_every_operator_and_sensor_has_an_example() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
     }
-    assert called >= {"DynamoDBCreateBackupOperator", "DynamoDBBackupSensor"}
+    assert called >= {
+        "DynamoDBCreateBackupOperator",
+        "DynamoDBDeleteBackupOperator",
+        "DynamoDBPruneBackupsOperator",
+        "DynamoDBBackupSensor",
+    }

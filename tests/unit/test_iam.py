@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.exceptions import PermanentError
-from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBCreateBackupOperator,
+    DynamoDBDeleteBackupOperator,
+    DynamoDBPruneBackupsOperator,
+)
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 
 if TYPE_CHECKING:
@@ -95,6 +99,63 @@ def test_a_missing_action_is_named(control_plane: ControlPlane, context: Context
         run(control_plane, context, without(document, action), settings)
     assert "table 'orders'" in str(refusal.value)
     assert len(control_plane.backup_arns()) == (action == "dynamodb:DescribeBackup")
+
+
+DELETIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "named": (policy("prune"), {"table_names": ["orders"]}),
+    "tagged": (policy("prune", "select"), {"table_names": ["ord*"], "tags": {"backup": "nightly"}}),
+}
+
+
+def prune(
+    control_plane: ControlPlane, context: Context, document: dict[str, Any], settings: dict[str, Any]
+) -> list[str]:
+    """Prune a table with two backups under a policy; return those that are left."""
+    control_plane.tag_table("orders", backup="nightly")
+    for age in (2, 1):
+        control_plane.add_backups("orders", 1, "nightly-1", age=age * 86_400)
+    control_plane.policy = document
+    task = DynamoDBPruneBackupsOperator(task_id="prune", backup_name_prefix="nightly-", keep_last=1, **settings)
+    task.execute(context)
+    return control_plane.backup_arns()
+
+
+@pytest.mark.parametrize("name", DELETIONS)
+def test_a_prune_runs_under_its_policy(control_plane: ControlPlane, context: Context, name: str) -> None:
+    """It needs no more than the documentation says."""
+    assert len(prune(control_plane, context, *DELETIONS[name])) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [(name, action) for name, (document, _) in DELETIONS.items() for action in actions(document)]
+)
+def test_a_prune_names_its_missing_action(
+    control_plane: ControlPlane, context: Context, name: str, action: str
+) -> None:
+    """It needs no less, and nothing is deleted."""
+    document, settings = DELETIONS[name]
+    with pytest.raises(PermanentError, match=action):
+        prune(control_plane, context, without(document, action), settings)
+    assert len(control_plane.backup_arns()) == 2
+
+
+def test_a_sweep_needs_fewer_actions(control_plane: ControlPlane, context: Context) -> None:
+    """It describes nothing, as the documentation says."""
+    document = policy("prune")
+    for action in ("dynamodb:DescribeTable", "dynamodb:DescribeBackup"):
+        document = without(document, action)
+    settings = {"table_names": ["orders"], "dropped_tables": True, "minimum_redundancy": 0}
+    assert len(prune(control_plane, context, document, settings)) == 1
+
+
+def test_a_deletion_needs_one_action(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
+    """And names it where it is missing."""
+    task = DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn)
+    control_plane.policy = {"Statement": []}
+    with pytest.raises(PermanentError, match="dynamodb:DeleteBackup"):
+        task.execute(context)
+    control_plane.policy = policy("delete")
+    assert task.execute(context) == backup_arn
 
 
 def test_without_waiting_it_needs_no_describe_backup(control_plane: ControlPlane, context: Context) -> None:

@@ -1,0 +1,31 @@
+"""See what a prune would delete, and delete it once somebody has read the plan."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_ddb_backup.operators.dynamodb import DynamoDBPruneBackupsOperator
+
+with DAG(
+    dag_id="example_dynamodb_backup_prune_by_hand",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+    params={"dry_run": Param(True, type="boolean")},
+):
+    # [START howto_operator_dynamodb_prune_backups_dry_run]
+    DynamoDBPruneBackupsOperator(
+        task_id="prune",
+        tags={"backup": "nightly"},
+        exclude=["invoices"],
+        backup_name_prefix="nightly-",
+        keep_last=30,
+        # The backups of another DAG, whose prefix begins with this one's.
+        keep_names=["nightly-eu-*"],
+        max_deletions=1000,
+        dry_run="{{ params.dry_run }}",
+    )
+    # [END howto_operator_dynamodb_prune_backups_dry_run]

@@ -1,0 +1,35 @@
+"""Keep a backup only for as long as a rewrite needs it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator, DynamoDBDeleteBackupOperator
+
+
+@task
+def rewrite(backup_arn: str) -> str:
+    """Rewrite the table, and check it: a backup that is deleted does not come back."""
+    logging.getLogger(__name__).info("Rewriting; to go back, restore %s", backup_arn)
+    return backup_arn
+
+
+with DAG(
+    dag_id="example_dynamodb_backup_temporary",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+):
+    back_up = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders")
+    rewritten = rewrite(back_up.output)
+
+    # [START howto_operator_dynamodb_delete_backup]
+    delete = DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=back_up.output)
+    # [END howto_operator_dynamodb_delete_backup]
+
+    # Only once the rewrite has succeeded.
+    rewritten >> delete
