@@ -99,8 +99,8 @@ class ControlPlane:
         self.restoring: set[str] = set()
         #: tables that are gone and that GetResources still returns, with their tags (AWS.md, "Tags")
         self.ghosts: dict[str, dict[str, str]] = {}
-        #: called when a backup was deleted and the response not yet sent, with its ARN
-        self.on_deletion: Callable[[str], object] = lambda _: None
+        #: called when a backup was deleted and the response not yet sent, with its ARN and the caller's port
+        self.on_deletion: Callable[[str, int], object] = lambda *_: None
         #: called once, just before the next backup is created
         self.before_creation: Callable[[], object] | None = None
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
@@ -415,7 +415,7 @@ class ControlPlane:
             self._correct(call, content)
             _set_content(response, content)
         if call.operation == "DeleteBackup":
-            self.on_deletion(call.body["BackupArn"])
+            self.on_deletion(call.body["BackupArn"], int(call.environ["REMOTE_PORT"]))
         if call.operation == "CreateBackup":
             self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
         return response

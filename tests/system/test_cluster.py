@@ -133,6 +133,26 @@ class TestKilled:
         backups.assert_each_once()
         assert len(killed) == 1
 
+    def test_a_prune_half_way(self, running: Cluster, plane: ControlPlane) -> None:
+        """Its next try plans anew, and it ends as if it had not been killed."""
+        processes = running.airflow.processes
+        plane.create_table("pruned")
+        made = [plane.add_backups("pruned", 1, "nightly-1", age=3600 * age)[0] for age in range(40, 0, -1)]
+        killed: list[str] = []
+
+        def kill_at_the_fifteenth(arn: str, port: int) -> None:
+            if len(plane.backup_arns()) == 25 and (task := processes.child_with_port(port)):
+                task.kill()
+                killed.append(arn)
+
+        plane.on_deletion = kill_at_the_fifteenth
+        run = running.airflow.api.start_run("prune", {})
+        assert run.end(PATIENCE) == "success"
+        assert killed == made[14:15]
+        assert plane.backup_arns() == made[30:]
+        report = run.xcom("prune", "return_value")
+        assert (report["kept"], report["deleted"], report["failed"]) == (10, made[15:30], {})
+
 
 class TestAway:
     """Something stops, and comes back."""

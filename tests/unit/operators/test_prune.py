@@ -451,7 +451,7 @@ class TestTrouble:
         made = nightly(control_plane, 6)
         second: list[dict[str, Any]] = []
 
-        def prune_too(_: str) -> None:
+        def prune_too(*_: object) -> None:
             if not second:
                 second.append({})
                 second[0] = prune(context, keep_last=2)
