@@ -1,0 +1,225 @@
+"""A prune of a whole account: 50,000 backups of 2,500 tables are listed and planned; nothing is deleted.
+
+The rates are lifted, since only calls, CPU and memory are of interest: at AWS's rates the pages alone take 200 s.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+RESULTS = Path(__file__).parents[1] / "docs" / "retention.csv"
+TABLES, NIGHTS = 2500, 20
+PAGE = 100
+ACCOUNT_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table"
+# What the package allows itself.
+MOST_CPU, MOST_MEMORY, MOST_PAGES = 2.0, 150.0, TABLES * NIGHTS / PAGE + 10
+_MB = 2**20
+
+
+def summaries() -> list[dict[str, Any]]:
+    """Return the account's backups, in an order that tells nothing."""
+    now = time.time()
+    made = []
+    for night in range(NIGHTS):
+        for table in range(TABLES):
+            at = now - 86_400 * (night + 1) + table
+            name = f"shop-{table:04}"
+            made.append(
+                {
+                    "TableName": name,
+                    "TableId": f"00000000-0000-0000-0000-{table:012}",
+                    "TableArn": f"{ACCOUNT_ARN}/{name}",
+                    "BackupArn": f"{ACCOUNT_ARN}/{name}/backup/{int(at * 1000):014}-{table:08x}",
+                    "BackupName": f"nightly.back_up.scheduled__{night:02}",
+                    "BackupCreationDateTime": at,
+                    "BackupStatus": "AVAILABLE",
+                    "BackupType": "USER",
+                    "BackupSizeBytes": 0,
+                }
+            )
+    return made
+
+
+class Account(BaseHTTPRequestHandler):
+    """Answers the four calls of a dry run, from memory."""
+
+    protocol_version = "HTTP/1.1"
+    made: ClassVar[list[dict[str, Any]]] = []
+    calls: ClassVar[Counter[str]] = Counter()
+
+    def do_POST(self) -> None:
+        """Answer a call."""
+        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.calls[operation] += 1
+        content = json.dumps(getattr(self, operation)(body)).encode()
+        self.send_response(200)
+        self.send_header("x-amzn-RequestId", "1")
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def ListTables(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
+        """Return a page of names."""
+        start = int(body.get("ExclusiveStartTableName", "shop--1")[5:]) + 1
+        names = [f"shop-{table:04}" for table in range(start, min(start + PAGE, TABLES))]
+        return {"TableNames": names} | ({"LastEvaluatedTableName": names[-1]} if start + PAGE < TABLES else {})
+
+    def ListBackups(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
+        """Return a page of backups."""
+        start = int(body.get("ExclusiveStartBackupArn", "/0").rpartition("/")[2])
+        cursor = {"LastEvaluatedBackupArn": f"{ACCOUNT_ARN}/shop-0000/backup/{start + PAGE}"}
+        more = start + PAGE < len(self.made)
+        return {"BackupSummaries": self.made[start : start + PAGE]} | (cursor if more else {})
+
+    def DescribeTable(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
+        """Return a table."""
+        name = body["TableName"]
+        return {
+            "Table": {
+                "TableName": name,
+                "TableArn": f"{ACCOUNT_ARN}/{name}",
+                "TableId": f"00000000-0000-0000-0000-{int(name[5:]):012}",
+                "TableStatus": "ACTIVE",
+                "CreationDateTime": 0,
+            }
+        }
+
+    def DescribeBackup(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
+        """Return a backup."""
+        arn = body["BackupArn"]
+        details = {"BackupArn": arn, "BackupName": "x", "BackupStatus": "AVAILABLE", "BackupCreationDateTime": 0}
+        return {"BackupDescription": {"BackupDetails": details}}
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+        """Print nothing."""
+
+
+def serve() -> None:
+    """Serve the account until the standard input ends; then say how often each operation was called."""
+    Account.made = summaries()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Account)
+    print(server.server_port, flush=True)  # noqa: T201  # for the parent
+    import threading
+
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()
+    print(json.dumps(Account.calls))  # noqa: T201  # for the parent
+
+
+def memory() -> int:
+    """Return the resident memory of this process, in bytes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024
+
+
+def measure() -> dict[str, float]:
+    """Run the dry run over HTTP, and the planning once more by itself."""
+    from airflow_ddb_backup import rates
+
+    rates.SHARE = 1e6
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.models import BackupPage, Table
+    from airflow_ddb_backup.retention.plan import make_plan
+    from airflow_ddb_backup.retention.policy import RetentionPolicy
+    from airflow_ddb_backup.retention.prune import Prune, PruneRequest
+    from airflow_ddb_backup.selection import TableSelection
+
+    policy = RetentionPolicy(keep_daily=7, keep_weekly=4, keep_monthly=12)
+    context = ErrorContext(region="us-east-1")
+    hook = DynamoDBBackupHook("aws_default", region_name="us-east-1")
+    hook.list_tables(context)
+    before, began = memory(), time.process_time()
+    request = PruneRequest(
+        context=context,
+        selection=TableSelection(table_names=("*",), max_tables=TABLES),
+        prefix="nightly.",
+        policy=policy,
+        dropped_tables=False,
+        max_deletions=TABLES * NIGHTS,
+        dry_run=True,
+        deadline=time.time() + 7200,
+    )
+    prune = Prune(hook, request, logging.getLogger("benchmark"))
+    prune.run()
+    whole, added = time.process_time() - began, (memory() - before) / _MB
+    now = datetime.now(tz=UTC)
+    made = [
+        summary | {"BackupCreationDateTime": datetime.fromtimestamp(summary["BackupCreationDateTime"], tz=UTC)}
+        for summary in summaries()
+    ]
+    backups = BackupPage.from_response({"BackupSummaries": made}).backups
+    tables = {
+        f"shop-{table:04}": Table(
+            f"shop-{table:04}", "", f"00000000-0000-0000-0000-{table:012}", "ACTIVE", now - timedelta(days=99)
+        )
+        for table in range(TABLES)
+    }
+    began = time.process_time()
+    plan = make_plan(policy, backups, tables, now, dropped_tables=False)
+    deletions, _, _ = len(plan.deletions), plan.summary(), plan.rows(now)
+    planning = time.process_time() - began
+    assert deletions == len(prune.report.deleted) > TABLES
+    return {"planning": planning, "whole": whole, "memory": added, "deletions": deletions}
+
+
+def main() -> int:
+    """Measure, print, and write the table of the docs."""
+    here = [sys.executable, "-W", "ignore", "-m", "benchmarks.retention"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
+    with subprocess.Popen([*here, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": {"endpoint_url": url}}
+        subject = subprocess.run(
+            [*here, "measure"],
+            env=kept | {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection), "AWS_EC2_METADATA_DISABLED": "true"},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        server.stdin.close()
+        calls = json.loads(server.stdout.read())
+    measured = json.loads(subject.stdout.splitlines()[-1])
+    pages = calls["ListBackups"]
+    rows = [
+        ("planning, CPU-seconds", f"{measured['planning']:.2f}", f"{MOST_CPU:g}", measured["planning"] <= MOST_CPU),
+        ("memory added, MB", f"{measured['memory']:.0f}", f"{MOST_MEMORY:g}", measured["memory"] <= MOST_MEMORY),
+        ("calls of ListBackups", f"{pages}", f"{MOST_PAGES:g}", pages <= MOST_PAGES),
+        ("calls of ListTables, DescribeTable", f"{calls['ListTables']}, {calls['DescribeTable']}", "", True),
+        ("calls of DescribeBackup", f"{calls['DescribeBackup']}", "", True),
+        ("the whole dry run, CPU-seconds", f"{measured['whole']:.1f}", "", True),
+        ("backups that it would delete", f"{measured['deletions']}", "", True),
+    ]
+    with RESULTS.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", "measured", "at most"])
+        writer.writerows(row[:3] for row in rows)
+    print(RESULTS.read_text(encoding="utf-8"))  # noqa: T201  # what it is for
+    return int(not all(held for *_, held in rows))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    elif sys.argv[1:] == ["measure"]:
+        print(json.dumps(measure()))  # noqa: T201  # for the parent
+    else:
+        sys.exit(main())
