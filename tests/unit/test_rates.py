@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.rates import AdaptiveRate
+from airflow_ddb_backup.rates import AdaptiveRate, RateLimit
+
+if TYPE_CHECKING:
+    from tests.simulator.clock import Clock
 
 
 def test_half_of_the_documented_rate_is_a_poller_s_share() -> None:
@@ -64,3 +69,34 @@ def test_several_pollers_together_use_most_of_the_documented_rate(pollers: int) 
             else:
                 rate.throttled(now)
     assert served / seconds >= 2.4
+
+
+class TestRateLimit:
+    """On a worker."""
+
+    def test_calls_are_spaced_at_half_of_the_documented_rate(self, clock: Clock) -> None:
+        """The first one is made at once."""
+        limit, begun = RateLimit(10), clock.time()
+        taken = []
+        for _ in range(4):
+            limit.acquire()
+            taken.append(round(clock.time() - begun, 3))
+        assert taken == [0, 0.2, 0.4, 0.6]
+
+    def test_a_throttled_call_slows_it_down_for_seconds(self, clock: Clock) -> None:
+        """It recovers with time."""
+        limit, begun = RateLimit(10), clock.time()
+        for _ in range(3):
+            limit.acquire()
+            limit.throttled()
+            clock.sleep(1)
+        slow = clock.time()
+        for _ in range(5):
+            limit.acquire()
+        assert clock.time() - slow > 5 * 0.2
+        clock.sleep(16)
+        fast = clock.time()
+        for _ in range(6):
+            limit.acquire()
+        assert clock.time() - fast == pytest.approx(1.0, abs=0.25)
+        assert clock.time() > begun

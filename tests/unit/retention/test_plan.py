@@ -1,0 +1,172 @@
+"""The whole plan: whose backups they are, and the table for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_ddb_backup.models import Backup, BackupArn, Table
+from airflow_ddb_backup.retention.plan import age_of, is_candidate, make_plan
+from airflow_ddb_backup.retention.policy import RetentionPolicy
+from tests.unit.retention.test_policy import NOW, POLICIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_ddb_backup.retention.plan import Plan
+
+PREFIX = "nightly-"
+TABLES = {name: Table(name, "", f"{name} now", "ACTIVE", NOW - timedelta(days=300)) for name in ("orders", "customers")}
+
+
+def backup(days: float, table: str = "orders", table_id: str | None = "orders now", number: int = 0) -> Backup:
+    """Return a backup that is so many days old."""
+    made = NOW - timedelta(days=days)
+    arn = (
+        f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/backup/{int(made.timestamp() * 1000):014}-{number:08x}"
+    )
+    return Backup(BackupArn.parse(arn), "nightly-1", "AVAILABLE", 0, made, table_id, "USER")
+
+
+def plan(policy: RetentionPolicy, backups: Iterable[Backup], *, dropped_tables: bool = False) -> Plan:
+    """Plan as a task for these tables does."""
+    candidates = [one for one in backups if is_candidate(one, PREFIX)]
+    return make_plan(policy, candidates, TABLES, NOW, dropped_tables=dropped_tables)
+
+
+def test_each_very_table_is_a_group() -> None:
+    """The present one first; an earlier one keeps a newest of its own."""
+    backups = [backup(1), backup(2), backup(3, table_id="before"), backup(4, table_id="before")]
+    made = plan(RetentionPolicy(keep_last=1), backups, dropped_tables=True)
+    assert [(group.present, len(group.kept), len(group.deleted)) for group in made.groups] == [
+        (True, 1, 1),
+        (False, 1, 1),
+    ]
+    assert made.deletions == [backups[3], backups[1]]
+
+
+def test_without_dropped_tables_an_earlier_table_is_left_alone() -> None:
+    """The plan says how many backups it does not touch."""
+    backups = [backup(1), backup(2), backup(3, table_id="before"), backup(4, table="gone", table_id="gone")]
+    made = plan(RetentionPolicy(keep_last=1), backups)
+    assert (made.deletions, made.untouched) == ([backups[1]], 2)
+
+
+def test_without_an_id_the_creation_time_tells_the_table() -> None:
+    """Made before the table, it is an earlier one's."""
+    backups = [backup(1, table_id=None), backup(2, table_id=None), backup(301, table_id=None)]
+    made = plan(RetentionPolicy(keep_last=1), backups)
+    assert (made.deletions, made.untouched) == ([backups[1]], 1)
+
+
+def test_the_rows_say_why() -> None:
+    """With table, name, time and age."""
+    made = plan(RetentionPolicy(keep_last=1), [backup(1.5), backup(2), backup(3, table_id="before")])
+    assert made.rows(NOW) == [
+        "        table   backup     created at                 age       because",
+        "keep    orders  nightly-1  2026-11-24T00:00:00+00:00  1 d 12 h  minimum redundancy, last",
+        "delete  orders  nightly-1  2026-11-23T12:00:00+00:00  2 d 0 h   no rule keeps it",
+    ]
+    assert made.summary() == ["orders: 1 kept, 1 to delete"]
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (timedelta(seconds=59), "0 min"),
+        (timedelta(seconds=-5), "0 min"),
+        (timedelta(minutes=61), "1 h 1 min"),
+        (timedelta(days=2, hours=3, minutes=4), "2 d 3 h"),
+    ],
+)
+def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
+    """As people say it."""
+    assert age_of(age) == text
+
+
+def test_a_group_in_doubt_keeps_all() -> None:
+    """With its reason."""
+    (group,) = plan(RetentionPolicy(keep_last=1), [backup(1), backup(2)]).groups
+    assert group.keep_all().deleted == []
+    assert group.keep_all().decisions[1].reasons == ("the listing is behind",)
+
+
+BACKUPS = st.lists(
+    st.builds(
+        lambda days, table, table_id, number, name, kind, status: replace(
+            backup(days, table, table_id, number), name=name, kind=kind, status=status
+        ),
+        days=st.floats(-1, 400),
+        table=st.sampled_from(["orders", "customers", "gone"]),
+        table_id=st.sampled_from(["orders now", "customers now", "before", None]),
+        number=st.integers(0, 2**32 - 1),
+        name=st.sampled_from(["nightly-1", "nightly-1", "nightly-eu-1", "weekly-1", "night"]),
+        kind=st.sampled_from(["USER", "USER", "USER", "SYSTEM", "AWS_BACKUP", None]),
+        status=st.sampled_from(["AVAILABLE", "AVAILABLE", "AVAILABLE", "CREATING", "DELETED"]),
+    ),
+    max_size=40,
+    unique_by=lambda made: made.arn.text,
+)
+
+
+@given(backups=BACKUPS, policy=POLICIES, dropped=st.booleans())
+def test_nothing_outside_prefix_type_and_table_is_deleted(
+    backups: list[Backup], policy: RetentionPolicy, dropped: bool
+) -> None:
+    """Nor anything that is new, or not AVAILABLE."""
+    for one in plan(policy, backups, dropped_tables=dropped).deletions:
+        assert one.name.startswith(PREFIX)
+        assert (one.kind, one.status) == ("USER", "AVAILABLE")
+        assert one.created_at < NOW
+        assert dropped or one.is_of(TABLES[one.arn.table_name])
+
+
+@given(backups=BACKUPS, policy=POLICIES, dropped=st.booleans())
+def test_every_very_table_keeps_its_minimum(backups: list[Backup], policy: RetentionPolicy, dropped: bool) -> None:
+    """Of what is AVAILABLE and has the prefix, or all that there is."""
+    gone = {one.arn.text for one in plan(policy, backups, dropped_tables=dropped).deletions}
+    groups: dict[tuple[str, str], list[Backup]] = {}
+    for one in backups:
+        if is_candidate(one, PREFIX) and one.table_id:
+            groups.setdefault((one.arn.table_name, one.table_id), []).append(one)
+    for members in groups.values():
+        left = [one for one in members if one.arn.text not in gone]
+        assert len(left) >= min(policy.minimum_redundancy, len(members))
+
+
+@given(backups=BACKUPS, policy=POLICIES, dropped=st.booleans(), turn=st.randoms())
+def test_the_order_of_the_listing_does_not_matter(
+    backups: list[Backup], policy: RetentionPolicy, dropped: bool, turn: object
+) -> None:
+    """A dry run and a real run plan alike."""
+    again = list(backups)
+    turn.shuffle(again)  # type: ignore[attr-defined]
+    first, second = (plan(policy, each, dropped_tables=dropped).deletions for each in (backups, again))
+    assert first == second
+    assert [one.created_at for one in first] == sorted(one.created_at for one in first)
+
+
+@given(backups=BACKUPS, policy=POLICIES, dropped=st.booleans())
+def test_a_second_plan_at_the_same_moment_deletes_nothing(
+    backups: list[Backup], policy: RetentionPolicy, dropped: bool
+) -> None:
+    """Over all tables together."""
+    gone = {one.arn.text for one in plan(policy, backups, dropped_tables=dropped).deletions}
+    left = [one for one in backups if one.arn.text not in gone]
+    assert plan(policy, left, dropped_tables=dropped).deletions == []
+
+
+def test_a_policy_says_its_rules() -> None:
+    """For the log."""
+    policy = RetentionPolicy(keep_daily=7, older_than=timedelta(days=1))
+    assert str(policy) == "keep_daily=7, older_than=1 day, 0:00:00, minimum_redundancy=1, timezone=UTC"
+
+
+def test_times_are_utc() -> None:
+    """As AWS gives them."""
+    assert backup(1).created_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
