@@ -24,8 +24,9 @@ _TEMPLATE_MARKS = ("{{", "{%", "{#")
 # Lengths and characters: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _LONGEST_TABLE = 1024
-# Of shell patterns: a name's characters, wildcards and sets.
-_PATTERN = re.compile(r"[a-zA-Z0-9_.*?\[\]!-]+")
+# Of shell patterns: a name's characters, wildcards, and sets that are closed. Others would match no name, in silence.
+_PATTERN = re.compile(r"(?:[a-zA-Z0-9_.*?-]|\[!?[a-zA-Z0-9_.-]+\])+")
+_PATTERN_RANGE = re.compile(r"([a-zA-Z0-9_.])-([a-zA-Z0-9_.])(?=[^\[]*\])")
 _RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 # https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 _MOST_TAGS = 50
@@ -264,17 +265,18 @@ def check_table_names(value: object) -> list[str]:
     return names
 
 
-def check_patterns(parameter: str, value: object) -> tuple[str, ...]:
+def check_patterns(parameter: str, value: object, *, arns: bool = False) -> tuple[str, ...]:
     """Return some names and patterns.
 
     :param parameter: the name of the parameter
-    :param value: a list of names, such as ``orders``, and patterns, such as ``orders-*``; ARNs of tables too
-    :raises InvalidValueError: it is no list, or something in it is neither
+    :param value: a list of names, such as ``orders``, and patterns, such as ``orders-*``
+    :param arns: a name may be the ARN of a table
+    :raises InvalidValueError: it is no list, or something in it is neither, and would match nothing
     """
-    rule = "a list of names and patterns such as 'orders-*'"
+    rule = "a list of names (3 to 255 characters) and patterns such as 'orders-*' or 'orders-[0-9]'"
     texts = _texts(parameter, value, rule)
     for text in texts:
-        if not _PATTERN.fullmatch(text) and not TABLE_ARN.fullmatch(text):
+        if not _is_pattern(text) and not (_is_table(text) if arns else _NAME.fullmatch(text)):
             raise InvalidValueError.of(parameter, text, rule)
     return tuple(texts)
 
@@ -328,7 +330,8 @@ def _is_table(text: str) -> bool:
 
 
 def _is_pattern(text: str) -> bool:
-    return bool(_PATTERN.fullmatch(text)) and any(mark in text for mark in "*?[")
+    ranges = (sorted(ends) == list(ends) for ends in _PATTERN_RANGE.findall(text))
+    return bool(_PATTERN.fullmatch(text)) and any(mark in text for mark in "*?[") and all(ranges)
 
 
 def _seconds(value: object) -> float | None:

@@ -70,6 +70,8 @@ else:
 
 XCOM_BACKUP_ARN = "backup_arn"
 XCOM_REPORT = "report"
+# The default is None; this tells whether None was given.
+_NOT_GIVEN: Any = None if TYPE_CHECKING else object()
 _KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
@@ -318,7 +320,7 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
     def __init__(
         self,
         *,
-        table_names: Sequence[str | XComArg] | XComArg | str | None = None,
+        table_names: Sequence[str | XComArg] | XComArg | str | None = _NOT_GIVEN,
         exclude: Collection[str] = (),
         tags: Mapping[str, str | Collection[str]] | None = None,
         max_tables: int = 100,
@@ -326,22 +328,23 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.table_names = table_names
-        # What renders to None must not pass for "all that have the tags".
-        self._was_given_names = table_names is not None
+        # What renders to None must not pass for "all that have the tags"; mapped, it is rendered before this.
+        mapped = getattr(self, "_BaseOperator__from_mapped", False)
+        self._was_given_names = table_names is not _NOT_GIVEN and (mapped or table_names is not None)
+        self.table_names = None if table_names is _NOT_GIVEN else table_names
         self.exclude = exclude
         self.tags = tags
         self.max_tables = max_tables
         self.if_empty: str = if_empty
         if self._was_given_names:
             check_literal_table_names(table_names)
-        if table_names in ([], ()) and if_empty == IfEmpty.FAIL.value:
+        if table_names in ([], ()) and if_empty == IfEmpty.FAIL.value and not mapped:
             raise InvalidValueError.of("table_names", table_names, "a list with at least one table")
 
     def _check_selection(self) -> None:
         if not self._was_given_names and self.table_names is None and self.tags is None:
             raise InvalidValueError.of("table_names", None, "given, or tags; all tables is ['*']")
-        check_patterns("exclude", self.exclude)
+        check_patterns("exclude", self.exclude, arns=True)
         check_tags(self.tags)
         check_count("max_tables", self.max_tables, 1)
         check_choice("if_empty", self.if_empty, IfEmpty)
@@ -352,7 +355,7 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         names = self._was_given_names or self.table_names is not None
         selection = TableSelection(
             table_names=tuple(check_table_names(self.table_names)) if names else None,
-            exclude=check_patterns("exclude", self.exclude),
+            exclude=check_patterns("exclude", self.exclude, arns=True),
             tags=check_tags(self.tags),
             max_tables=self.max_tables,
         )

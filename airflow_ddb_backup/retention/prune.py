@@ -180,7 +180,9 @@ class Prune:
         backups = self._pages(None, None if self._request.dropped_tables else len(names) - 1)
         if backups is None:
             backups = [backup for name in sorted(names) for backup in self._pages(name, None) or ()]
-        candidates = [backup for backup in backups if is_candidate(backup, self._request.prefix)]
+        # A page may repeat what another has shown: what counted twice would cost a good one.
+        once = {backup.arn.text: backup for backup in backups}.values()
+        candidates = [backup for backup in once if is_candidate(backup, self._request.prefix)]
         if self._request.dropped_tables and not self._request.selection.tags:
             # Of a table that is gone only its backups tell; its tags are gone with it.
             gone = {backup.arn.table_name for backup in candidates} - names
@@ -282,7 +284,7 @@ class Prune:
         """Try to delete a backup; return whether it is still open, and worth another try."""
         report, arn = self.report, deletion.arn
         if time.time() >= self._request.deadline:
-            report.failed[arn.text] = deletion.error or DeletionTimeoutError.about(arn.context, "It was not tried.")
+            self._give_up(deletion)
             return False
         try:
             self._log.info(_delete(self._hook, arn), arn.text)
@@ -292,8 +294,7 @@ class Prune:
                 deletion.in_use_since = time.monotonic()
             if time.monotonic() - deletion.in_use_since < _IN_USE_PATIENCE:
                 return True
-            report.in_use.append(arn.text)
-            self._log.warning("Left to the next prune: %s", error)
+            self._give_up(deletion)
         except (TransientError, AmbiguousOutcomeError) as error:
             if str(error) != str(deletion.error):
                 self._log.warning("%s It is tried again.", error)
@@ -307,6 +308,14 @@ class Prune:
         else:
             report.deleted.append(arn.text)
         return False
+
+    def _give_up(self, deletion: _Deletion) -> None:
+        error, arn = deletion.error, deletion.arn
+        if isinstance(error, BackupInUseError):
+            self.report.in_use.append(arn.text)
+            self._log.warning("Left to the next prune: %s", error)
+        else:
+            self.report.failed[arn.text] = error or DeletionTimeoutError.about(arn.context, "It was not tried.")
 
     def _judge(self) -> None:
         report = self.report

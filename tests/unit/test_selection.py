@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import pytest
 
@@ -18,13 +18,17 @@ from airflow_ddb_backup.selection import SelectedTable, TableSelection, select_t
 from tests.simulator.faults import EMPTY_RESPONSE, Answer, Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.simulator.control_plane import ControlPlane
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 CONTEXT = ErrorContext(region="us-east-1")
 
 
-def once(call: Any, *args: Any, **kwargs: Any) -> Any:
+def once(call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Make a call once."""
     return call(*args, **kwargs)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 
 from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
@@ -24,6 +24,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBDeleteBackupOperator, DynamoDBPruneBackupsOperator
+from tests.simulator import rules
 from tests.simulator.faults import (
     BAD_GATEWAY,
     DROPPED_AFTER_COMMIT,
@@ -259,6 +260,23 @@ class TestRails:
             prune(context, keep_last=1, timeout=60)
         assert control_plane.calls["DeleteBackup"] == 0
 
+    def test_a_backup_that_two_pages_list_counts_once(
+        self, control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Counted twice, it would cost a good one."""
+        made = nightly(control_plane, 120)
+        page_of_backups = rules.page_of_backups
+
+        def repeat_the_newest(summaries: Any, request: Any) -> Any:
+            page, cursor = page_of_backups(summaries, request)
+            others = [one for one in page if one["BackupArn"] != made[-1]]
+            return [*others, *(one for one in summaries if one["BackupArn"] == made[-1])], cursor
+
+        monkeypatch.setattr("tests.simulator.control_plane.page_of_backups", repeat_the_newest)
+        report = prune(context, keep_last=2, minimum_redundancy=2, max_deletions=118)
+        assert (report["kept"], set(report["deleted"])) == (2, set(made[:-2]))
+        assert control_plane.calls["DeleteBackup"] == 118
+
     def test_a_listing_that_recovers_is_read_on(self, control_plane: ControlPlane, context: Context) -> None:
         """From the same page."""
         control_plane.add_backups("orders", 250, "nightly-1", age=DAY)
@@ -392,6 +410,13 @@ class TestTrouble:
         assert 60 <= clock.time() - begun < 100
         control_plane.restoring.clear()
         assert prune(context, keep_last=1)["deleted"] == made[:1]
+
+    def test_one_in_use_when_the_time_is_up_is_no_failure(self, control_plane: ControlPlane, context: Context) -> None:
+        """The timeout may be as short as its minute."""
+        made = nightly(control_plane, 3)
+        control_plane.restoring.add(made[0])
+        report = prune(context, keep_last=1, timeout=60)
+        assert (report["in_use"], report["failed"]) == (made[:1], {})
 
     def test_many_in_use_take_no_longer_than_one(
         self, control_plane: ControlPlane, context: Context, clock: Clock
@@ -589,6 +614,13 @@ class TestSelection:
         ({"table_names": None}, "table_names must be given, or tags"),
         ({"exclude": "orders"}, "exclude must be a list of names"),
         ({"exclude": ["a b"]}, "exclude must be a list of names"),
+        ({"exclude": ["or"]}, "exclude must be a list of names"),
+        ({"exclude": ["orders-[0-9"]}, "exclude must be a list of names"),
+        ({"exclude": ["orders-[9-0]"]}, "exclude must be a list of names"),
+        ({"table_names": ["orders-[]"]}, "table_names must be a list"),
+        ({"keep_names": ["release-[!]"]}, "keep_names must be a list of names"),
+        ({"keep_names": ["release-]*"]}, "keep_names must be a list of names"),
+        ({"keep_names": ["arn:aws:dynamodb:us-east-1:1:table/orders"]}, "keep_names must be a list of names"),
         ({"tags": {}}, "tags must be a dict of 1 to 50"),
         ({"tags": {"backup": []}}, "tags must be a dict of 1 to 50"),
         ({"tags": {"backup": 1}}, "tags must be a dict of 1 to 50"),
@@ -635,6 +667,26 @@ def test_what_can_never_work_is_refused_when_the_dag_is_parsed(wrong: dict[str, 
     """With the parameter, the value and the rule."""
     with pytest.raises(InvalidValueError, match=rule.replace("(", "\\(")):
         operator(**{"keep_last": 7} | wrong)
+
+
+def test_patterns_with_sets_are_accepted_when_the_dag_is_parsed() -> None:
+    """Those that can match a name."""
+    patterns = ["orders-[0-9]", "[!x]*", "orders-[a-cx-z_.]?", "z-a[bc]"]
+    assert operator(keep_last=1, keep_names=patterns, exclude=patterns, table_names=patterns).exclude == patterns
+
+
+def test_a_mapped_none_is_an_empty_selection(control_plane: ControlPlane, context: Context) -> None:
+    """And never all tables with the tags."""
+    made = nightly(control_plane, 3)
+    control_plane.tag_table("orders", backup="nightly")
+    with DAG("prune", schedule=None):
+        mapped = DynamoDBPruneBackupsOperator.partial(
+            task_id="prune", backup_name_prefix="nightly-", keep_last=1, tags={"backup": "nightly"}
+        ).expand(table_names=[None])
+    task = mapped.unmap({"table_names": None})
+    with pytest.raises(EmptySelectionError):
+        task.execute(context)
+    assert control_plane.backup_arns() == made
 
 
 def test_a_policy_without_a_rule_is_refused_when_the_dag_is_parsed() -> None:
