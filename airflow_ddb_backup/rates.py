@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 # Per second, for an account and region. Documented for each operation in
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/, and for GetResources in
-# https://docs.aws.amazon.com/general/latest/gr/arg.html. DescribeTable and ListTables have none of their own.
+# https://docs.aws.amazon.com/general/latest/gr/arg.html. DescribeTable and ListTables have the control plane's, of
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-control-plane.html.
 DOCUMENTED_RATES = {
     "CreateBackup": 50.0,
     "DeleteBackup": 10.0,
     "DescribeBackup": 10.0,
     "DescribeContinuousBackups": 10.0,
+    "DescribeTable": 2500.0,
     "GetResources": 15.0,
     "ListBackups": 5.0,
+    "ListTables": 2500.0,
 }
 # Fraction of each documented rate that one poller or task uses; the rest is for other clients.
 SHARE = 0.5

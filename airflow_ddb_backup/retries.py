@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, TransientError
+from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, ErrorContext, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tenacity import RetryCallState
 
@@ -24,6 +24,37 @@ class Retry(Protocol):
 
     def __call__(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make the call and return what it returns."""
+
+
+class Page(Protocol):
+    """A page of a listing."""
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the next page starts; ``None``: this is the last."""
+
+
+_Page = TypeVar("_Page", bound=Page)
+
+
+def all_pages(page_at: Callable[[str | None], _Page], context: ErrorContext) -> Iterator[_Page]:
+    """Yield the pages of a listing.
+
+    :param page_at: returns the page at a cursor; ``None``: the first
+    :param context: the table and region, for messages
+    :raises AmbiguousOutcomeError: a cursor comes back, so that the listing would never end
+    """
+    seen: set[str] = set()
+    cursor: str | None = None
+    while True:
+        page = page_at(cursor)
+        yield page
+        cursor = page.cursor
+        if cursor is None:
+            return
+        if cursor in seen:
+            raise AmbiguousOutcomeError.about(context, f"The listing goes round: {cursor!r} has been a cursor before.")
+        seen.add(cursor)
 
 
 def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retrying:

@@ -12,15 +12,15 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.exceptions import EmptySelectionError, ErrorContext, TooManyTablesError
+from airflow_ddb_backup.exceptions import EmptySelectionError, ErrorContext, InvalidValueError, TooManyTablesError
 from airflow_ddb_backup.models import TABLE_ARN
+from airflow_ddb_backup.retries import all_pages
 from airflow_ddb_backup.validation import check_region, table_region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import TablePage
     from airflow_ddb_backup.retries import Retry
 
 # No table's name has any of these.
@@ -43,11 +43,13 @@ class SelectedTable:
     :param name: the name
     :param arn: the ARN, if the task names the table by it
     :param named: the task names it, by name or ARN: if it does not exist, that is a failure
+    :param missing: it does not exist, so that nobody knows whether it had the tags
     """
 
     name: str
     arn: str | None = None
     named: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,24 @@ class TableSelection:
         for name in self.table_names or ():
             check_region(table_region(name), ErrorContext(table=name, region=region))
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether tables are selected that the task does not name."""
+        return self.table_names is None or any(map(is_pattern, self.table_names))
+
     def named(self) -> dict[str, SelectedTable]:
-        """Return the tables that are named, by name or ARN, and not excluded."""
+        """Return the tables that are named, by name or ARN, and not excluded.
+
+        :raises InvalidValueError: two ARNs are of tables of one name
+        """
         named: dict[str, SelectedTable] = {}
         for text in self.table_names or ():
             if not is_pattern(text):
                 match = TABLE_ARN.fullmatch(text)
                 name, arn = (match["table"], text) if match else (text, None)
                 known = named.setdefault(name, SelectedTable(name, arn, named=True))
+                if arn and known.arn not in {None, arn}:
+                    raise InvalidValueError.of("table_names", text, f"of one account: {known.arn!r} has the same name")
                 named[name] = replace(known, arn=known.arn or arn)
         return {name: table for name, table in named.items() if not self._excludes(name)}
 
@@ -138,16 +150,20 @@ def select_tables(
     :raises BackupError: a listing has failed
     """
     selected = selection.named()
-    patterns = selection.table_names is None or any(map(is_pattern, selection.table_names))
     if selection.table_names is not None and not selection.table_names:
         return []
-    if selection.tags or patterns:
-        existing = _all_pages(lambda cursor: retry(hook.list_tables, context, cursor))
+    if selection.tags or selection.has_patterns:
+        pages = all_pages(lambda cursor: retry(hook.list_tables, context, cursor), context)
+        existing = {name for page in pages for name in page.names}
         chosen = existing
         if selection.tags:
-            tagged = _all_pages(lambda cursor: retry(hook.list_tagged_tables, context, selection.tags, cursor))
-            # A named table that is gone is a failure, whatever its tags were.
-            selected = {name: table for name, table in selected.items() if name in tagged or name not in existing}
+            pages = all_pages(lambda cursor: retry(hook.list_tagged_tables, context, selection.tags, cursor), context)
+            tagged = {name for page in pages for name in page.names}
+            selected = {
+                name: replace(table, missing=name not in existing)
+                for name, table in selected.items()
+                if name in tagged or name not in existing
+            }
             chosen = existing & tagged
         for name in chosen:
             if selection.matches(name):
@@ -158,16 +174,6 @@ def select_tables(
 def is_pattern(text: str) -> bool:
     """Return whether this is a pattern, and no table's name or ARN."""
     return not _PATTERN_MARKS.isdisjoint(text)
-
-
-def _all_pages(page_at: Callable[[str | None], TablePage]) -> set[str]:
-    names: set[str] = set()
-    cursor: str | None = None
-    while True:
-        page = page_at(cursor)
-        names.update(page.names)
-        if (cursor := page.cursor) is None:
-            return names
 
 
 def _any_matches(texts: Iterable[str], name: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -24,13 +26,15 @@ _TEMPLATE_MARKS = ("{{", "{%", "{#")
 # Lengths and characters: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _LONGEST_TABLE = 1024
-# Of shell patterns: a name's characters, wildcards, and sets that are closed. Others would match no name, in silence.
-_PATTERN = re.compile(r"(?:[a-zA-Z0-9_.*?-]|\[!?[a-zA-Z0-9_.-]+\])+")
-_PATTERN_RANGE = re.compile(r"([a-zA-Z0-9_.])-([a-zA-Z0-9_.])(?=[^\[]*\])")
+# A name's characters, and the parts of a shell pattern: a character, a wildcard, or a set that is closed.
+_CHARACTERS = string.ascii_letters + string.digits + "_.-"
+_SHORTEST_NAME = 3
+_PATTERN_PART = re.compile(r"[a-zA-Z0-9_.*?-]|\[!?[a-zA-Z0-9_.-]+\]")
 _RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 # https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 _MOST_TAGS = 50
 _MOST_TAG_VALUES = 20
+_NO_ZONES = ("Factory", "localtime", "posixrules")
 # Chosen in the package's first contract: shorter than a minute, a new table's first backup and one burst of throttling
 # already exceed it; beyond two hours, a sensor in its own task is the better place to wait.
 _SHORTEST_TIMEOUT = 60
@@ -54,7 +58,7 @@ def check_literal_table_names(value: object) -> None:
     :param value: a list of literals and templates, or a template of the whole list
     :raises InvalidValueError: a literal is wrong
     """
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         check_table_names([one for one in value if not _is_rendered_later(one)])
     else:
         check_literal(check_table_names, value)
@@ -225,10 +229,21 @@ def check_timezone(value: object) -> ZoneInfo:
     :raises InvalidValueError: there is no such time zone
     """
     try:
-        return ZoneInfo(value)  # type: ignore[arg-type]  # what is no string is refused below
+        # These are in some databases, and no zone that is the same everywhere.
+        return ZoneInfo("" if value in _NO_ZONES else value)  # type: ignore[arg-type]  # refused below
     except (AttributeError, OSError, TypeError, ValueError, LookupError):
         rule = "the name of a time zone, such as 'UTC' or 'Europe/Berlin'"
         raise InvalidValueError.of("timezone", value, rule) from None
+
+
+def check_region_name(value: object) -> None:
+    """Refuse a region that renders to nothing: the connection's, which may be another, would be taken.
+
+    :param value: the region; ``None``: the connection's, or boto3's default
+    :raises InvalidValueError: it is empty
+    """
+    if value is not None and not (isinstance(value, str) and value.strip()):
+        raise InvalidValueError.of("region_name", value, "a region, or None", text=True)
 
 
 def check_backup_name_prefix(value: object) -> str:
@@ -311,7 +326,11 @@ def check_deletable(value: object) -> BackupArn:
     """
     if isinstance(value, str) and _RECOVERY_POINT.fullmatch(value):
         raise RecoveryPointError.about(ErrorContext(backup=value))
-    return BackupArn.parse(value)
+    arn = BackupArn.parse(value)
+    # AWS may say of an ARN that can't be one's what it says of one that is gone.
+    if not _NAME.fullmatch(arn.table_name) or set("*?,{}") & set(arn.text):
+        raise InvalidValueError.of("backup_arn", value, "the ARN of one backup")
+    return arn
 
 
 def _texts(parameter: str, value: object, rule: str) -> list[str]:
@@ -330,8 +349,12 @@ def _is_table(text: str) -> bool:
 
 
 def _is_pattern(text: str) -> bool:
-    ranges = (sorted(ends) == list(ends) for ends in _PATTERN_RANGE.findall(text))
-    return bool(_PATTERN.fullmatch(text)) and any(mark in text for mark in "*?[") and all(ranges)
+    """Return whether this is a pattern that some name can match: others would protect nothing, in silence."""
+    parts = _PATTERN_PART.findall(text)
+    if "".join(parts) != text or not any(mark in text for mark in "*?["):
+        return False
+    long_enough = "*" in parts or len(parts) >= _SHORTEST_NAME
+    return long_enough and all(any(fnmatchcase(one, part) for one in _CHARACTERS) for part in parts)
 
 
 def _seconds(value: object) -> float | None:

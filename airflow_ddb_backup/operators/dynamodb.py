@@ -42,6 +42,7 @@ from airflow_ddb_backup.validation import (
     check_literal_table_names,
     check_patterns,
     check_region,
+    check_region_name,
     check_span,
     check_table_name,
     check_table_names,
@@ -291,6 +292,7 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
         self._check_literals()
         deadline = time.time() + check_timeout(self.timeout)
         arn = check_deletable(self.backup_arn)
+        check_region_name(self.region_name)
         hook = self.hook
         hook.reopen()
         hook.default_region = arn.region
@@ -322,7 +324,7 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         *,
         table_names: Sequence[str | XComArg] | XComArg | str | None = _NOT_GIVEN,
         exclude: Collection[str] = (),
-        tags: Mapping[str, str | Collection[str]] | None = None,
+        tags: Mapping[str, str | Collection[str]] | None = _NOT_GIVEN,
         max_tables: int = 100,
         if_empty: Literal["fail", "skip"] = "fail",
         **kwargs: Any,
@@ -333,12 +335,15 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         self._was_given_names = table_names is not _NOT_GIVEN and (mapped or table_names is not None)
         self.table_names = None if table_names is _NOT_GIVEN else table_names
         self.exclude = exclude
-        self.tags = tags
+        if mapped and tags is None:
+            check_tags({})
+        self.tags = None if tags is _NOT_GIVEN else tags
         self.max_tables = max_tables
         self.if_empty: str = if_empty
         if self._was_given_names:
             check_literal_table_names(table_names)
-        if table_names in ([], ()) and if_empty == IfEmpty.FAIL.value and not mapped:
+        empty = isinstance(table_names, list | tuple | set | frozenset) and not table_names
+        if empty and if_empty == IfEmpty.FAIL.value and not mapped:
             raise InvalidValueError.of("table_names", table_names, "a list with at least one table")
 
     def _check_selection(self) -> None:
@@ -359,6 +364,7 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
             tags=check_tags(self.tags),
             max_tables=self.max_tables,
         )
+        check_region_name(self.region_name)
         hook = self.hook
         hook.reopen()
         hook.default_region = selection.region
@@ -480,10 +486,18 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         except BaseException as error:
             if isinstance(error, EmptySelectionError) and self.if_empty == IfEmpty.SKIP:
                 raise AirflowSkipException(str(error)) from None
-            if self.do_xcom_push:
-                context["ti"].xcom_push(key=XCOM_REPORT, value=prune.report.as_dict())
+            self._push_report(context, prune.report.as_dict())
             raise
         return prune.report.as_dict()
+
+    def _push_report(self, context: Context, report: Mapping[str, Any]) -> None:
+        if not self.do_xcom_push:
+            return
+        try:
+            context["ti"].xcom_push(key=XCOM_REPORT, value=report)
+        except Exception:
+            # The task's own failure says more, and whether to retry.
+            self.log.exception("The report could not be pushed: %s", report)
 
     def _policy(self) -> RetentionPolicy:
         """Return the policy that the parameters make."""

@@ -25,12 +25,12 @@ class Group:
     """The backups of one very table, and what becomes of each.
 
     :param table_name: the table's name
-    :param present: the table exists; otherwise it was dropped, or is an earlier one of that name
+    :param table_id: tells it from others of its name; ``None``: it is the present one
     :param decisions: what becomes of each AVAILABLE backup, the newest first
     """
 
     table_name: str
-    present: bool
+    table_id: str | None
     decisions: tuple[Decision, ...]
 
     @property
@@ -48,15 +48,20 @@ class Group:
         """The backups that the minimum redundancy relies on."""
         return [decision.backup for decision in self.decisions if MINIMUM_REDUNDANCY in decision.reasons]
 
-    def keep_all(self) -> Group:
-        """Return the group without any deletion, since what should stay may be gone."""
+    def without(self, gone: Backup) -> Group:
+        """Return the group without any deletion, since a backup that must stay is gone.
+
+        :param gone: that backup
+        """
         decisions = [
-            decision if decision.kept else replace(decision, reasons=(_KEPT_IN_DOUBT,)) for decision in self.decisions
+            decision if decision.kept else replace(decision, reasons=(_KEPT_IN_DOUBT,))
+            for decision in self.decisions
+            if decision.backup != gone
         ]
         return replace(self, decisions=tuple(decisions))
 
     def __str__(self) -> str:
-        return self.table_name if self.present else f"{self.table_name} (an earlier or dropped table)"
+        return f"{self.table_name} ({self.table_id})" if self.table_id else self.table_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Plan:
     """What becomes of all backups that a task is about.
 
     :param groups: the groups, by the table's name
-    :param untouched: how many backups are of tables that do not exist any more, and are not this task's
+    :param untouched: how many backups are of other tables of these names, and are not this task's
     """
 
     groups: tuple[Group, ...]
@@ -119,24 +124,25 @@ def make_plan(
 
     :param policy: what to keep
     :param backups: those that the task is about, by prefix and selection
-    :param tables: the tables that exist, by name; ``None``, or not in it: it does not
+    :param tables: the tables that exist, by name; ``None``, or not in it: it does not, or its ID does not matter
     :param now: when the task began, by AWS's clock
     :param dropped_tables: also decide on backups of tables that do not exist any more, each a group of its own
     """
-    grouped: defaultdict[tuple[str, bool, str | None], list[Backup]] = defaultdict(list)
+    grouped: defaultdict[tuple[str, str | None], list[Backup]] = defaultdict(list)
     untouched = 0
     for backup in backups:
         name = backup.arn.table_name
         table = tables.get(name)
-        present = table is not None and backup.is_of(table)
-        if present or dropped_tables:
-            # Of a table that does not exist, only the ID tells it from others of its name.
-            grouped[name, present, None if present else backup.table_id].append(backup)
+        if table is not None and backup.is_of(table):
+            grouped[name, None].append(backup)
+        elif dropped_tables and backup.table_id:
+            # Without an ID nothing tells whether it is some table's last.
+            grouped[name, backup.table_id].append(backup)
         else:
             untouched += 1
     groups = [
-        Group(name, present, tuple(policy.decide(members, now)))
-        for (name, present, _), members in sorted(grouped.items(), key=lambda item: (item[0][0], not item[0][1]))
+        Group(name, table_id, tuple(policy.decide(members, now)))
+        for (name, table_id), members in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
     ]
     return Plan(tuple(groups), untouched)
 

@@ -24,7 +24,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.models import BackupStatus
 from airflow_ddb_backup.retention.plan import Plan, is_candidate, make_plan
-from airflow_ddb_backup.retries import retrying
+from airflow_ddb_backup.retries import all_pages, retrying
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
 if TYPE_CHECKING:
@@ -127,7 +127,10 @@ class Prune:
         self._request = request
         self._log = log
         self._began_at = time.monotonic()
+        self._began_by_worker = datetime.now(tz=UTC)
+        self._began_by_aws: datetime | None = None
         self._tables: list[SelectedTable] = []
+        self._without_backups: set[str] = set()
         self.report = PruneReport(request.dry_run)
 
     def run(self) -> None:
@@ -163,8 +166,8 @@ class Prune:
         backups = self._list()
         if request.dropped_tables:
             request.selection.check_size((table.name for table in self._tables), request.context)
-        tables = self._existing({backup.arn.table_name for backup in backups}, backups)
-        now = self._hook.clock.earliest(self._began_at) or datetime.now(tz=UTC) - _LARGEST_CLOCK_ERROR
+        tables = self._existing(backups)
+        now = self._began_by_aws or self._began_by_worker - _LARGEST_CLOCK_ERROR
         plan = make_plan(request.policy, backups, tables, now, dropped_tables=request.dropped_tables)
         plan = replace(plan, groups=tuple(self._check_redundancy(group) for group in plan.groups))
         self._log_plan(plan, now)
@@ -174,47 +177,56 @@ class Prune:
         """Return the backups that the task is about.
 
         ListBackups lists a table or the whole account: whichever is likely to take fewer calls. A listing of the
-        account is given up after as many pages as there are tables.
+        account is given up after as many pages as there are tables. Of tables that are gone, only their backups tell.
         """
+        selection, dropped = self._request.selection, self._request.dropped_tables
+        finds_tables = dropped and selection.has_patterns and not selection.tags
         names = {table.name for table in self._tables}
-        backups = self._pages(None, None if self._request.dropped_tables else len(names) - 1)
+        backups = self._pages(None, None if finds_tables else len(names) - 1)
         if backups is None:
             backups = [backup for name in sorted(names) for backup in self._pages(name, None) or ()]
         # A page may repeat what another has shown: what counted twice would cost a good one.
         once = {backup.arn.text: backup for backup in backups}.values()
         candidates = [backup for backup in once if is_candidate(backup, self._request.prefix)]
-        if self._request.dropped_tables and not self._request.selection.tags:
-            # Of a table that is gone only its backups tell; its tags are gone with it.
+        if finds_tables:
             gone = {backup.arn.table_name for backup in candidates} - names
-            self._tables += [SelectedTable(name) for name in sorted(gone) if self._request.selection.matches(name)]
-        selected = {table.name: table for table in self._tables}
+            self._tables += [SelectedTable(name) for name in sorted(gone) if selection.matches(name)]
+        self._without_backups = names - {backup.arn.table_name for backup in once}
+        selected = {table.name: table for table in self._tables if not table.missing}
         return [backup for backup in candidates if _is_selected(backup, selected.get(backup.arn.table_name))]
 
     def _pages(self, table_name: str | None, limit: int | None) -> list[Backup] | None:
         """Return the backups on all pages; ``None`` if there are more pages than the limit."""
+        if limit == 0:
+            return None
         backups: list[Backup] = []
-        cursor: str | None = None
-        pages = 0
         context = replace(self._request.context, table=table_name)
-        while limit is None or pages < limit:
-            page = self._retry(self._hook.list_backups, context, table_name, cursor=cursor)
+        pages = all_pages(
+            lambda cursor: self._retry(self._hook.list_backups, context, table_name, cursor=cursor), context
+        )
+        for count, page in enumerate(pages, start=1):
             backups += page.backups
-            pages += 1
-            if (cursor := page.cursor) is None:
-                return backups
-        return None
+            if count == limit and page.cursor is not None:
+                return None
+        return backups
 
-    def _existing(self, names: set[str], backups: list[Backup]) -> dict[str, Table | None]:
-        """Return the tables of some names that exist, as far as the plan depends on it."""
+    def _existing(self, backups: list[Backup]) -> dict[str, Table | None]:
+        """Return the tables that exist, as far as the plan depends on it."""
+        names = {backup.arn.table_name for backup in backups}
         without_id = {backup.arn.table_name for backup in backups if backup.table_id is None}
         tables: dict[str, Table | None] = {}
         for selected in self._tables:
             if self._request.dropped_tables:
-                # Each table is a group of its own then, whether it exists or not.
-                needed = selected.name in without_id
+                # Each table is a group of its own then, whether it exists or not. A wrong name has no backup at all.
+                wrong = selected.named and selected.name in self._without_backups
+                needed = wrong or selected.name in without_id
             else:
                 needed = selected.named or selected.name in names
-            if needed:
+            if selected.missing:
+                context = replace(self._request.context, table=selected.name)
+                detail = "ListTables does not list it, so nobody knows its tags."
+                self.report.failed[selected.name] = TableNotFoundError.about(context, detail)
+            elif needed:
                 tables[selected.name] = self._describe(selected)
         return tables
 
@@ -228,7 +240,8 @@ class Prune:
             if table.status not in _GOING:
                 return table
             missing = TableNotFoundError.about(context, f"It is {table.status}.")
-        if selected.named and not self._request.dropped_tables:
+        known = self._request.dropped_tables and selected.name not in self._without_backups
+        if selected.named and not known:
             self.report.failed[selected.name] = missing
         return None
 
@@ -241,7 +254,7 @@ class Prune:
             if status != BackupStatus.AVAILABLE:
                 message = "Nothing of table %s is deleted: backup %s is listed, but is %s. The next prune sees to it."
                 self._log.warning(message, group, backup.arn.text, status)
-                return group.keep_all()
+                return group.without(backup)
         return group
 
     def _log_plan(self, plan: Plan, now: datetime) -> None:
@@ -257,21 +270,30 @@ class Prune:
             request.policy,
             plan.kept,
             len(plan.deletions),
-            f", {plan.untouched} of tables that do not exist any more not touched" if plan.untouched else "",
+            f"; {plan.untouched} are of other tables of these names, and not touched" if plan.untouched else "",
             "\n".join(lines),
         )
         if not small:
             self._log.debug("\n".join(rows))
 
     def _delete(self, arns: list[BackupArn]) -> None:
-        """Delete in rounds: what fails waits for the next, and holds none of the others up."""
+        """Delete in rounds: what fails waits for the next, and holds none of the others up.
+
+        :raises AccessDeniedError: a deletion is denied, as the next ones would be
+        """
         pending, backoff = [_Deletion(arn) for arn in arns], 1.0
         logged_at = time.monotonic()
         while pending:
             later: list[_Deletion] = []
-            for deletion in pending:
-                if self._must_be_tried_again(deletion):
-                    later.append(deletion)
+            for number, deletion in enumerate(pending, start=1):
+                try:
+                    if self._must_be_tried_again(deletion):
+                        later.append(deletion)
+                except AccessDeniedError as error:
+                    for other in [*later, *pending[number:]]:
+                        detail = f"It is not tried any more, since a deletion was denied: {deletion.arn.text}."
+                        self.report.failed[other.arn.text] = AccessDeniedError.about(other.arn.context, detail)
+                    raise error from error.__cause__
                 if time.monotonic() - logged_at >= _PROGRESS_INTERVAL:
                     logged_at = time.monotonic()
                     self._log.info("%s of %s deleted so far", len(self.report.deleted), len(arns))
@@ -334,7 +356,11 @@ class Prune:
     def _retry(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if time.time() >= self._request.deadline:
             raise DeletionTimeoutError.about(self._request.context, "Nothing was deleted.")
-        return retrying(self._request.deadline, self._log)(call, *args, **kwargs)
+        result = retrying(self._request.deadline, self._log)(call, *args, **kwargs)
+        # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
+        if began := self._hook.clock.earliest(self._began_at):
+            self._began_by_aws = min(began, self._began_by_aws or began)
+        return result
 
 
 def delete_backup(hook: DynamoDBBackupHook, arn: BackupArn, deadline: float, log: Any) -> None:

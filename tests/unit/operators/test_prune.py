@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 
 from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
+    AmbiguousOutcomeError,
     BackupError,
     BackupInUseError,
     DeletionsFailedError,
@@ -25,6 +26,7 @@ from airflow_ddb_backup.exceptions import (
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBDeleteBackupOperator, DynamoDBPruneBackupsOperator
 from tests.simulator import rules
+from tests.simulator.control_plane import ControlPlane
 from tests.simulator.faults import (
     BAD_GATEWAY,
     DROPPED_AFTER_COMMIT,
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from tests.simulator.clock import Clock
-    from tests.simulator.control_plane import ControlPlane
     from tests.unit.conftest import FakeTaskInstance
 
 DAY = 86_400
@@ -176,7 +177,7 @@ class TestDroppedTables:
         made = nightly(control_plane, 2)
         assert prune(context, keep_last=1)["deleted"] == made[:1]
         assert set(control_plane.backup_arns()) == {*earlier, made[1]}
-        assert "3 of tables that do not exist any more not touched" in log()
+        assert "3 are of other tables of these names, and not touched" in log()
 
     def test_with_dropped_tables_each_is_a_group_of_its_own(
         self, control_plane: ControlPlane, context: Context
@@ -204,6 +205,33 @@ class TestDroppedTables:
             "exclude": ["orders"],
         }
         assert prune(context, **sweep)["deleted"] == gone
+        assert control_plane.backup_arns() == made
+
+    def test_a_wrong_name_fails_here_too(self, control_plane: ControlPlane, context: Context) -> None:
+        """It has no backup at all; one of a dropped table has."""
+        control_plane.create_table("dropped")
+        gone = nightly(control_plane, 2, table="dropped")
+        control_plane.drop_table("dropped")
+        with pytest.raises(DeletionsFailedForGoodError, match="1 failed.*ordres: The table does not exist"):
+            prune(context, table_names=["ordres", "dropped"], keep_last=1, dropped_tables=True)
+        assert control_plane.backup_arns() == gone[1:]
+
+    def test_one_name_is_listed_by_itself(self, control_plane: ControlPlane, context: Context) -> None:
+        """Only patterns need the listing of the account to find tables that are gone."""
+        control_plane.create_table("customers")
+        control_plane.add_backups("customers", 500)
+        made = nightly(control_plane, 2)
+        assert prune(context, keep_last=1, dropped_tables=True)["deleted"] == made[:1]
+        assert control_plane.calls["ListBackups"] == 1
+
+    def test_a_table_that_is_gone_has_no_tags(self, control_plane: ControlPlane, context: Context) -> None:
+        """Whatever it was tagged, its backups are not touched, and the task says so."""
+        made = nightly(control_plane, 3)
+        control_plane.tag_table("orders", env="prod")
+        control_plane.drop_table("orders")
+        sweep: dict[str, Any] = {"older_than": timedelta(hours=1), "minimum_redundancy": 0, "dropped_tables": True}
+        with pytest.raises(DeletionsFailedForGoodError, match="ListTables does not list it"):
+            prune(context, tags={"env": "test"}, **sweep)
         assert control_plane.backup_arns() == made
 
     def test_without_table_ids_the_creation_time_tells_the_table(
@@ -277,6 +305,105 @@ class TestRails:
         assert (report["kept"], set(report["deleted"])) == (2, set(made[:-2]))
         assert control_plane.calls["DeleteBackup"] == 118
 
+    @pytest.mark.parametrize(
+        ("operation", "members"),
+        [
+            ("ListBackups", {"LastEvaluatedBackupArn": "arn:aws:dynamodb:us-east-1:1:table/t/backup/1"}),
+            ("ListTables", {"LastEvaluatedTableName": "orders"}),
+        ],
+    )
+    def test_a_listing_that_goes_round_ends(
+        self,
+        control_plane: ControlPlane,
+        context: Context,
+        monkeypatch: pytest.MonkeyPatch,
+        operation: str,
+        members: dict[str, str],
+    ) -> None:
+        """Its cursor comes back: nothing is deleted, and a retry lists anew."""
+        nightly(control_plane, 3)
+        correct = ControlPlane._correct  # noqa: SLF001  # moto has no such answer
+
+        def go_round(self: ControlPlane, call: Any, content: dict[str, Any]) -> None:
+            correct(self, call, content)
+            if call.operation == operation:
+                content.update(members)
+
+        monkeypatch.setattr(ControlPlane, "_correct", go_round)
+        with pytest.raises(AmbiguousOutcomeError, match="The listing goes round"):
+            prune(context, table_names=["*"], keep_last=1, dropped_tables=True)
+        assert control_plane.calls[operation] == 2
+        assert control_plane.calls["DeleteBackup"] == 0
+
+    def test_a_report_that_can_t_be_pushed_does_not_hide_the_failure(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whether to retry depends on it."""
+        nightly(control_plane, 3)
+
+        def fail(**_: object) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr(type(ti), "xcom_push", fail)
+        with pytest.raises(TooManyDeletionsError):
+            prune(context, keep_last=1, max_deletions=1)
+
+    def test_without_aws_s_clock_the_worker_s_beginning_counts(
+        self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the most that clocks differ: a slow listing makes nothing older."""
+        monkeypatch.setattr(DynamoDBBackupHook, "_observe_clock", lambda *_: None)
+        old = nightly(control_plane, 1)
+        list_backups = DynamoDBBackupHook.list_backups
+
+        def back_up_first(*args: Any, **kwargs: Any) -> Any:
+            for _ in range(2):
+                control_plane.add_backups("orders", 1, "nightly-1")
+                clock.sleep(600)
+            return list_backups(*args, **kwargs)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "list_backups", back_up_first)
+        report = prune(context, keep_last=1)
+        assert (report["kept"], report["deleted"]) == (2, old)
+
+    def test_a_later_response_does_not_make_the_beginning_later(
+        self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """AWS's hosts may differ by minutes."""
+        old = nightly(control_plane, 1)
+        list_backups = DynamoDBBackupHook.list_backups
+
+        def back_up_first(*args: Any, **kwargs: Any) -> Any:
+            for _ in range(2):
+                clock.sleep(5)
+                control_plane.add_backups("orders", 1, "nightly-1")
+            control_plane.clock_offset = 180
+            return list_backups(*args, **kwargs)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "list_backups", back_up_first)
+        report = prune(context, table_names=["*"], keep_last=1)
+        assert (report["kept"], report["deleted"]) == (2, old)
+
+    def test_two_arns_of_one_name_are_refused(self, control_plane: ControlPlane, context: Context) -> None:
+        """The second would be forgotten."""
+        made = nightly(control_plane, 3)
+        arns = [f"arn:aws:dynamodb:us-east-1:{account}:table/orders" for account in ("123456789012", "210987654321")]
+        with pytest.raises(InvalidValueError, match="of one account"):
+            prune(context, table_names=arns, keep_last=1)
+        assert control_plane.backup_arns() == made
+
+    @pytest.mark.parametrize("rendered", ["", " ", 1])
+    def test_a_region_that_renders_to_nothing_is_refused(
+        self, control_plane: ControlPlane, context: Context, rendered: object
+    ) -> None:
+        """The connection's might be another."""
+        made = nightly(control_plane, 3)
+        task = operator(keep_last=1, region_name="{{ x }}")
+        task.region_name = rendered  # type: ignore[assignment]
+        with pytest.raises(InvalidValueError, match="region_name must be a region, or None"):
+            task.execute(context)
+        assert control_plane.backup_arns() == made
+
     def test_a_listing_that_recovers_is_read_on(self, control_plane: ControlPlane, context: Context) -> None:
         """From the same page."""
         control_plane.add_backups("orders", 250, "nightly-1", age=DAY)
@@ -312,7 +439,7 @@ class TestRails:
         control_plane.listing_lag = 10
         control_plane.client().delete_backup(BackupArn=made[-1])
         report = prune(context, keep_last=1)
-        assert (report["deleted"], report["kept"]) == ([], 3)
+        assert (report["deleted"], report["kept"]) == ([], 2)
         assert control_plane.backup_arns() == made[:-1]
         assert f"backup {made[-1]} is listed, but is DELETED" in log()
 
@@ -469,7 +596,7 @@ class TestTrouble:
         with pytest.raises(AccessDeniedError, match="dynamodb:DeleteBackup"):
             prune(context, keep_last=1)
         assert control_plane.calls["DeleteBackup"] == 1
-        assert list(ti.xcoms["report"]["failed"]) == made[:1]
+        assert list(ti.xcoms["report"]["failed"]) == made[:-1]
 
     def test_two_prunes_at_once_delete_nothing_too_many(self, control_plane: ControlPlane, context: Context) -> None:
         """One deletes what the other has planned: no error."""
@@ -619,6 +746,10 @@ class TestSelection:
         ({"exclude": ["orders-[9-0]"]}, "exclude must be a list of names"),
         ({"table_names": ["orders-[]"]}, "table_names must be a list"),
         ({"keep_names": ["release-[!]"]}, "keep_names must be a list of names"),
+        ({"keep_names": ["[ab]?"]}, "keep_names must be a list of names"),
+        ({"keep_names": ["release-[0--]"]}, "keep_names must be a list of names"),
+        ({"table_names": set()}, "table_names must be a list with at least one table"),
+        ({"timezone": "localtime"}, "timezone must be the name of a time zone"),
         ({"keep_names": ["release-]*"]}, "keep_names must be a list of names"),
         ({"keep_names": ["arn:aws:dynamodb:us-east-1:1:table/orders"]}, "keep_names must be a list of names"),
         ({"tags": {}}, "tags must be a dict of 1 to 50"),
@@ -683,9 +814,14 @@ def test_a_mapped_none_is_an_empty_selection(control_plane: ControlPlane, contex
         mapped = DynamoDBPruneBackupsOperator.partial(
             task_id="prune", backup_name_prefix="nightly-", keep_last=1, tags={"backup": "nightly"}
         ).expand(table_names=[None])
+        untagged = DynamoDBPruneBackupsOperator.partial(
+            task_id="untagged", backup_name_prefix="nightly-", keep_last=1, table_names=["*"]
+        ).expand(tags=[None])
     task = mapped.unmap({"table_names": None})
     with pytest.raises(EmptySelectionError):
         task.execute(context)
+    with pytest.raises(InvalidValueError, match="tags must be a dict"):
+        untagged.unmap({"tags": None})
     assert control_plane.backup_arns() == made
 
 
@@ -702,6 +838,7 @@ def test_names_of_tables_beside_patterns_are_accepted_when_the_dag_is_parsed() -
     names: list[Any] = [
         ["orders", arn, "orders-*", "[ab]*", "{{ params.table }}"],
         ("orders",),
+        {"{{ params.table }}"},
         "{{ params.tables }}",
         lambda **_: ["orders"],
     ]
@@ -778,7 +915,20 @@ class TestDeleteOne:
             DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=other, region_name="us-east-1").execute(context)
         assert control_plane.calls["DeleteBackup"] == 0
 
-    @pytest.mark.parametrize("rendered", [None, "", "orders", 1, ["a"]])
+    @pytest.mark.parametrize(
+        "rendered",
+        [
+            None,
+            "",
+            "orders",
+            1,
+            ["a"],
+            "arn:aws:dynamodb:us-east-1::table/orders/backup/1",
+            "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/*",
+            "arn:aws:dynamodb:us-east-1:123456789012:table/{}/backup/1",
+            "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/1,2",
+        ],
+    )
     def test_a_rendered_value_that_is_no_arn_is_refused(
         self, control_plane: ControlPlane, context: Context, rendered: object
     ) -> None:

@@ -43,9 +43,9 @@ def test_each_very_table_is_a_group() -> None:
     """The present one first; an earlier one keeps a newest of its own."""
     backups = [backup(1), backup(2), backup(3, table_id="before"), backup(4, table_id="before")]
     made = plan(RetentionPolicy(keep_last=1), backups, dropped_tables=True)
-    assert [(group.present, len(group.kept), len(group.deleted)) for group in made.groups] == [
-        (True, 1, 1),
-        (False, 1, 1),
+    assert [(str(group), len(group.kept), len(group.deleted)) for group in made.groups] == [
+        ("orders", 1, 1),
+        ("orders (before)", 1, 1),
     ]
     assert made.deletions == [backups[3], backups[1]]
 
@@ -90,10 +90,19 @@ def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
 
 
 def test_a_group_in_doubt_keeps_all() -> None:
-    """With its reason."""
-    (group,) = plan(RetentionPolicy(keep_last=1), [backup(1), backup(2)]).groups
-    assert group.keep_all().deleted == []
-    assert group.keep_all().decisions[1].reasons == ("the listing is behind",)
+    """But for what is gone."""
+    backups = [backup(1), backup(2), backup(3)]
+    (group,) = plan(RetentionPolicy(keep_last=1, minimum_redundancy=2), backups).groups
+    doubtful = group.without(backups[0])
+    assert (doubtful.kept, doubtful.deleted) == (backups[1:], [])
+    assert doubtful.decisions[1].reasons == ("the listing is behind",)
+
+
+def test_dropped_tables_without_ids_are_left_alone() -> None:
+    """Nothing tells whether one is some table's last."""
+    backups = [backup(301, table_id=None), backup(302, table_id=None)]
+    made = plan(RetentionPolicy(keep_last=1), backups, dropped_tables=True)
+    assert (made.deletions, made.untouched) == ([], 2)
 
 
 BACKUPS = st.lists(
