@@ -403,7 +403,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     :param older_than: delete only what is older than this, above 0
     :param minimum_redundancy: keep so many of the newest of each table, whatever the rules say, 0 or more
     :param dropped_tables: also prune backups of tables that no longer exist, or of an earlier table of the same name,
-        each a group of its own
+        each a group of its own; ``tags`` select no table that is gone
     :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more
     :param timezone: whose hours, days, weeks, months and years
     :param dry_run: plan and log only (templated); a string must be ``"true"`` or ``"false"``

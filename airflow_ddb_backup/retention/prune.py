@@ -356,11 +356,16 @@ class Prune:
     def _retry(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if time.time() >= self._request.deadline:
             raise DeletionTimeoutError.about(self._request.context, "Nothing was deleted.")
-        result = retrying(self._request.deadline, self._log)(call, *args, **kwargs)
-        # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
-        if began := self._hook.clock.earliest(self._began_at):
-            self._began_by_aws = min(began, self._began_by_aws or began)
-        return result
+
+        def attempt() -> _T:
+            try:
+                return call(*args, **kwargs)
+            finally:
+                # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
+                if began := self._hook.clock.earliest(self._began_at):
+                    self._began_by_aws = min(began, self._began_by_aws or began)
+
+        return retrying(self._request.deadline, self._log)(attempt)
 
 
 def delete_backup(hook: DynamoDBBackupHook, arn: BackupArn, deadline: float, log: Any) -> None:

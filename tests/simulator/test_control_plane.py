@@ -672,6 +672,99 @@ class TestListing:
         assert control_plane.requests.maxlen == 10_000
 
 
+class TestDeleting:
+    """AWS.md, "Errors" and "Deleting"."""
+
+    def test_one_that_is_being_created_or_restored_is_in_use(
+        self, client: Any, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """Until that has ended."""
+        control_plane.creating_for = 10
+        arn = create(client)
+        with pytest.raises(client.exceptions.BackupInUseException):
+            client.delete_backup(BackupArn=arn)
+        clock.sleep(10)
+        control_plane.restoring.add(arn)
+        with pytest.raises(client.exceptions.BackupInUseException):
+            client.delete_backup(BackupArn=arn)
+        control_plane.restoring.clear()
+        details = client.delete_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+        assert (details["BackupArn"], details["BackupStatus"]) == (arn, "DELETED")
+
+    def test_one_that_is_gone_is_not_found(self, client: Any) -> None:
+        """However often it is deleted."""
+        arn = create(client)
+        client.delete_backup(BackupArn=arn)
+        for _ in range(2):
+            with pytest.raises(client.exceptions.BackupNotFoundException):
+                client.delete_backup(BackupArn=arn)
+
+    def test_a_system_backup_is_refused(self, client: Any, control_plane: ControlPlane) -> None:
+        """It is AWS's own."""
+        (arn,) = control_plane.add_backups("orders", 1, "orders$DeletedTableBackup", kind="SYSTEM")
+        with pytest.raises(ClientError, match="ValidationException.*not allowed to delete the system backup"):
+            client.delete_backup(BackupArn=arn)
+
+    def test_a_list_that_is_behind_still_shows_it(
+        self, client: Any, control_plane: ControlPlane, clock: Clock, listed: Listed
+    ) -> None:
+        """As AVAILABLE, of its table and of the account."""
+        control_plane.create_table("customers")
+        arn = create(client)
+        clock.sleep(20)
+        control_plane.listing_lag = 10
+        client.delete_backup(BackupArn=arn)
+        assert listed() == listed(TableName="orders") == [[arn]]
+        assert listed(TableName="customers") == [[]]
+        clock.sleep(10)
+        assert listed() == [[]]
+
+
+class TestTags:
+    """AWS.md, "Tags"."""
+
+    @pytest.fixture
+    def tagging(self, control_plane: ControlPlane) -> Any:
+        """Return a client of the tagging API."""
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client("resourcegroupstaggingapi", region_name=REGION, endpoint_url=control_plane.url, **keys)
+
+    def test_keys_all_match_and_values_are_alternatives(self, tagging: Any, control_plane: ControlPlane) -> None:
+        """Tables that were never tagged are never listed."""
+        for name in ("one", "two"):
+            control_plane.create_table(name)
+            control_plane.tag_table(name, team="shop", backup=name)
+        assert tables_of(tagging.get_resources()) == ["one", "two"]
+        filters = [{"Key": "team", "Values": ["shop"]}, {"Key": "backup", "Values": ["two", "three"]}]
+        assert tables_of(tagging.get_resources(TagFilters=filters)) == ["two"]
+
+    def test_a_table_that_is_gone_is_listed(self, tagging: Any, control_plane: ControlPlane) -> None:
+        """For hours."""
+        control_plane.tag_table("orders", team="shop")
+        control_plane.drop_table("orders")
+        assert tables_of(tagging.get_resources()) == ["orders"]
+
+    def test_pages_hold_at_most_a_hundred(self, tagging: Any, control_plane: ControlPlane) -> None:
+        """The last has an empty token."""
+        for number in range(101):
+            control_plane.create_table(f"shop-{number:03}")
+            control_plane.tag_table(f"shop-{number:03}", team="shop")
+        first = tagging.get_resources()
+        last = tagging.get_resources(PaginationToken=first["PaginationToken"])
+        assert (len(tables_of(first)), tables_of(last), last["PaginationToken"]) == (100, ["shop-100"], "")
+
+    def test_a_policy_names_its_service(self, tagging: Any, control_plane: ControlPlane) -> None:
+        """It is not DynamoDB's."""
+        control_plane.policy = {"Statement": []}
+        with pytest.raises(ClientError, match="not authorized to perform: tag:GetResources on resource: \\*"):
+            tagging.get_resources()
+
+
+def tables_of(page: Any) -> list[str]:
+    """Return the names of the tables on a page of GetResources."""
+    return [found["ResourceARN"].rpartition("/")[2] for found in page["ResourceTagMappingList"]]
+
+
 class TestFaults:
     """AWS.md, "Errors": a response that is not AWS's is ambiguous."""
 
