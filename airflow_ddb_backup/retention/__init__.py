@@ -1,11 +1,19 @@
 """Deleting the backups that a policy does not keep, and never anything else.
 
-The problem: every backup is a full copy that is billed until it is deleted, and a deletion can't be undone. The plan:
-:mod:`.policy` decides from one table's backups, some rules and the present which are kept, each with its reasons (no
-I/O). Invariants:
+The problem: every backup is a full copy that is billed until it is deleted, and a deletion can't be undone. The plan, a
+chapter each:
 
-* the newest AVAILABLE backups stay, as many as ``minimum_redundancy`` says, even if the backups themselves have been
-  failing for months;
-* only AVAILABLE backups count, and only they are deleted;
+* :mod:`.policy` decides from one table's backups, some rules and the present which are kept, each with its reasons (no
+  I/O);
+* :mod:`.plan` tells whose backups they are, and makes one plan for all tables (no I/O);
+* :mod:`.prune` makes the calls around it: select, list, plan, check the rails, delete, judge.
+
+Invariants:
+
+* the newest AVAILABLE backups of each very table stay, as many as ``minimum_redundancy`` says, even if the backups
+  themselves have been failing for months; they are described before any other is deleted, since a listing may be
+  behind;
+* only AVAILABLE backups of users with the prefix count, and only they are deleted;
+* nothing is deleted before every page of every listing was read, nor what was made since the task began;
 * raising a number, adding a rule or adding an older backup never deletes more of the others.
 """

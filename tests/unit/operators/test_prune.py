@@ -163,6 +163,19 @@ class TestWhatIsDeleted:
         prune(context, keep_last=1, dry_run=True)
         assert "delete  orders  nightly-eu-1" in log()
 
+    def test_a_large_plan_is_a_line_for_each_table(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """And nobody reads 600 rows; each deletion has its line, and every 30 s there is one on the progress."""
+        control_plane.create_table("customers")
+        nightly(control_plane, 2, table="customers")
+        control_plane.add_backups("orders", 600, "nightly-1", age=DAY)
+        prune(context, table_names=["orders", "customers"], keep_last=1, max_deletions=600)
+        written = log()
+        assert "customers: 1 kept, 1 to delete\norders: 1 kept, 599 to delete" in written
+        assert "delete  orders" not in written
+        assert "151 of 600 deleted so far" in written
+
 
 class TestDroppedTables:
     """A backup outlives its table."""
