@@ -25,7 +25,7 @@ from werkzeug.http import http_date
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from tests.simulator import sts
+from tests.simulator import restores, sts
 from tests.simulator.clock import CALL, Clock
 from tests.simulator.faults import Answer, Fault
 from tests.simulator.rules import (
@@ -95,8 +95,12 @@ class ControlPlane:
         self.expired_keys: set[str] = set()
         #: called when a backup was created and its response not yet sent, with its ARN and the caller's port
         self.on_commit: Callable[[str, int], object] = lambda *_: None
-        #: ARNs of backups that are being restored (AWS.md, "Deleting")
+        #: ARNs of backups that are being restored by others (AWS.md, "Deleting")
         self.restoring: set[str] = set()
+        #: seconds that a restore takes
+        self.restoring_for = 0.0
+        #: called when a restore has begun and its response not yet sent, with the table's ARN and the caller's port
+        self.on_restore: Callable[[str, int], object] = lambda *_: None
         #: tables that are gone and that GetResources still returns, with their tags (AWS.md, "Tags")
         self.ghosts: dict[str, dict[str, str]] = {}
         #: called when a backup was deleted and the response not yet sent, with its ARN and the caller's port
@@ -342,6 +346,7 @@ class ControlPlane:
         own = {
             "CreateBackup": self._creation_refusal,
             "DeleteBackup": self._deletion_refusal,
+            "RestoreTableFromBackup": self._restore_refusal,
             "GetResources": self._tagged,
         }
         return own[call.operation](call) if call.operation in own else None
@@ -354,11 +359,23 @@ class ControlPlane:
         if backup.type != "USER":
             text = "User is not allowed to delete the system backup"
             return _error("ValidationException", f"{text}: {arn}")
-        details = {"BackupStatus": "AVAILABLE"}
-        self._set_status(details, backup)
-        if details["BackupStatus"] == "CREATING" or arn in self.restoring:
+        tables = _BACKENDS[call.account][call.region].tables.values()
+        restored = {restore.backup_arn for restore in restores.in_progress(tables, self.clock.time())}
+        if self._status(backup) == "CREATING" or arn in self.restoring | restored:
             return _error("BackupInUseException", f"Backup is being used: {arn}")
         return None
+
+    def _restore_refusal(self, call: _Call) -> Response | None:
+        backend = _BACKENDS[call.account][call.region]
+        backup = backend.backups.get(call.body["BackupArn"])
+        status = self._status(backup) if backup else ""
+        refused = restores.refusal(call.body, backend.tables, backup, status, self.clock.time())
+        return _error(*refused) if refused else None
+
+    def _status(self, backup: Backup) -> str:
+        details = {"BackupStatus": "AVAILABLE"}
+        self._set_status(details, backup)
+        return details["BackupStatus"]
 
     def _tagged(self, call: _Call) -> Response:
         """Answer GetResources, which moto has without pages and without tables that are gone."""
@@ -385,7 +402,9 @@ class ControlPlane:
         if not BACKUP_NAME.fullmatch(call.body["BackupName"]):
             return _error("ValidationException", "1 validation error detected: Value at 'backupName' failed")
         table = _BACKENDS[call.account][call.region].tables.get(call.table)
-        if table is None or self.statuses.get(call.table) == "CREATING":
+        restore = restores.restore_of(table)
+        restoring = restore is not None and restore.in_progress(self.clock.time())
+        if table is None or restoring or self.statuses.get(call.table) == "CREATING":
             return _error("TableNotFoundException", f"Table not found: {call.table}")
         if not self._is_past(table, self.backups_enabled_after):
             text = f"Backups are being enabled for the table: {call.table}. Please retry later"
@@ -414,11 +433,20 @@ class ControlPlane:
                 self._deleted.append((self.clock.time(), deleted))
             self._correct(call, content)
             _set_content(response, content)
-        if call.operation == "DeleteBackup":
-            self.on_deletion(call.body["BackupArn"], int(call.environ["REMOTE_PORT"]))
-        if call.operation == "CreateBackup":
-            self.on_commit(content["BackupDetails"]["BackupArn"], int(call.environ["REMOTE_PORT"]))
+        self._tell(call, content)
+        if call.operation == "RestoreTableFromBackup" and restores.has_empty_structure(call.body):
+            return _error("ValidationException", "One or more parameter values were invalid")
         return response
+
+    def _tell(self, call: _Call, content: dict[str, Any]) -> None:
+        """Call what the test wants to be called once something is done, and its response not yet sent."""
+        port = int(call.environ["REMOTE_PORT"])
+        if call.operation == "CreateBackup":
+            self.on_commit(content["BackupDetails"]["BackupArn"], port)
+        elif call.operation == "DeleteBackup":
+            self.on_deletion(call.body["BackupArn"], port)
+        elif call.operation == "RestoreTableFromBackup":
+            self.on_restore(content["TableDescription"]["TableArn"], port)
 
     def _correct(self, call: _Call, content: dict[str, Any]) -> None:
         backend = _BACKENDS[call.account][call.region]
@@ -426,8 +454,14 @@ class ControlPlane:
             table = content["TableDescription"]
             mark(backend.tables[table["TableName"]], self.clock.time())
             table["TableId"] = table_id(backend.tables[table["TableName"]])
+            if call.operation == "RestoreTableFromBackup":
+                backup = backend.backups[call.body["BackupArn"]]
+                restored = backend.tables[table["TableName"]]
+                restores.begin(restored, backup, call.body, self.clock.time(), self.restoring_for)
+                restores.describe(restored, table, self.clock.time())
         elif call.operation == "DescribeTable":
             table = content["Table"]
+            restores.describe(backend.tables[table["TableName"]], table, self.clock.time())
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
             table["TableId"] = table_id(backend.tables[table["TableName"]])
         elif call.operation == "CreateBackup":

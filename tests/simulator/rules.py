@@ -22,6 +22,7 @@ RATES = {
     "ListBackups": (5.0, 5.0),
     "DeleteBackup": (10.0, 10.0),
     "DescribeContinuousBackups": (10.0, 10.0),
+    "RestoreTableFromBackup": (10.0, 10.0),
     # Documented by the service's quotas.
     "GetResources": (15.0, 15.0),
 }

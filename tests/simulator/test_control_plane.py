@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import chain
@@ -718,6 +718,135 @@ class TestDeleting:
         assert listed(TableName="customers") == [[]]
         clock.sleep(10)
         assert listed() == [[]]
+
+
+class TestRestoring:
+    """AWS.md, "Restoring" and "Errors"."""
+
+    @pytest.fixture
+    def source(self, control_plane: ControlPlane, client: Any) -> str:
+        """Return a backup of a table with all kinds of indexes and settings, a minute old."""
+        client.create_table(
+            TableName="source",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "at", "by")],
+            GlobalSecondaryIndexes=[index("by-one", "by"), index("by-two", "by")],
+            LocalSecondaryIndexes=[index("own", "id", "by")],
+            BillingMode="PAY_PER_REQUEST",
+            DeletionProtectionEnabled=True,
+            Tags=[{"Key": "team", "Value": "shop"}],
+        )
+        return control_plane.add_backups("source", 1, age=60)[0]
+
+    def test_it_takes_its_time(self, client: Any, control_plane: ControlPlane, clock: Clock, source: str) -> None:
+        """CREATING with its indexes; the summary stays, and has the time of the backup."""
+        control_plane.restoring_for = 100
+        answered = client.restore_table_from_backup(TargetTableName="target", BackupArn=source)["TableDescription"]
+        (made,) = (one for one in client.list_backups()["BackupSummaries"] if one["BackupArn"] == source)
+        for seconds, status, going_on in ((0, "CREATING", True), (99, "CREATING", True), (1, "ACTIVE", False)):
+            clock.sleep(seconds)
+            table = client.describe_table(TableName="target")["Table"]
+            assert table["TableStatus"] == status
+            assert {one["IndexStatus"] for one in table["GlobalSecondaryIndexes"]} == {status}
+            summary = table["RestoreSummary"]
+            assert (summary["RestoreInProgress"], summary["SourceBackupArn"]) == (going_on, source)
+            assert abs(summary["RestoreDateTime"] - made["BackupCreationDateTime"]) < timedelta(milliseconds=2)
+            assert table["TableId"] == answered["TableId"]
+        assert "RestoreSummary" not in client.describe_table(TableName="source")["Table"]
+
+    def test_meanwhile_the_backup_is_in_use(
+        self, client: Any, control_plane: ControlPlane, clock: Clock, source: str
+    ) -> None:
+        """And the table can't be backed up."""
+        control_plane.restoring_for = 10
+        client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
+        with pytest.raises(client.exceptions.BackupInUseException):
+            client.delete_backup(BackupArn=source)
+        with pytest.raises(client.exceptions.TableNotFoundException):
+            create(client, table="target")
+        clock.sleep(10)
+        create(client, table="target")
+        client.delete_backup(BackupArn=source)
+
+    def test_a_target_that_exists_is_refused(
+        self, client: Any, control_plane: ControlPlane, clock: Clock, source: str
+    ) -> None:
+        """With another error while it is being restored."""
+        control_plane.restoring_for = 10
+        client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
+        with pytest.raises(
+            client.exceptions.TableInUseException, match=f"already being restored from backup: {source}"
+        ):
+            client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
+        clock.sleep(10)
+        for name in ("target", "orders"):
+            with pytest.raises(client.exceptions.TableAlreadyExistsException):
+                client.restore_table_from_backup(TargetTableName=name, BackupArn=source)
+
+    def test_a_backup_that_is_not_available_is_refused(self, client: Any, control_plane: ControlPlane) -> None:
+        """Gone, or still being created."""
+        gone, creating = control_plane.add_backups("orders", 2)
+        client.delete_backup(BackupArn=gone)
+        control_plane.statuses[creating] = "CREATING"
+        with pytest.raises(client.exceptions.BackupNotFoundException):
+            client.restore_table_from_backup(TargetTableName="target", BackupArn=gone)
+        with pytest.raises(client.exceptions.BackupInUseException):
+            client.restore_table_from_backup(TargetTableName="target", BackupArn=creating)
+
+    def test_fifty_run_at_once(self, client: Any, control_plane: ControlPlane, clock: Clock, source: str) -> None:
+        """The next one has to wait for an end."""
+        control_plane.restoring_for = 100
+        for number in range(50):
+            clock.sleep(0.1)
+            client.restore_table_from_backup(TargetTableName=f"target-{number}", BackupArn=source)
+        with pytest.raises(client.exceptions.LimitExceededException, match="Subscriber limit exceeded"):
+            client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
+        clock.sleep(96)
+        client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
+
+    def test_settings_are_dropped_and_the_capacity_is_the_source_s(self, client: Any, source: str) -> None:
+        """Tags and protection, for two."""
+        arn = client.restore_table_from_backup(TargetTableName="target", BackupArn=source)["TableDescription"][
+            "TableArn"
+        ]
+        table = client.describe_table(TableName="target")["Table"]
+        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["DeletionProtectionEnabled"] is False
+        assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == []
+
+    def test_overrides_are_honoured(self, client: Any, source: str) -> None:
+        """An index list keeps only those that it names, and an empty one none."""
+        throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
+        client.restore_table_from_backup(
+            TargetTableName="target",
+            BackupArn=source,
+            BillingModeOverride="PROVISIONED",
+            ProvisionedThroughputOverride=throughput,
+            GlobalSecondaryIndexOverride=[index("by-two", "by")],
+            LocalSecondaryIndexOverride=[],
+        )
+        table = client.describe_table(TableName="target")["Table"]
+        assert table["BillingModeSummary"]["BillingMode"] == "PROVISIONED"
+        assert throughput.items() <= table["ProvisionedThroughput"].items()
+        assert [one["IndexName"] for one in table["GlobalSecondaryIndexes"]] == ["by-two"]
+        assert table["LocalSecondaryIndexes"] == []
+        on_demand = {"MaxReadRequestUnits": 7}
+        client.restore_table_from_backup(
+            TargetTableName="other", BackupArn=source, OnDemandThroughputOverride=on_demand
+        )
+        assert client.describe_table(TableName="other")["Table"]["OnDemandThroughput"] == on_demand
+
+    def test_an_empty_structure_is_an_error_that_starts_the_restore(self, client: Any, source: str) -> None:
+        """Never send one."""
+        with pytest.raises(ClientError, match="ValidationException"):
+            client.restore_table_from_backup(TargetTableName="target", BackupArn=source, OnDemandThroughputOverride={})
+        assert client.describe_table(TableName="target")["Table"]["RestoreSummary"]["SourceBackupArn"] == source
+
+
+def index(name: str, *keys: str) -> dict[str, Any]:
+    """Return an index by one key, or by two."""
+    schema = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+    return {"IndexName": name, "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}
 
 
 class TestTags:

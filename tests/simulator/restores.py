@@ -1,0 +1,114 @@
+"""Restores as AWS has them, and moto has not (AWS.md, "Restoring"): they take time, and honour overrides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from moto.dynamodb.models.table import Backup, Table
+
+# "Calls": so many at once.
+MOST = 50
+# An index list keeps only those that it names: an empty one is no empty structure.
+_LISTS = {"GlobalSecondaryIndexOverride": "global_indexes", "LocalSecondaryIndexOverride": "indexes"}
+
+
+@dataclass(frozen=True)
+class Restore:
+    """A restore that has begun.
+
+    :param began: when, in Unix seconds by the tests' clock
+    :param seconds: how long it takes
+    :param backup_arn: the backup
+    :param backup_made: when that was made, in Unix seconds by AWS's clock
+    :param on_demand: the overridden throughput, if any
+    """
+
+    began: float
+    seconds: float
+    backup_arn: str
+    backup_made: float
+    on_demand: dict[str, Any] | None
+
+    def in_progress(self, now: float) -> bool:
+        """Return whether it goes on."""
+        return now < self.began + self.seconds
+
+
+def restore_of(table: Table | None) -> Restore | None:
+    """Return the restore that has made a table, if one has."""
+    found: Restore | None = vars(table).get("restore") if table else None
+    return found
+
+
+def in_progress(tables: Iterable[Table], now: float) -> list[Restore]:
+    """Return the restores that go on."""
+    restores = filter(None, map(restore_of, tables))
+    return [restore for restore in restores if restore.in_progress(now)]
+
+
+def refusal(
+    request: dict[str, Any], tables: dict[str, Table], backup: Backup | None, status: str, now: float
+) -> tuple[str, str] | None:
+    """Return code and text of the error with which AWS refuses a restore ("Errors"); ``None``: it does not.
+
+    :param request: the body of the call
+    :param tables: the account's tables, by name
+    :param backup: the backup; ``None``: there is none of that ARN
+    :param status: the backup's status
+    :param now: Unix seconds by the tests' clock
+    """
+    arn, name = request["BackupArn"], request["TargetTableName"]
+    target = tables.get(name)
+    if target is not None:
+        restore = restore_of(target)
+        if restore and restore.in_progress(now):
+            return "TableInUseException", f"Table: {name} is already being restored from backup: {restore.backup_arn}"
+        return "TableAlreadyExistsException", f"Table already exists: {name}"
+    if backup is None or status == "DELETED":
+        return "BackupNotFoundException", f"Backup not found: {arn}"
+    if status == "CREATING":
+        return "BackupInUseException", f"Backup is being used: {arn}"
+    if len(in_progress(tables.values(), now)) >= MOST:
+        return "LimitExceededException", f"Subscriber limit exceeded: only {MOST} restores can occur simultaneously"
+    return None
+
+
+def begin(table: Table, backup: Backup, request: dict[str, Any], now: float, seconds: float) -> None:
+    """Make moto's restored table what AWS makes of it: the source's capacity, or the overrides."""
+    made = backup.creation_date_time.replace(tzinfo=UTC).timestamp()
+    on_demand = request.get("OnDemandThroughputOverride")
+    vars(table)["restore"] = Restore(now, seconds, backup.arn, made, on_demand)
+    table.billing_mode = request.get("BillingModeOverride", backup.table.billing_mode)
+    table.throughput = {"NumberOfDecreasesToday": 0, **backup.table.throughput}
+    table.throughput |= request.get("ProvisionedThroughputOverride", {})
+    table.sse_specification = request.get("SSESpecificationOverride", backup.table.sse_specification)
+    for override, indexes in _LISTS.items():
+        if override in request:
+            names = {index["IndexName"] for index in request[override]}
+            setattr(table, indexes, [index for index in getattr(table, indexes) if index.name in names])
+
+
+def has_empty_structure(request: dict[str, Any]) -> bool:
+    """Return whether AWS answers an error, and starts the restore all the same."""
+    return any(request[name] == {} for name in request if name.endswith("Override"))
+
+
+def describe(table: Table, description: dict[str, Any], now: float) -> None:
+    """Correct the description of a table that a restore has made."""
+    restore = restore_of(table)
+    if restore is None:
+        return
+    going_on = restore.in_progress(now)
+    description["RestoreSummary"]["RestoreDateTime"] = restore.backup_made
+    description["RestoreSummary"]["RestoreInProgress"] = going_on
+    if restore.on_demand:
+        description["OnDemandThroughput"] = restore.on_demand
+    if going_on:
+        description["TableStatus"] = "CREATING"
+        for index in description.get("GlobalSecondaryIndexes", []):
+            index["IndexStatus"] = "CREATING"
