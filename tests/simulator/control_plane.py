@@ -25,7 +25,7 @@ from werkzeug.http import http_date
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from tests.simulator import restores, sts
+from tests.simulator import restores, settings, sts
 from tests.simulator.clock import CALL, Clock
 from tests.simulator.faults import Answer, Fault
 from tests.simulator.rules import (
@@ -33,6 +33,7 @@ from tests.simulator.rules import (
     BACKUP_NAME,
     RATES,
     Bucket,
+    action_of,
     is_allowed,
     made_at,
     mark,
@@ -99,6 +100,8 @@ class ControlPlane:
         self.restoring: set[str] = set()
         #: seconds that a restore takes
         self.restoring_for = 0.0
+        #: seconds that an UpdateTable takes
+        self.updating_for = 0.0
         #: called when a restore has begun and its response not yet sent, with the table's ARN and the caller's port
         self.on_restore: Callable[[str, int], object] = lambda *_: None
         #: tables that are gone and that GetResources still returns, with their tags (AWS.md, "Tags")
@@ -349,7 +352,29 @@ class ControlPlane:
             "RestoreTableFromBackup": self._restore_refusal,
             "GetResources": self._tagged,
         }
-        return own[call.operation](call) if call.operation in own else None
+        if call.operation in own:
+            return own[call.operation](call)
+        return self._setting(call)
+
+    def _setting(self, call: _Call) -> Response | None:
+        """Refuse or answer the calls for a table's settings, as far as moto does not."""
+        table = _BACKENDS[call.account][call.region].tables.get(call.table)
+        if call.operation == "TagResource":
+            return _as_response(settings.tags_refusal(call.body))
+        if table is None:
+            return None
+        if call.operation == "UpdateContinuousBackups" and not self._is_past(table, self.backups_enabled_after):
+            text = f"Backups are being enabled for the table: {call.table}. Please retry later"
+            return _error("ContinuousBackupsUnavailableException", text)
+        answers: dict[str, Callable[[], dict[str, Any] | settings.Error | None]] = {
+            "UpdateTable": lambda: settings.update_refusal(table, call.body, self.clock.time()),
+            "UpdateTimeToLive": lambda: settings.ttl_refusal(table, self.clock.time()),
+            "EnableKinesisStreamingDestination": lambda: settings.enable_kinesis(table, call.body),
+            "DescribeKinesisStreamingDestination": lambda: settings.describe_kinesis(table),
+            "UpdateContributorInsights": lambda: settings.update_insights(table, call.body),
+            "DescribeContributorInsights": lambda: settings.describe_insights(table, call.body),
+        }
+        return _as_response(answers[call.operation]()) if call.operation in answers else None
 
     def _deletion_refusal(self, call: _Call) -> Response | None:
         arn = call.body["BackupArn"]
@@ -393,8 +418,9 @@ class ControlPlane:
             return sts.error("ExpiredToken", text, 403) if call.is_sts else _error("ExpiredTokenException", text)
         if self.policy and not call.is_sts and not is_allowed(self.policy, call.operation, call.resource):
             user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
-            service = "tag" if call.operation == "GetResources" else "dynamodb"
-            text = f"User: {user} is not authorized to perform: {service}:{call.operation} on resource: {call.resource}"
+            text = (
+                f"User: {user} is not authorized to perform: {action_of(call.operation)} on resource: {call.resource}"
+            )
             return _error("AccessDeniedException", text)
         return None
 
@@ -461,6 +487,7 @@ class ControlPlane:
                 restores.describe(restored, table, self.clock.time())
         elif call.operation == "DescribeTable":
             table = content["Table"]
+            settings.describe(backend.tables[table["TableName"]], table, self.clock.time())
             restores.describe(backend.tables[table["TableName"]], table, self.clock.time())
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
             table["TableId"] = table_id(backend.tables[table["TableName"]])
@@ -472,6 +499,10 @@ class ControlPlane:
             backend.backups[backup.arn] = backup
             content["BackupDetails"]["BackupArn"] = backup.arn
             self._set_status(content["BackupDetails"], backup)
+        elif call.operation == "UpdateTable":
+            table = content["TableDescription"]
+            settings.update(backend.tables[call.table], call.body, self.clock.time(), self.updating_for)
+            settings.describe(backend.tables[call.table], table, self.clock.time())
         elif call.operation == "DeleteBackup":
             content["BackupDescription"]["BackupDetails"]["BackupStatus"] = "DELETED"
         elif call.operation == "DescribeBackup":
@@ -530,7 +561,7 @@ class _Call:
     @property
     def resource(self) -> str:
         """What the call is about, as IAM names it (AWS.md, "Least privilege")."""
-        if self.operation in {"ListBackups", "ListTables", "GetResources"}:
+        if self.operation in {"ListBackups", "ListTables"} or not action_of(self.operation).startswith("dynamodb:"):
             return "*"
         arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")
         return arn
@@ -539,6 +570,13 @@ class _Call:
 def _listed_as(backup: Backup) -> dict[str, Any]:
     made = backup.creation_date_time.replace(tzinfo=UTC).timestamp()
     return {**backup.summary, "BackupStatus": "AVAILABLE", "BackupCreationDateTime": made}
+
+
+def _as_response(answer: dict[str, Any] | settings.Error | None) -> Response | None:
+    """Return an answer, or an error with its code and text, as a response; ``None``: moto is to answer."""
+    if answer is None or isinstance(answer, tuple):
+        return _error(*answer) if answer else None
+    return Response(json.dumps(answer), content_type="application/x-amz-json-1.0")
 
 
 def _tags_of(table: Table) -> dict[str, str]:

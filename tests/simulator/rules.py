@@ -23,6 +23,9 @@ RATES = {
     "DeleteBackup": (10.0, 10.0),
     "DescribeContinuousBackups": (10.0, 10.0),
     "RestoreTableFromBackup": (10.0, 10.0),
+    # "Restoring".
+    "TagResource": (5.0, 5.0),
+    "ListTagsOfResource": (10.0, 10.0),
     # Documented by the service's quotas.
     "GetResources": (15.0, 15.0),
 }
@@ -177,13 +180,19 @@ def is_allowed(policy: dict[str, Any], operation: str, resource: str) -> bool:
     :param operation: such as ``CreateBackup``
     :param resource: the ARN that the call is about, or ``*``
     """
-    service = "tag" if operation == "GetResources" else "dynamodb"
     return any(
-        f"{service}:{operation}" in _several(statement["Action"])
+        action_of(operation) in _several(statement["Action"])
         and any(fnmatchcase(resource, pattern) for pattern in _several(statement["Resource"]))
         for statement in policy["Statement"]
         if statement["Effect"] == "Allow"
     )
+
+
+def action_of(operation: str) -> str:
+    """Return the IAM action of an operation: not all are DynamoDB's."""
+    scaling = "Scaling" in operation or "Scalable" in operation
+    service = "tag" if operation == "GetResources" else "application-autoscaling" if scaling else "dynamodb"
+    return f"{service}:{operation}"
 
 
 def _several(value: str | list[str]) -> list[str]:

@@ -843,6 +843,112 @@ class TestRestoring:
         assert client.describe_table(TableName="target")["Table"]["RestoreSummary"]["SourceBackupArn"] == source
 
 
+class TestSettings:
+    """AWS.md, "Restoring": what a restore drops, and how it is put back."""
+
+    def test_one_update_of_a_table_at_a_time(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
+        """The table is UPDATING meanwhile."""
+        control_plane.updating_for = 10
+        client.update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
+        assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == "UPDATING"
+        with pytest.raises(client.exceptions.ResourceInUseException):
+            client.update_table(TableName="orders", DeletionProtectionEnabled=True)
+        clock.sleep(10)
+        client.update_table(TableName="orders", DeletionProtectionEnabled=True)
+        clock.sleep(10)
+        table = client.describe_table(TableName="orders")["Table"]
+        assert table["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+        assert (table["TableStatus"], table["DeletionProtectionEnabled"]) == ("ACTIVE", True)
+
+    def test_a_restore_is_of_the_standard_class(self, client: Any, control_plane: ControlPlane) -> None:
+        """Whatever the source's is."""
+        client.update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
+        (arn,) = control_plane.add_backups("orders", 1)
+        client.restore_table_from_backup(TargetTableName="target", BackupArn=arn)
+        assert "TableClassSummary" not in client.describe_table(TableName="target")["Table"]
+
+    def test_a_second_stream_is_refused(self, client: Any) -> None:
+        """A table has one."""
+        stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+        client.update_table(TableName="orders", StreamSpecification=stream)
+        with pytest.raises(ClientError, match="ValidationException.*already has an enabled stream"):
+            client.update_table(TableName="orders", StreamSpecification=stream)
+
+    def test_time_to_live_changes_once_an_hour(self, client: Any, clock: Clock) -> None:
+        """A second call is refused."""
+        request = {"TableName": "orders", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "ends"}}
+        client.update_time_to_live(**request)
+        clock.sleep(3599)
+        with pytest.raises(ClientError, match="ValidationException.*multiple times"):
+            client.update_time_to_live(**request)
+        clock.sleep(1)
+        client.update_time_to_live(**request)
+
+    def test_point_in_time_recovery_has_to_wait_for_backups(
+        self, client: Any, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """They are being enabled at first; the recovery period is kept."""
+        control_plane.backups_enabled_after = 6
+        period = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 7}
+        request = {"TableName": "orders", "PointInTimeRecoverySpecification": period}
+        with pytest.raises(client.exceptions.ContinuousBackupsUnavailableException):
+            client.update_continuous_backups(**request)
+        clock.sleep(6)
+        client.update_continuous_backups(**request)
+        described = client.describe_continuous_backups(TableName="orders")["ContinuousBackupsDescription"]
+        assert described["PointInTimeRecoveryDescription"]["RecoveryPeriodInDays"] == 7
+
+    def test_tags_of_aws_can_t_be_set(self, client: Any) -> None:
+        """Others can."""
+        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"
+        with pytest.raises(ClientError, match="ValidationException.*reserved"):
+            client.tag_resource(ResourceArn=arn, Tags=[{"Key": "aws:team", "Value": "shop"}])
+        client.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "shop"}])
+        assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "shop"}]
+
+    def test_a_kinesis_destination_is_enabled_once(self, client: Any) -> None:
+        """And described with its precision."""
+        stream = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/orders"
+        assert client.describe_kinesis_streaming_destination(TableName="orders")["KinesisDataStreamDestinations"] == []
+        precision = {"ApproximateCreationDateTimePrecision": "MICROSECOND"}
+        request = {"TableName": "orders", "StreamArn": stream, "EnableKinesisStreamingConfiguration": precision}
+        client.enable_kinesis_streaming_destination(**request)
+        (shown,) = client.describe_kinesis_streaming_destination(TableName="orders")["KinesisDataStreamDestinations"]
+        assert shown == {"StreamArn": stream, "DestinationStatus": "ACTIVE", **precision}
+        with pytest.raises(ClientError, match="ValidationException"):
+            client.enable_kinesis_streaming_destination(**request)
+
+    def test_contributor_insights_are_a_table_s_or_an_index_s(self, client: Any) -> None:
+        """Each by itself."""
+        client.update_contributor_insights(TableName="orders", IndexName="by-one", ContributorInsightsAction="ENABLE")
+        statuses = [
+            client.describe_contributor_insights(TableName="orders", **named)["ContributorInsightsStatus"]
+            for named in ({}, {"IndexName": "by-one"})
+        ]
+        assert statuses == ["DISABLED", "ENABLED"]
+
+
+class TestScaling:
+    """Moto's own, on a service of its own."""
+
+    def test_targets_and_policies_are_kept(self, control_plane: ControlPlane) -> None:
+        """And a policy of IAM names that service."""
+        control_plane.create_table("scaled")
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        scaling = boto3.client("application-autoscaling", region_name=REGION, endpoint_url=control_plane.url, **keys)
+        target = {
+            "ServiceNamespace": "dynamodb",
+            "ResourceId": "table/scaled",
+            "ScalableDimension": "dynamodb:table:ReadCapacityUnits",
+        }
+        scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=9)
+        (found,) = scaling.describe_scalable_targets(ServiceNamespace="dynamodb")["ScalableTargets"]
+        assert (found["MinCapacity"], found["MaxCapacity"]) == (1, 9)
+        control_plane.policy = {"Statement": []}
+        with pytest.raises(ClientError, match="to perform: application-autoscaling:DescribeScalableTargets"):
+            scaling.describe_scalable_targets(ServiceNamespace="dynamodb")
+
+
 def index(name: str, *keys: str) -> dict[str, Any]:
     """Return an index by one key, or by two."""
     schema = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
