@@ -207,9 +207,9 @@ class BackupNotFoundError(TransientError):
 class TableInUseError(TransientError):
     """Another operation holds the table."""
 
-    codes = ("TableInUseException",)
+    codes = ("TableInUseException", "ResourceInUseException")
     summary = "The table is in use by another operation"
-    hint = "Nothing was created; try again when that operation has ended."
+    hint = "Retry when that operation has ended."
 
 
 class BackupInUseError(TransientError):

@@ -20,6 +20,8 @@ DOCUMENTED_RATES = {
     "GetResources": 15.0,
     "ListBackups": 5.0,
     "ListTables": 2500.0,
+    "ListTagsOfResource": 10.0,
+    "TagResource": 5.0,
 }
 # Fraction of each documented rate that one poller or task uses; the rest is for other clients.
 SHARE = 0.5

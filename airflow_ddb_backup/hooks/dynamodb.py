@@ -220,6 +220,19 @@ class DynamoDBBackupHook(AwsBaseHook):
             request["PaginationToken"] = cursor
         return self._call("GetResources", context, TablePage.from_tagged, service=_TAGGING, **request)
 
+    def call(
+        self, operation: str, context: ErrorContext, *, service: str = _DYNAMODB, **request: Any
+    ) -> Mapping[str, Any]:
+        """Make a call that reads or changes a setting of a table, and return its response as it is.
+
+        :param operation: such as ``UpdateTable``
+        :param context: the table and region, for messages
+        :param service: boto3's name of the service
+        :param request: the arguments
+        :raises BackupError: the call has failed
+        """
+        return self._call(operation, context, _as_it_is, service=service, **request)
+
     def _call(
         self,
         action: str,
@@ -359,6 +372,10 @@ def run_in_thread(function: Callable[[], _T]) -> Future[_T]:
 
     threading.Thread(target=run, name="dynamodb", daemon=True).start()
     return future
+
+
+def _as_it_is(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    return response
 
 
 def _recovery_status(response: Mapping[str, Any]) -> str:

@@ -249,6 +249,7 @@ class ControlPlane:
         """
         with self._lock:
             table = _BACKENDS[account][region].tables[name]
+            table.deletion_protection_enabled = False
             if table.tags:
                 self.ghosts[table.table_arn] = _tags_of(table)
             _BACKENDS[account][region].delete_table(name)
@@ -352,29 +353,39 @@ class ControlPlane:
             "RestoreTableFromBackup": self._restore_refusal,
             "GetResources": self._tagged,
         }
-        if call.operation in own:
-            return own[call.operation](call)
-        return self._setting(call)
+        return own[call.operation](call) if call.operation in own else self._setting_refusal(call)
 
-    def _setting(self, call: _Call) -> Response | None:
-        """Refuse or answer the calls for a table's settings, as far as moto does not."""
+    def _setting_refusal(self, call: _Call) -> Response | None:
         table = _BACKENDS[call.account][call.region].tables.get(call.table)
+        refused = None
         if call.operation == "TagResource":
-            return _as_response(settings.tags_refusal(call.body))
+            refused = settings.tags_refusal(call.body)
+        elif table and call.operation == "UpdateContinuousBackups":
+            if not self._is_past(table, self.backups_enabled_after):
+                text = f"Backups are being enabled for the table: {call.table}. Please retry later"
+                refused = "ContinuousBackupsUnavailableException", text
+        elif table and call.operation == "UpdateTable":
+            refused = settings.update_refusal(table, call.body, self.clock.time())
+        elif table and call.operation == "UpdateTimeToLive":
+            refused = settings.ttl_refusal(table, self.clock.time())
+        elif table and call.operation == "EnableKinesisStreamingDestination":
+            refused = settings.kinesis_refusal(table, call.body)
+        return _error(*refused) if refused else None
+
+    def _own_answer(self, call: _Call) -> Response | None:
+        """Answer a call that moto does not know."""
+        table = _BACKENDS[call.account][call.region].tables.get(call.table)
         if table is None:
             return None
-        if call.operation == "UpdateContinuousBackups" and not self._is_past(table, self.backups_enabled_after):
-            text = f"Backups are being enabled for the table: {call.table}. Please retry later"
-            return _error("ContinuousBackupsUnavailableException", text)
-        answers: dict[str, Callable[[], dict[str, Any] | settings.Error | None]] = {
-            "UpdateTable": lambda: settings.update_refusal(table, call.body, self.clock.time()),
-            "UpdateTimeToLive": lambda: settings.ttl_refusal(table, self.clock.time()),
+        answers: dict[str, Callable[[], dict[str, Any]]] = {
             "EnableKinesisStreamingDestination": lambda: settings.enable_kinesis(table, call.body),
             "DescribeKinesisStreamingDestination": lambda: settings.describe_kinesis(table),
             "UpdateContributorInsights": lambda: settings.update_insights(table, call.body),
             "DescribeContributorInsights": lambda: settings.describe_insights(table, call.body),
         }
-        return _as_response(answers[call.operation]()) if call.operation in answers else None
+        if call.operation not in answers:
+            return None
+        return Response(json.dumps(answers[call.operation]()), content_type="application/x-amz-json-1.0")
 
     def _deletion_refusal(self, call: _Call) -> Response | None:
         arn = call.body["BackupArn"]
@@ -446,6 +457,8 @@ class ControlPlane:
             interfere()
         with self._lock:
             deleted = _BACKENDS[call.account][call.region].backups.get(call.body.get("BackupArn", ""))
+            if own := self._own_answer(call):
+                return own
             response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
             if response.status_code != 200:
                 return response
@@ -476,6 +489,29 @@ class ControlPlane:
 
     def _correct(self, call: _Call, content: dict[str, Any]) -> None:
         backend = _BACKENDS[call.account][call.region]
+        if "Table" in content or "TableDescription" in content:
+            self._correct_table(call, content)
+        elif call.operation == "CreateBackup":
+            backup = backend.backups.pop(content["BackupDetails"]["BackupArn"])
+            mark(backup, self.clock.time())
+            if self.make_backup_id:
+                backup.identifier = self.make_backup_id()
+            backend.backups[backup.arn] = backup
+            content["BackupDetails"]["BackupArn"] = backup.arn
+            self._set_status(content["BackupDetails"], backup)
+        elif call.operation == "UpdateTimeToLive":
+            settings.ttl_updated(backend.tables[call.table], self.clock.time())
+        elif call.operation == "DeleteBackup":
+            content["BackupDescription"]["BackupDetails"]["BackupStatus"] = "DELETED"
+        elif call.operation == "DescribeBackup":
+            backup = backend.backups[call.body["BackupArn"]]
+            self._set_status(content["BackupDescription"]["BackupDetails"], backup)
+            content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backup.table)
+        elif call.operation == "ListBackups":
+            self._list(backend.backups, call, content)
+
+    def _correct_table(self, call: _Call, content: dict[str, Any]) -> None:
+        backend = _BACKENDS[call.account][call.region]
         if call.operation in {"CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime"}:
             table = content["TableDescription"]
             mark(backend.tables[table["TableName"]], self.clock.time())
@@ -491,26 +527,10 @@ class ControlPlane:
             restores.describe(backend.tables[table["TableName"]], table, self.clock.time())
             table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
             table["TableId"] = table_id(backend.tables[table["TableName"]])
-        elif call.operation == "CreateBackup":
-            backup = backend.backups.pop(content["BackupDetails"]["BackupArn"])
-            mark(backup, self.clock.time())
-            if self.make_backup_id:
-                backup.identifier = self.make_backup_id()
-            backend.backups[backup.arn] = backup
-            content["BackupDetails"]["BackupArn"] = backup.arn
-            self._set_status(content["BackupDetails"], backup)
         elif call.operation == "UpdateTable":
             table = content["TableDescription"]
             settings.update(backend.tables[call.table], call.body, self.clock.time(), self.updating_for)
             settings.describe(backend.tables[call.table], table, self.clock.time())
-        elif call.operation == "DeleteBackup":
-            content["BackupDescription"]["BackupDetails"]["BackupStatus"] = "DELETED"
-        elif call.operation == "DescribeBackup":
-            backup = backend.backups[call.body["BackupArn"]]
-            self._set_status(content["BackupDescription"]["BackupDetails"], backup)
-            content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backup.table)
-        elif call.operation == "ListBackups":
-            self._list(backend.backups, call, content)
 
     def _list(self, backups: dict[str, Backup], call: _Call, content: dict[str, Any]) -> None:
         behind = [backup for at, backup in self._deleted if self.clock.time() - at < self.listing_lag]
@@ -570,13 +590,6 @@ class _Call:
 def _listed_as(backup: Backup) -> dict[str, Any]:
     made = backup.creation_date_time.replace(tzinfo=UTC).timestamp()
     return {**backup.summary, "BackupStatus": "AVAILABLE", "BackupCreationDateTime": made}
-
-
-def _as_response(answer: dict[str, Any] | settings.Error | None) -> Response | None:
-    """Return an answer, or an error with its code and text, as a response; ``None``: moto is to answer."""
-    if answer is None or isinstance(answer, tuple):
-        return _error(*answer) if answer else None
-    return Response(json.dumps(answer), content_type="application/x-amz-json-1.0")
 
 
 def _tags_of(table: Table) -> dict[str, str]:

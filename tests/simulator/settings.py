@@ -52,11 +52,15 @@ def describe(table: Table, description: dict[str, Any], now: float) -> None:
 
 
 def ttl_refusal(table: Table, now: float) -> Error | None:
-    """Refuse a second UpdateTimeToLive within an hour, or note the first."""
+    """Refuse a second UpdateTimeToLive within an hour."""
     if now < float(vars(table).get("ttl_updated", float("-inf"))) + _TTL_INTERVAL:
         return "ValidationException", "Time to live has been modified multiple times within a fixed interval"
-    vars(table)["ttl_updated"] = now
     return None
+
+
+def ttl_updated(table: Table, now: float) -> None:
+    """Note when time to live was updated."""
+    vars(table)["ttl_updated"] = now
 
 
 def tags_refusal(request: dict[str, Any]) -> Error | None:
@@ -66,12 +70,17 @@ def tags_refusal(request: dict[str, Any]) -> Error | None:
     return None
 
 
-def enable_kinesis(table: Table, request: dict[str, Any]) -> dict[str, Any] | Error:
-    """Answer EnableKinesisStreamingDestination; to enable one again is refused (assumed)."""
-    streams = vars(table).setdefault("kinesis", {})
-    if request["StreamArn"] in streams:
+def kinesis_refusal(table: Table, request: dict[str, Any]) -> Error | None:
+    """Refuse to enable a destination again (assumed)."""
+    if request["StreamArn"] in vars(table).get("kinesis", {}):
         text = f"Table is not in a valid state to enable Kinesis Streaming Destination: {request['StreamArn']}"
         return "ValidationException", text
+    return None
+
+
+def enable_kinesis(table: Table, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer EnableKinesisStreamingDestination."""
+    streams = vars(table).setdefault("kinesis", {})
     configuration = request.get("EnableKinesisStreamingConfiguration", {})
     streams[request["StreamArn"]] = configuration.get("ApproximateCreationDateTimePrecision", "MILLISECOND")
     named = {"TableName": table.name, "StreamArn": request["StreamArn"]}

@@ -21,7 +21,7 @@ LAYERS = [
     {"operators", "sensors"},
     {"waiting.deferral"},
     {"triggers", "links"},
-    {"creation", "waiting", "retention"},
+    {"creation", "waiting", "retention", "restoring"},
     {"selection"},
     {"hooks"},
     {"rates", "retries", "validation"},
