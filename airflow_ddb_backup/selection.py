@@ -30,7 +30,7 @@ _NAMED = 5
 
 
 class IfEmpty(StrEnum):
-    """What to do when no table is selected."""
+    """The choices for an empty selection."""
 
     FAIL = "fail"
     SKIP = "skip"
@@ -54,7 +54,7 @@ class SelectedTable:
 
 @dataclass(frozen=True, slots=True)
 class TableSelection:
-    """What a task says about its tables.
+    """The tables that a task is about, as its parameters say.
 
     :param table_names: names, ARNs and patterns; ``None``: all that have the tags
     :param exclude: names, ARNs and patterns of those that are left out

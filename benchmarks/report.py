@@ -1,4 +1,4 @@
-"""What was measured: against the bars that the package sets itself, as a table, as a page of the docs, as a plot."""
+"""The results: against the bars that the package sets itself, as a table, as a page of the docs, as a plot."""
 
 from __future__ import annotations
 

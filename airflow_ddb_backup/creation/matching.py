@@ -28,7 +28,7 @@ LARGEST_CLOCK_ERROR = timedelta(minutes=5)
 
 
 class IfExists(StrEnum):
-    """What to do when a run has its backup already."""
+    """The choices for a run that has its backup already."""
 
     REUSE = "reuse"
     FAIL = "fail"

@@ -66,7 +66,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes of all backups that a task is about.
+    """The decisions on all backups that a task is about.
 
     :param groups: the groups, by the table's name
     :param untouched: how many backups are of other tables of these names, and are not this task's

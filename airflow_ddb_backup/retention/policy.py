@@ -26,7 +26,7 @@ MINIMUM_REDUNDANCY = "minimum redundancy"
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """What to keep of one table's backups. Without any rule, all that ``older_than`` allows is deleted.
+    """The rules for keeping one table's backups. Without any rule, all that ``older_than`` allows is deleted.
 
     :param keep_last: so many of the newest, 0 or more
     :param keep_hourly: the newest of each of the last so many hours that have a backup, 0 or more; likewise days, ISO
@@ -104,7 +104,7 @@ class RetentionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a backup.
+    """The decision on a backup.
 
     :param backup: the backup
     :param reasons: why it is kept; none: it is deleted

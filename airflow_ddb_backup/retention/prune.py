@@ -78,7 +78,7 @@ class PruneRequest:
 
 @dataclass(slots=True)
 class PruneReport:
-    """What a prune has done so far.
+    """The results of a prune so far.
 
     :param dry_run: it was to plan and log only; ``deleted`` is what a real run would delete
     :param kept: how many backups the policy keeps

@@ -580,7 +580,7 @@ class _Call:
 
     @property
     def resource(self) -> str:
-        """What the call is about, as IAM names it (AWS.md, "Least privilege")."""
+        """The resource of the call, as IAM names it (AWS.md, "Least privilege")."""
         if self.operation in {"ListBackups", "ListTables"} or not action_of(self.operation).startswith("dynamodb:"):
             return "*"
         arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")

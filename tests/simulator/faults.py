@@ -1,4 +1,4 @@
-"""What can happen to a call on its way."""
+"""Faults: the things that can happen to a call on its way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Answer(Enum):
-    """What the caller gets to see."""
+    """The response, or the lack of one, that the caller sees."""
 
     ERROR = "an error response"
     DROPPED = "a closed connection"

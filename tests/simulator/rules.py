@@ -1,4 +1,4 @@
-"""What DynamoDB's backup control plane does and moto does not. No I/O; each rule names its place in AWS.md."""
+"""Rules of DynamoDB's backup control plane that moto lacks. No I/O; each rule names its place in AWS.md."""
 
 from __future__ import annotations
 

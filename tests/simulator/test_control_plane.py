@@ -210,7 +210,7 @@ def test_backups_outlive_their_table_and_only_the_id_tells(
 
 
 def test_a_list_can_be_behind(client: Any, control_plane: ControlPlane, clock: Clock, listed: Listed) -> None:
-    """What was just created does not show for a while."""
+    """A new backup does not show for a while."""
     control_plane.listing_lag = 8
     arn = create(client)
     clock.sleep(7.7)
@@ -645,7 +645,7 @@ class TestListing:
         assert listed(TableName=named_by) == [[arn]]
 
     def test_a_cursor_may_name_a_backup_that_is_gone(self, client: Any, control_plane: ControlPlane) -> None:
-        """What AWS does is unknown; here the list goes on after it, and shows every other backup once."""
+        """AWS's behaviour is unknown; here the list goes on after it, and shows every other backup once."""
         control_plane.add_backups("orders", 10)
         first = client.list_backups(Limit=4)
         client.delete_backup(BackupArn=first["LastEvaluatedBackupArn"])
@@ -861,7 +861,7 @@ class TestSettings:
         assert (table["TableStatus"], table["DeletionProtectionEnabled"]) == ("ACTIVE", True)
 
     def test_a_restore_is_of_the_standard_class(self, client: Any, control_plane: ControlPlane) -> None:
-        """Whatever the source's is."""
+        """The source's class does not matter."""
         client.update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
         (arn,) = control_plane.add_backups("orders", 1)
         client.restore_table_from_backup(TargetTableName="target", BackupArn=arn)

@@ -79,7 +79,7 @@ class Program:
 
 
 class Memory(NamedTuple):
-    """What processes take, in MB.
+    """The memory of processes, in MB.
 
     :param rss: the sum of their resident set sizes, as ``ps`` shows them: what they share counts for each
     :param pss: the sum of their proportional set sizes: what they share counts once, until one of them writes to it

@@ -188,7 +188,7 @@ class TestAway:
         backups.assert_each_once()
 
     def test_postgresql(self, running: Cluster, plane: ControlPlane) -> None:
-        """What ends without it is started again, as a machine's own supervisor would."""
+        """Programs that end without it are started again, as a machine's own supervisor would."""
         plane.creating_for = 45.0
         backups = Backups(running, plane, "many_tables_patient", 20)
         backups.wait_until_made(10)
@@ -303,7 +303,7 @@ WRONG = {
 
 
 class TestSetUpWrongly:
-    """What a user reads in the task's log."""
+    """The lines that a user reads in the task's log."""
 
     def test_the_log_says_what_is_wrong(self, running: Cluster, plane: ControlPlane) -> None:
         """The connection, the region, the credentials, the network; and there is no backup."""

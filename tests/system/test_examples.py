@@ -167,7 +167,7 @@ def test_an_example_follows_the_conventions(path: Path) -> None:
 
 
 def test_every_operator_and_sensor_has_an_example() -> None:
-    """Whoever looks for a class finds it used."""
+    """A search for a class finds it used."""
     called = {
         ast.unparse(node.func).partition(".")[0]
         for path in EXAMPLE_DAGS.glob("*.py")

@@ -30,7 +30,7 @@ def events() -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("path", ["direct", "deferred", "unwaited", "referred"])
 def test_an_event_carries_the_backup(run_dag: RunDag, control_plane: ControlPlane, path: str) -> None:
-    """Whoever reacts to it knows backup and table, whichever way the task went."""
+    """The DAG that reacts knows backup and table, whichever way the task went."""
     control_plane.creating_for = 20
     if path == "referred" and not hasattr(Asset, "ref"):
         pytest.skip("Asset.ref came with Airflow 3")

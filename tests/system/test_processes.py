@@ -23,7 +23,7 @@ def run_in(home: Path, program: Program) -> None:
 
 
 def test_a_program_that_has_ended_is_named_with_its_last_lines(tmp_path: Path) -> None:
-    """Whoever tries the demo on a machine that is too small learns why."""
+    """On a machine that is too small the demo says why."""
     short = Program("scheduler", [sys.executable, "-c", "raise SystemExit('no memory left')"])
     with pytest.raises(EndedError, match="ended by itself: scheduler") as ended:
         run_in(tmp_path, short)

@@ -1,4 +1,4 @@
-"""What a user sees in Airflow's web UI, in a real browser."""
+"""Airflow's web UI as a user sees it, in a real browser."""
 
 from __future__ import annotations
 

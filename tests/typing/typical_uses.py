@@ -1,4 +1,4 @@
-"""What users write, for type checkers to read: right uses pass, wrong ones are reported."""
+"""Typical uses, for type checkers to read: right ones pass, wrong ones are reported."""
 
 from __future__ import annotations
 

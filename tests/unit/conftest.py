@@ -1,4 +1,4 @@
-"""What unit tests stand on: a task instance without a database, and every sort of DescribeBackup answer."""
+"""Fixtures of the unit tests: a task instance without a database, and its context."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_an_included_file_is_run(block: Block) -> None:
 
 @pytest.mark.parametrize(("page", "target"), [*links(), *paths()], ids=str)
 def test_a_file_that_a_page_names_is_there(page: Path, target: str) -> None:
-    """What was moved is found under its new name."""
+    """A file that was moved is found under its new name."""
     assert (page.parent / target).exists() or (ROOT / target).exists()
 
 

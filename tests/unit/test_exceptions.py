@@ -145,7 +145,7 @@ def an_instance(kind: type[BotoCoreError]) -> BotoCoreError:
 
 @pytest.mark.parametrize("kind", botocore_exceptions(), ids=lambda kind: kind.__name__)
 def test_what_failed_before_the_request_left_has_done_nothing(kind: type[BotoCoreError]) -> None:
-    """Whatever it is: a dead proxy, a missing profile, an expired login, or what botocore adds one day."""
+    """A dead proxy, a missing profile, an expired login, or an error that botocore adds one day."""
     assert not isinstance(from_boto(an_instance(kind), SUBJECT, sent=False), exceptions.AmbiguousOutcomeError)
 
 

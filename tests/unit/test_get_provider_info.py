@@ -1,4 +1,4 @@
-"""What provider discovery reads."""
+"""The metadata for provider discovery."""
 
 from __future__ import annotations
 

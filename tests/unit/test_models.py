@@ -56,7 +56,7 @@ def test_what_is_no_backup_arn_is_refused(text: object) -> None:
 
 
 def test_details_are_plain_json_values_in_utc() -> None:
-    """What goes through events and XCom holds no types of AWS or this package."""
+    """Events and XComs hold no types of AWS or this package."""
     assert Backup.from_details(SUMMARY).as_dict() == {
         "backup_arn": ARN,
         "backup_name": "nightly",
@@ -89,7 +89,7 @@ def test_a_status_that_is_not_known_is_kept() -> None:
 
 @pytest.mark.parametrize("missing", SUMMARY)
 def test_a_response_without_a_promised_member_is_no_backup(missing: str) -> None:
-    """Whoever made the call says that it is not AWS's."""
+    """The caller says that it is not AWS's."""
     with pytest.raises(KeyError, match=missing):
         Backup.from_details({key: value for key, value in SUMMARY.items() if key != missing})
 

@@ -1,4 +1,4 @@
-"""What stands against a release."""
+"""The obstacles to a release."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ VOLATILE = [
 
 @dataclass
 class Section:
-    """What the page says of one error.
+    """The page's section on one error.
 
     :param title: the class
     :param text: the prose
@@ -271,7 +271,7 @@ def provoke(
 
 
 def test_every_error_has_its_section() -> None:
-    """Whoever searches for a class finds it."""
+    """A search for a class finds it."""
     assert set(SECTIONS) == {kind.__name__ for kind in classes() if kind not in GROUPS}
 
 

@@ -1,4 +1,4 @@
-"""What parameters may be."""
+"""The checks of parameters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_is_rendered_later_is_not_checked_yet(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["a b", "", None, 5])
 def test_literals_are_checked(value: object) -> None:
-    """What can't become right is refused at once."""
+    """A value that can't become right is refused at once."""
     with pytest.raises(InvalidValueError, match="table_name"):
         check_literal(check_table_name, value)
 

@@ -1,4 +1,4 @@
-"""What is set up wrongly."""
+"""Tasks that are set up wrongly."""
 
 from __future__ import annotations
 

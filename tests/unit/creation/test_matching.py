@@ -112,7 +112,7 @@ def test_other_names_do_not_count() -> None:
     ("status", "counts"), [("CREATING", True), ("AVAILABLE", True), ("DELETED", False), ("ARCHIVED", False)]
 )
 def test_a_backup_counts_while_it_is_made_and_after(status: str, *, counts: bool) -> None:
-    """What is deleted, or in a status that AWS has added since, may not be there to be restored."""
+    """A backup that is deleted, or in a status that AWS has added since, may not be restorable."""
     assert bool(of_table(TABLE, [backup(1, status=status)])) is counts
 
 
@@ -122,7 +122,7 @@ def test_an_earlier_table_of_the_same_name_does_not_count() -> None:
 
 
 def test_without_an_id_the_table_s_age_decides() -> None:
-    """What is older than the table was made of another."""
+    """A backup that is older than the table is another table's."""
     made_after, made_before = backup(1, table_id=None), backup(-60 * 24 * 31, table_id=None)
     assert of_table(TABLE, [made_after, made_before]) == [made_after]
 
@@ -133,7 +133,7 @@ def test_of_a_table_that_is_gone_any_backup_counts() -> None:
 
 
 def test_reuse_takes_the_newest_that_was_young_enough_when_the_run_started() -> None:
-    """Whatever its name, and however late it is by now."""
+    """Its name does not matter, nor how late it is by now."""
     others = [backup(-61, "a"), backup(-30, "b"), backup(-59, "c")]
     assert matcher(reuse_within=HOUR).find_reusable(TABLE, others) == backup(-30, "b")
     assert matcher(reuse_within=HOUR).find_reusable(TABLE, others[:1]) is None

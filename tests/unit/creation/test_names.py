@@ -20,7 +20,7 @@ def test_a_derived_name_is_readable() -> None:
 
 @given(identity)
 def test_a_derived_name_is_legal_and_stable(who: tuple[str, str, str]) -> None:
-    """Whatever the ids are made of, every try of a run gets the same legal name."""
+    """With any IDs, every try of a run gets the same legal name."""
     assert check_backup_name(derive_backup_name(*who)) == derive_backup_name(*who)
 
 

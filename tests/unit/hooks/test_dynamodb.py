@@ -223,7 +223,7 @@ class TestForeignResponses:
 
 
 class TestNothingSent:
-    """What failed before a request left is known to have done nothing."""
+    """A call that failed before its request left has done nothing, and says so."""
 
     @pytest.mark.parametrize(
         ("connection", "kind"),

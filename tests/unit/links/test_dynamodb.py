@@ -34,7 +34,7 @@ def link_from(monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any] | None) ->
 def test_each_partition_has_its_console(
     monkeypatch: pytest.MonkeyPatch, context: Context, ti: FakeTaskInstance, partition: str, region: str, host: str
 ) -> None:
-    """What is stored before the wait leads to the table in the right console."""
+    """The link that is stored before the wait leads to the table in the right console."""
     task = cast("Any", SimpleNamespace(do_xcom_push=True))
     DynamoDBBackupLink.persist(context, task, region, partition, table_name="orders")
     link = link_from(monkeypatch, ti.xcoms["dynamodb_backup"])

@@ -1,4 +1,4 @@
-"""What comes at a bad moment: between two calls, late, or from somebody else's clock."""
+"""Events at a bad moment: between two calls, late, or by somebody else's clock."""
 
 from __future__ import annotations
 

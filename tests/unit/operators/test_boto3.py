@@ -1,4 +1,4 @@
-"""What the README says of a task that calls boto3 itself."""
+"""The README's figures for a task that calls boto3 itself."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_a_backup_that_is_available_at_once_does_not_defer(control_plane: Contro
 def test_arn_and_link_are_kept_before_the_deferral(
     control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
 ) -> None:
-    """Whatever becomes of the trigger, the ARN is known."""
+    """The ARN is known even if the trigger fails."""
     control_plane.creating_for = 9999
     defer(operator(deferrable=True), context)
     assert [ti.xcoms["backup_arn"]] == control_plane.backup_arns()
@@ -295,7 +295,7 @@ def test_a_table_s_arn_names_the_region_where_nothing_else_does(
 def test_the_timeout_holds_while_a_call_hangs(
     control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    """Whatever the server does, and whichever call it is."""
+    """It holds for every call and everything that the server may do."""
     monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.1)
     control_plane.creating_for = 9999
     control_plane.fail_next(operation, HANGING_AFTER_COMMIT, times=999)

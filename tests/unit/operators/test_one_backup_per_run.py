@@ -123,7 +123,7 @@ def now(clock: Clock) -> datetime:
 
 
 class TestBackingOff:
-    """What has created nothing is tried again until the task's time is up."""
+    """A call that has created nothing is made again until the task's time is up."""
 
     def test_throttled_calls(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
         """CreateBackup and ListBackups alike."""
@@ -291,7 +291,7 @@ class TestTries:
         assert f"going on with the older, {arn}; {control_plane.backup_arns()[1]} is not needed" in log()
 
     def test_two_tries_side_by_side(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
-        """Whoever is first, every try ends with a backup of the run's name, and the later with the oldest."""
+        """In any order, every try ends with a backup of the run's name, and the later with the oldest."""
         with ThreadPoolExecutor(2) as pool:
             orphan, later = list(pool.map(run, [ti, retry(ti)]))
         assert {orphan, later} <= set(control_plane.backup_arns())
@@ -299,7 +299,7 @@ class TestTries:
 
 
 class TestOtherBackups:
-    """Whatever else there is of the table."""
+    """Other backups of the table."""
 
     def test_two_hundred_and_fifty_others(
         self, control_plane: ControlPlane, ti: FakeTaskInstance, clock: Clock
@@ -364,7 +364,7 @@ class TestOtherBackups:
 
 
 class TestIfExists:
-    """What to do when the run has its backup already."""
+    """The choices for a run that has its backup already."""
 
     def test_fail_refuses_any_backup_of_the_same_name_however_old(
         self, control_plane: ControlPlane, ti: FakeTaskInstance, clock: Clock

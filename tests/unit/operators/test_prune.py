@@ -157,7 +157,7 @@ class TestWhatIsDeleted:
     def test_the_plan_shows_another_task_s_backups(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
     ) -> None:
-        """Whoever reads the table sees that the prefixes overlap."""
+        """A reader of the table sees that the prefixes overlap."""
         nightly(control_plane, 2)
         nightly(control_plane, 2, name="nightly-eu-1")
         prune(context, keep_last=1, dry_run=True)
@@ -238,7 +238,7 @@ class TestDroppedTables:
         assert control_plane.calls["ListBackups"] == 1
 
     def test_a_table_that_is_gone_has_no_tags(self, control_plane: ControlPlane, context: Context) -> None:
-        """Whatever it was tagged, its backups are not touched, and the task says so."""
+        """Its backups are not touched, with any tags that it had, and the task says so."""
         made = nightly(control_plane, 3)
         control_plane.tag_table("orders", env="prod")
         control_plane.drop_table("orders")
@@ -250,7 +250,7 @@ class TestDroppedTables:
     def test_without_table_ids_the_creation_time_tells_the_table(
         self, control_plane: ControlPlane, context: Context, clock: Clock
     ) -> None:
-        """What was made before the table is not its backup."""
+        """A backup from before the table is not its own."""
         earlier = nightly(control_plane, 3)
         clock.sleep(100)
         control_plane.drop_table("orders")

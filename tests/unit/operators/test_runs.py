@@ -229,7 +229,7 @@ class TestReuse:
 
 
 class TestCalls:
-    """What matters is recent, so what is old is not listed."""
+    """Only recent backups matter, so old ones are not listed."""
 
     def test_a_long_history_costs_one_page_a_listing(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Two years of nightly backups."""

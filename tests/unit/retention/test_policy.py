@@ -112,12 +112,12 @@ class TestRules:
         assert kept(only(keep_last=1), backups) == [("last", "made since the task began"), ()]
 
     def test_nothing_made_since_the_task_began_is_deleted(self) -> None:
-        """Whatever the rules say."""
+        """The rules do not matter."""
         backups = [backup(NOW + timedelta(seconds=1)), backup(NOW), backup(NOW - timedelta(seconds=1))]
         assert kept(only(keep_yearly=1), backups)[1:] == [("made since the task began",), ()]
 
     def test_of_two_from_one_instant_the_same_one_is_kept_each_time(self) -> None:
-        """Whatever the order of the listing."""
+        """The order of the listing does not matter."""
         backups = [backup(NOW, number=1), backup(NOW, number=2)]
         policy = only(keep_last=1)
         assert policy.decide(backups, NOW) == policy.decide(backups[::-1], NOW)

@@ -166,7 +166,7 @@ def test_a_deleted_backup_fails_it(
 def test_soft_fail_skips_instead(
     control_plane: ControlPlane, context: Context, gone: str, mode: dict[str, Any]
 ) -> None:
-    """What would fail the sensor skips it, in every mode."""
+    """A failure of the sensor skips it, in every mode."""
     with pytest.raises(AirflowSkipException):
         in_mode(sensor(gone, soft_fail=True, **mode), context)
 

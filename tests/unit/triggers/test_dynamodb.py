@@ -48,7 +48,7 @@ async def test_it_goes_through_airflow_s_own_serialization(clock: Clock) -> None
 
 
 async def test_all_and_only_its_arguments_are_serialized(clock: Clock) -> None:
-    """Whatever is not serialized is lost in a restart."""
+    """A value that is not serialized is lost in a restart."""
     assert set(trigger(clock).serialize()[1]) == {"backup_arn", "poll_interval", "deadline", *SETTINGS}
 
 

@@ -1,4 +1,4 @@
-"""What the operator and the sensor do alike when they hand a wait to the triggerer and come back."""
+"""Operator and sensor alike: they hand a wait to the triggerer, and come back."""
 
 from __future__ import annotations
 

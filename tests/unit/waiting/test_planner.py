@@ -1,4 +1,4 @@
-"""What is asked next. No calls, no clock."""
+"""The planner: the call that comes next. No calls, no clock."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class TestPlan:
         assert planned(made(60, 3), made(60, 3) + made(600, 2500)) is not None
 
     def test_a_busy_account_is_swept_less(self) -> None:
-        """What others have made fills the pages: so many that three hundred calls are cheaper."""
+        """Others' backups fill the pages: so many that three hundred calls are cheaper."""
         due = made(HOUR, 150) + made(0, 150)
         wide, narrow = planned(due, others=1000), planned(due, others=20_000)
         assert wide is not None
@@ -226,7 +226,7 @@ class TestPatience:
 def test_no_backup_is_left_without_a_call_while_describe_has_rate_left(
     ages: list[float | None], describe: float, sweep: float, events: list[str]
 ) -> None:
-    """Whatever becomes of sweeps: each is described in the end, those longest without an answer first."""
+    """Even if every sweep fails, each is described in the end, those longest without an answer first."""
     plan, rates, now = Planner(), Rates(describe, sweep), 100.0
     for index, age in enumerate(ages):
         arn = arns(age or 0)[0]

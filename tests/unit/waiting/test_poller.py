@@ -172,7 +172,7 @@ class TestSharing:
 
 
 class TestTrouble:
-    """What goes wrong for one is no trouble of the others."""
+    """A failure of one is no trouble of the others."""
 
     async def test_a_hanging_describe_delays_the_others_by_its_timeout_at_most(
         self, control_plane: ControlPlane, waiting: Waiting, log: Callable[[], str]

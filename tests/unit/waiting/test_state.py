@@ -1,4 +1,4 @@
-"""What each observation means for a wait. No calls, no clock."""
+"""The meaning of each observation for a wait. No calls, no clock."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_elapsed_time_counts_from_what_aws_says_not_from_the_arn() -> None:
 
 
 def test_not_found_is_forgiven_until_the_third_time_in_a_row(wait: BackupWait) -> None:
-    """What was just created may not be known everywhere at once."""
+    """A new backup may not be known everywhere at once."""
     gone = BackupNotFoundError("Backup not found")
     for _ in range(2):
         assert wait.observe(gone, START) is None
@@ -216,7 +216,7 @@ def test_a_clock_behind_aws_s_shows_no_negative_time(wait: BackupWait) -> None:
 
 
 def test_an_event_carries_the_whole_result(wait: BackupWait) -> None:
-    """What the trigger says arrives on the worker as it was."""
+    """The trigger's event arrives on the worker as it was sent."""
     result = wait.observe(AVAILABLE, START)
     assert result is not None
     assert set(result.as_event()) == {"status", "backup", "message"}
