@@ -134,7 +134,7 @@ class Prune:
         self.report = PruneReport(request.dry_run)
 
     def run(self) -> None:
-        """Do it.
+        """Select, list, plan, check the rails, delete, and judge.
 
         :raises EmptySelectionError: no table is selected
         :raises TooManyDeletionsError: the plan deletes more than it may; nothing was deleted
