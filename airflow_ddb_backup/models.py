@@ -258,6 +258,23 @@ class TablePage:
         return cls(tuple(match["table"] for match in matches if match), response.get("PaginationToken") or None)
 
 
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """A page of ListTagsOfResource.
+
+    :param tags: the values of the tags on it
+    :param cursor: where the next page starts; ``None``: this is the last
+    """
+
+    tags: Mapping[str, str]
+    cursor: str | None
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any]) -> Self:
+        """Read a ListTagsOfResource response."""
+        return cls({tag["Key"]: tag["Value"] for tag in response["Tags"]}, response.get("NextToken"))
+
+
 class AwsClock:
     """AWS's clock, as far as the ``Date`` headers of its responses tell.
 

@@ -154,6 +154,7 @@ def measure() -> dict[str, float]:
         dropped_tables=False,
         max_deletions=TABLES * NIGHTS,
         dry_run=True,
+        began_at=time.monotonic(),
         deadline=time.time() + 7200,
     )
     prune = Prune(hook, request, logging.getLogger("benchmark"))

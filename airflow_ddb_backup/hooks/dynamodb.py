@@ -32,7 +32,7 @@ from airflow_ddb_backup.exceptions import (
     UnreachableError,
     map_exceptions,
 )
-from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, Table, TablePage
+from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, Table, TablePage, TagPage
 from airflow_ddb_backup.rates import DOCUMENTED_RATES, RateLimit
 
 if TYPE_CHECKING:
@@ -220,6 +220,17 @@ class DynamoDBBackupHook(AwsBaseHook):
             request["PaginationToken"] = cursor
         return self._call("GetResources", context, TablePage.from_tagged, service=_TAGGING, **request)
 
+    def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> TagPage:
+        """List a page of a table's tags.
+
+        :param context: the table and region, for messages
+        :param arn: the table's ARN
+        :param cursor: where the page starts; ``None``: the first
+        :raises BackupError: the call has failed
+        """
+        request = {"ResourceArn": arn} | ({"NextToken": cursor} if cursor else {})
+        return self._call("ListTagsOfResource", context, TagPage.from_response, **request)
+
     def call(
         self, operation: str, context: ErrorContext, *, service: str = _DYNAMODB, **request: Any
     ) -> Mapping[str, Any]:
@@ -362,7 +373,8 @@ def run_in_thread(function: Callable[[], _T]) -> Future[_T]:
 
     def run() -> None:
         # From here on nobody can cancel it: a late result is dropped with the future.
-        future.set_running_or_notify_cancel()
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             future.set_result(context.run(function))
         except Exception as error:  # noqa: BLE001  # raised where the result is asked for

@@ -403,7 +403,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     :param older_than: delete only what is older than this, above 0
     :param minimum_redundancy: keep so many of the newest of each table, whatever the rules say, 0 or more
     :param dropped_tables: also prune backups of tables that no longer exist, or of an earlier table of the same name,
-        each a group of its own; ``tags`` select no table that is gone
+        each a group of its own; not with ``tags``, which nobody knows of a table that is gone
     :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more
     :param timezone: whose hours, days, weeks, months and years
     :param dry_run: plan and log only (templated); a string must be ``"true"`` or ``"false"``
@@ -464,6 +464,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, check the rails, delete, and report."""
+        began_at = time.monotonic()
         deadline = time.time() + check_timeout(self.timeout)
         self._check_selection()
         policy = self._policy()
@@ -478,6 +479,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
             dropped_tables=self.dropped_tables,
             max_deletions=self.max_deletions,
             dry_run=dry_run,
+            began_at=began_at,
             deadline=deadline,
         )
         prune = Prune(self.hook, request, self.log)
@@ -513,7 +515,9 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         if not any(counts.values()) and policy.keep_within is None and policy.older_than is None:
             rule = "above 0, or another keep rule or older_than given: a policy without a rule would delete everything"
             raise InvalidValueError.of("keep_last", self.keep_last, rule)
-        check_bool("dropped_tables", self.dropped_tables)
+        if check_bool("dropped_tables", self.dropped_tables) and self.tags is not None:
+            rule = "False with tags: nobody knows the tags of a table that is gone"
+            raise InvalidValueError.of("dropped_tables", self.dropped_tables, rule)
         check_count("max_deletions", self.max_deletions)
         check_timeout(self.timeout)
         return policy

@@ -10,7 +10,7 @@ from airflow_ddb_backup.models import BackupStatus
 from airflow_ddb_backup.retention.policy import MINIMUM_REDUNDANCY, Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime, timedelta
 
     from airflow_ddb_backup.models import Backup, Table
@@ -48,15 +48,15 @@ class Group:
         """The backups that the minimum redundancy relies on."""
         return [decision.backup for decision in self.decisions if MINIMUM_REDUNDANCY in decision.reasons]
 
-    def without(self, gone: Backup) -> Group:
-        """Return the group without any deletion, since a backup that must stay is gone.
+    def without(self, gone: Collection[Backup]) -> Group:
+        """Return the group without any deletion, since backups that must stay are gone.
 
-        :param gone: that backup
+        :param gone: those backups
         """
         decisions = [
             decision if decision.kept else replace(decision, reasons=(_KEPT_IN_DOUBT,))
             for decision in self.decisions
-            if decision.backup != gone
+            if decision.backup not in gone
         ]
         return replace(self, decisions=tuple(decisions))
 

@@ -17,6 +17,7 @@ from airflow_ddb_backup.exceptions import (
     DeletionsFailedForGoodError,
     DeletionTimeoutError,
     ErrorContext,
+    InvalidRequestError,
     PermanentError,
     TableNotFoundError,
     TooManyDeletionsError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, BackupArn, Table
+    from airflow_ddb_backup.models import Backup, BackupArn, BackupPage, Table
     from airflow_ddb_backup.retention.plan import Group
     from airflow_ddb_backup.retention.policy import RetentionPolicy
     from airflow_ddb_backup.selection import TableSelection
@@ -48,6 +49,8 @@ _LARGEST_LISTED_PLAN = 500
 _LARGEST_CLOCK_ERROR = timedelta(minutes=5)
 # An exception's message names so many failures.
 _NAMED = 5
+# For so long at most GetResources lists the tags of a table that is gone (observed: hours).
+_TAGS_OF_GHOSTS = timedelta(days=1)
 # A table on its way out has as good as gone.
 _GOING = frozenset({"DELETING"})
 
@@ -63,6 +66,7 @@ class PruneRequest:
     :param dropped_tables: also prune backups of tables that do not exist any more
     :param max_deletions: refuse a plan that deletes more
     :param dry_run: plan and log only
+    :param began_at: when the task began, by the monotonic clock: nothing made since then is deleted
     :param deadline: when to give up, in Unix seconds
     """
 
@@ -73,6 +77,7 @@ class PruneRequest:
     dropped_tables: bool
     max_deletions: int
     dry_run: bool
+    began_at: float
     deadline: float
 
 
@@ -114,6 +119,10 @@ class _Deletion:
     in_use_since: float | None = None
 
 
+class _CursorLostError(Exception):
+    """AWS does not take the cursor of a page."""
+
+
 class Prune:
     """A prune; ``report`` says what it has done so far, also after it has raised.
 
@@ -126,8 +135,7 @@ class Prune:
         self._hook = hook
         self._request = request
         self._log = log
-        self._began_at = time.monotonic()
-        self._began_by_worker = datetime.now(tz=UTC)
+        self._began_by_worker = datetime.now(tz=UTC) - timedelta(seconds=time.monotonic() - request.began_at)
         self._began_by_aws: datetime | None = None
         self._tables: list[SelectedTable] = []
         self._without_backups: set[str] = set()
@@ -161,10 +169,11 @@ class Prune:
         """Return the plan, once every listing is read and every backup that must stay has been seen."""
         request = self._request
         self._tables = select_tables(self._hook, request.selection, request.context, self._retry)
-        if not request.dropped_tables:
+        finds_tables = request.dropped_tables and request.selection.has_patterns
+        if not finds_tables:
             request.selection.check_size((table.name for table in self._tables), request.context)
-        backups = self._list()
-        if request.dropped_tables:
+        backups = self._list(finds_tables=finds_tables)
+        if finds_tables:
             request.selection.check_size((table.name for table in self._tables), request.context)
         tables = self._existing(backups)
         now = self._began_by_aws or self._began_by_worker - _LARGEST_CLOCK_ERROR
@@ -173,14 +182,14 @@ class Prune:
         self._log_plan(plan, now)
         return plan
 
-    def _list(self) -> list[Backup]:
+    def _list(self, *, finds_tables: bool) -> list[Backup]:
         """Return the backups that the task is about.
 
         ListBackups lists a table or the whole account: whichever is likely to take fewer calls. A listing of the
-        account is given up after as many pages as there are tables. Of tables that are gone, only their backups tell.
+        account is given up after as many pages as there are tables.
+
+        :param finds_tables: tables that are gone are selected too, of which only their backups tell
         """
-        selection, dropped = self._request.selection, self._request.dropped_tables
-        finds_tables = dropped and selection.has_patterns and not selection.tags
         names = {table.name for table in self._tables}
         backups = self._pages(None, None if finds_tables else len(names) - 1)
         if backups is None:
@@ -190,8 +199,10 @@ class Prune:
         candidates = [backup for backup in once if is_candidate(backup, self._request.prefix)]
         if finds_tables:
             gone = {backup.arn.table_name for backup in candidates} - names
-            self._tables += [SelectedTable(name) for name in sorted(gone) if selection.matches(name)]
-        self._without_backups = names - {backup.arn.table_name for backup in once}
+            matching = filter(self._request.selection.matches, sorted(gone))
+            self._tables += [SelectedTable(name) for name in matching]
+        found = {text for backup in once for text in (backup.arn.table_name, backup.arn.table_arn)}
+        self._without_backups = {table.name for table in self._tables if (table.arn or table.name) not in found}
         selected = {table.name: table for table in self._tables if not table.missing}
         return [backup for backup in candidates if _is_selected(backup, selected.get(backup.arn.table_name))]
 
@@ -199,16 +210,28 @@ class Prune:
         """Return the backups on all pages; ``None`` if there are more pages than the limit."""
         if limit == 0:
             return None
-        backups: list[Backup] = []
         context = replace(self._request.context, table=table_name)
-        pages = all_pages(
-            lambda cursor: self._retry(self._hook.list_backups, context, table_name, cursor=cursor), context
-        )
-        for count, page in enumerate(pages, start=1):
-            backups += page.backups
-            if count == limit and page.cursor is not None:
-                return None
-        return backups
+
+        def page_at(cursor: str | None) -> BackupPage:
+            try:
+                return self._retry(self._hook.list_backups, context, table_name, cursor=cursor)
+            except InvalidRequestError as error:
+                if cursor is None:
+                    raise
+                raise _CursorLostError from error
+
+        while True:
+            backups: list[Backup] = []
+            try:
+                for count, page in enumerate(all_pages(page_at, context), start=1):
+                    backups += page.backups
+                    if count == limit and page.cursor is not None:
+                        return None
+            except _CursorLostError as lost:
+                # Another prune may have deleted the backup that the cursor names.
+                self._log.warning("The listing begins anew. %s", lost.__cause__)
+                continue
+            return backups
 
     def _existing(self, backups: list[Backup]) -> dict[str, Table | None]:
         """Return the tables that exist, as far as the plan depends on it."""
@@ -238,24 +261,42 @@ class Prune:
             missing = error
         else:
             if table.status not in _GOING:
-                return table
+                return table if self._has_tags(table, context) else None
             missing = TableNotFoundError.about(context, f"It is {table.status}.")
         known = self._request.dropped_tables and selected.name not in self._without_backups
         if selected.named and not known:
             self.report.failed[selected.name] = missing
         return None
 
+    def _has_tags(self, table: Table, context: ErrorContext) -> bool:
+        """Return whether a young table has the tags itself: GetResources may still list those of an earlier one."""
+        wanted = self._request.selection.tags
+        now = self._began_by_aws or datetime.now(tz=UTC)
+        if not wanted or now - table.created_at > _TAGS_OF_GHOSTS:
+            return True
+        has: dict[str, str] = {}
+        pages = all_pages(lambda cursor: self._retry(self._hook.list_tags, context, table.arn, cursor), context)
+        for page in pages:
+            has |= page.tags
+        if all(has.get(key) in values for key, values in wanted.items()):
+            return True
+        self._log.warning(
+            "Table %s is left out: it has not the tags, which an earlier table of its name had.", table.name
+        )
+        return False
+
     def _check_redundancy(self, group: Group) -> Group:
         """Look at the backups that must stay before any other is deleted: a listing may be behind by seconds."""
         if not group.deleted:
             return group
+        gone = []
         for backup in group.redundant:
             status = self._retry(_status, self._hook, backup.arn)
             if status != BackupStatus.AVAILABLE:
                 message = "Nothing of table %s is deleted: backup %s is listed, but is %s. The next prune sees to it."
                 self._log.warning(message, group, backup.arn.text, status)
-                return group.without(backup)
-        return group
+                gone.append(backup)
+        return group.without(gone) if gone else group
 
     def _log_plan(self, plan: Plan, now: datetime) -> None:
         request = self._request
@@ -291,8 +332,9 @@ class Prune:
                         later.append(deletion)
                 except AccessDeniedError as error:
                     for other in [*later, *pending[number:]]:
-                        detail = f"It is not tried any more, since a deletion was denied: {deletion.arn.text}."
-                        self.report.failed[other.arn.text] = AccessDeniedError.about(other.arn.context, detail)
+                        detail = f"It was not tried, since a deletion was denied: {deletion.arn.text}."
+                        other.error = other.error or AccessDeniedError.about(other.arn.context, detail)
+                        self._give_up(other)
                     raise error from error.__cause__
                 if time.monotonic() - logged_at >= _PROGRESS_INTERVAL:
                     logged_at = time.monotonic()
@@ -362,7 +404,7 @@ class Prune:
                 return call(*args, **kwargs)
             finally:
                 # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
-                if began := self._hook.clock.earliest(self._began_at):
+                if began := self._hook.clock.earliest(self._request.began_at):
                     self._began_by_aws = min(began, self._began_by_aws or began)
 
         return retrying(self._request.deadline, self._log)(attempt)

@@ -38,6 +38,9 @@ class Outage:
         :param error: why it failed
         :param now: seconds
         """
+        if self._since is not None and now - self._last > _LONGEST_SILENCE:
+            # Nobody knows when that one ended; this is another.
+            self._since = None
         if self._since is None:
             self._since = now
             self._log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)

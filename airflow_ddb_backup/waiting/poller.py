@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 _TICK = 1.0
 _LONGEST_BACKOFF = 30.0
 _AFTER_A_DEFECT = 5.0
+# AWS refuses signatures that are 5 minutes off.
+_LARGEST_CLOCK_ERROR = 300.0
 # An outage is over when no call has failed for so many seconds: beside a neighbour they fail and succeed in turns.
 _STEADY = 30.0
 
@@ -159,7 +161,10 @@ class BackupPoller:
         due = now + wait.next_delay(first_delay, time.time())
         subscriber = Subscriber(wait, poll_interval, due, self._loop.create_future())
         self._subscribers.setdefault(wait.arn.text, []).append(subscriber)
-        self._planner.add(wait.arn, due, now)
+        entry = self._planner.add(wait.arn, due, now)
+        if entry.created_at and entry.created_at.timestamp() > time.time() + _LARGEST_CLOCK_ERROR:
+            # The ID is of another shape: a sweep must not reach into the future for it.
+            entry.created_at = None
         self._changed.set()
         return subscriber
 

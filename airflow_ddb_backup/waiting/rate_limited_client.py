@@ -59,6 +59,8 @@ _CALL_SECONDS = 10.0
 _OPENING_SECONDS = 30.0
 # After a failure the client is not opened again sooner, however many calls wait for it.
 _REOPENED_AFTER = 5.0
+# A thread that hangs can't be ended: so many may, before no other is started.
+_MOST_PREPARING = 3
 # botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing.
 _RENEWAL_INTERVAL = 60.0
 # As many calls as the share of a documented rate begins in the time that one may take.
@@ -214,6 +216,7 @@ class RateLimitedClient:
         self._failure: BackupError | None = None
         self._failed_at = float("-inf")
         self._refusals = 0
+        self._preparing: list[object] = []
 
     async def open(self) -> None:
         """Open the client, unless it is open.
@@ -318,7 +321,7 @@ class RateLimitedClient:
 
     async def _open_now(self) -> _OpenClient:
         async with AsyncExitStack() as resources:
-            prepared = await _in_thread(partial(_prepare, self._settings))
+            prepared = await _in_thread(self._prepared())
             prepared.session.set_credentials(*prepared.frozen)
             client = await resources.enter_async_context(
                 prepared.session.create_client(
@@ -333,6 +336,21 @@ class RateLimitedClient:
                 renewing = self._loop.create_task(_renew(prepared))
                 resources.push_async_callback(_stop, renewing)
             return _OpenClient(client, resources.pop_all())
+
+    def _prepared(self) -> Callable[[], _Prepared]:
+        """Return what prepares a client in a thread, unless too many such threads hang already."""
+        if len(self._preparing) >= _MOST_PREPARING:
+            detail = f"{_MOST_PREPARING} attempts to resolve the credentials have not ended yet."
+            raise UnreachableError.about(self._context, detail)
+        self._preparing.append(attempt := object())
+
+        def prepare() -> _Prepared:
+            try:
+                return _prepare(self._settings)
+            finally:
+                self._preparing.remove(attempt)
+
+        return prepare
 
     def _opening_failure(self, error: Exception) -> BackupError:
         failure = error if isinstance(error, BackupError) else from_boto(error, self._context, sent=False)

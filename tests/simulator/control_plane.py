@@ -583,6 +583,8 @@ class _Call:
         """The resource of the call, as IAM names it (AWS.md, "Least privilege")."""
         if self.operation in {"ListBackups", "ListTables"} or not action_of(self.operation).startswith("dynamodb:"):
             return "*"
+        if "ResourceArn" in self.body:
+            return str(self.body["ResourceArn"])
         arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")
         return arn
 

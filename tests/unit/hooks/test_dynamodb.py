@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,7 @@ from airflow_ddb_backup.exceptions import (
     ThrottledError,
     UnreachableError,
 )
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
 from tests.simulator.faults import (
     BAD_GATEWAY,
     EMPTY_RESPONSE,
@@ -162,6 +164,25 @@ class TestOneCall:
         """Longer ones would outlast the call."""
         config = DynamoDBBackupHook(config={"read_timeout": 3, "connect_timeout": 99}).limited_config()
         assert (config.read_timeout, config.connect_timeout) == (3, 10)
+
+    def test_a_thread_that_is_cancelled_before_it_begins_does_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And prints nothing."""
+        begin, done, printed = threading.Event(), list[int](), list[object]()
+        notify = Future.set_running_or_notify_cancel
+
+        def late(future: Future[Any]) -> bool:
+            begin.wait(5)
+            return notify(future)
+
+        monkeypatch.setattr(threading, "excepthook", printed.append)
+        monkeypatch.setattr(Future, "set_running_or_notify_cancel", late)
+        before = set(threading.enumerate())
+        future = run_in_thread(lambda: done.append(1))
+        (thread,) = set(threading.enumerate()) - before
+        assert future.cancel()
+        begin.set()
+        thread.join(5)
+        assert (done, printed) == ([], [])
 
     @pytest.mark.parametrize("fault", [HANGING_AFTER_COMMIT, TRICKLING_AFTER_COMMIT])
     def test_a_call_ends_in_time_whatever_the_server_does(

@@ -242,10 +242,23 @@ class TestDroppedTables:
         made = nightly(control_plane, 3)
         control_plane.tag_table("orders", env="prod")
         control_plane.drop_table("orders")
-        sweep: dict[str, Any] = {"older_than": timedelta(hours=1), "minimum_redundancy": 0, "dropped_tables": True}
+        sweep: dict[str, Any] = {"older_than": timedelta(hours=1), "minimum_redundancy": 0}
         with pytest.raises(DeletionsFailedForGoodError, match="ListTables does not list it"):
             prune(context, tags={"env": "test"}, **sweep)
         assert control_plane.backup_arns() == made
+
+    def test_tags_of_an_earlier_table_do_not_select_its_successor(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """AWS lists them for hours, under the same ARN."""
+        control_plane.tag_table("orders", env="test")
+        control_plane.drop_table("orders")
+        control_plane.create_table("orders")
+        made = nightly(control_plane, 3)
+        assert prune(context, table_names=None, tags={"env": "test"}, keep_last=1)["deleted"] == []
+        assert "Table orders is left out: it has not the tags" in log()
+        control_plane.tag_table("orders", env="test")
+        assert prune(context, table_names=None, tags={"env": "test"}, keep_last=1)["deleted"] == made[:-1]
 
     def test_without_table_ids_the_creation_time_tells_the_table(
         self, control_plane: ControlPlane, context: Context, clock: Clock
@@ -274,8 +287,9 @@ class TestDroppedTables:
     def test_another_account_s_table_is_not_this_one(self, control_plane: ControlPlane, context: Context) -> None:
         """Its ARN says so, whatever its name."""
         made = nightly(control_plane, 3)
-        arn = "arn:aws:dynamodb:us-east-1:999999999999:table/orders"
-        assert prune(context, table_names=[arn], keep_last=1, dropped_tables=True)["deleted"] == []
+        arn = "arn:aws:dynamodb:us-east-1:999999999999:table/other"
+        with pytest.raises(DeletionsFailedForGoodError, match="other: The table does not exist"):
+            prune(context, table_names=[arn], keep_last=1, dropped_tables=True)
         assert control_plane.backup_arns() == made
 
 
@@ -416,6 +430,45 @@ class TestRails:
         with pytest.raises(InvalidValueError, match="region_name must be a region, or None"):
             task.execute(context)
         assert control_plane.backup_arns() == made
+
+    def test_a_cursor_whose_backup_was_deleted_begins_the_listing_anew(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """As another prune deletes them all the time."""
+        control_plane.add_backups("orders", 250, "nightly-1", age=DAY)
+        control_plane.fail_next("ListBackups", Fault(Answer.ALTERED))
+        control_plane.fail_next("ListBackups", Fault(code="ValidationException"))
+        assert len(prune(context, keep_last=1, max_deletions=249)["deleted"]) == 249
+        assert control_plane.calls["ListBackups"] == 1 + 1 + 3
+
+    def test_all_that_are_gone_are_left_out_of_what_is_kept(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """As far as they were described."""
+        made = nightly(control_plane, 5)
+        control_plane.listing_lag = 10
+        for arn in made[-2:]:
+            control_plane.client().delete_backup(BackupArn=arn)
+        report = prune(context, keep_last=2, minimum_redundancy=2)
+        assert (report["kept"], report["deleted"]) == (3, [])
+
+    def test_a_backup_made_while_the_connection_is_read_is_new(
+        self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The task has begun by then."""
+        old = nightly(control_plane, 1)
+        resolve_region = DynamoDBBackupHook.resolve_region
+
+        def slowly(*args: Any, **kwargs: Any) -> Any:
+            for _ in range(2):
+                clock.sleep(60)
+                control_plane.add_backups("orders", 1, "nightly-1")
+            clock.sleep(60)
+            return resolve_region(*args, **kwargs)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "resolve_region", slowly)
+        report = prune(context, keep_last=1)
+        assert (report["kept"], report["deleted"]) == (2, old)
 
     def test_a_listing_that_recovers_is_read_on(self, control_plane: ControlPlane, context: Context) -> None:
         """From the same page."""
@@ -611,17 +664,34 @@ class TestTrouble:
         assert control_plane.calls["DeleteBackup"] == 1
         assert list(ti.xcoms["report"]["failed"]) == made[:-1]
 
-    def test_two_prunes_at_once_delete_nothing_too_many(self, control_plane: ControlPlane, context: Context) -> None:
+    def test_a_denial_leaves_what_is_known_of_the_others(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """One in use stays in use."""
+        made = nightly(control_plane, 4)
+        control_plane.restoring.add(made[0])
+        control_plane.fail_next("DeleteBackup", Fault(Answer.ALTERED))
+        control_plane.fail_next("DeleteBackup", Fault(code="AccessDeniedException"))
+        with pytest.raises(AccessDeniedError):
+            prune(context, keep_last=1)
+        report = ti.xcoms["report"]
+        assert (report["in_use"], list(report["failed"])) == (made[:1], made[1:3])
+
+    def test_two_prunes_at_once_delete_nothing_too_many(
+        self, control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """One deletes what the other has planned: no error."""
         made = nightly(control_plane, 6)
-        second: list[dict[str, Any]] = []
+        delete_backup, second = DynamoDBBackupHook.delete_backup, list[Any]()
 
-        def prune_too(*_: object) -> None:
+        def prune_too(*args: Any) -> Any:
+            deleted = delete_backup(*args)
             if not second:
-                second.append({})
+                second.append(None)
                 second[0] = prune(context, keep_last=2)
+            return deleted
 
-        control_plane.on_deletion = prune_too
+        monkeypatch.setattr(DynamoDBBackupHook, "delete_backup", prune_too)
         assert set(prune(context, keep_last=2)["deleted"]) == set(made[:4])
         assert set(second[0]["deleted"]) == set(made[1:4])
         assert control_plane.backup_arns() == made[4:]
@@ -792,6 +862,7 @@ class TestSelection:
         ({"minimum_redundancy": -1}, "minimum_redundancy must be a whole number, 0 or more"),
         ({"minimum_redundancy": None}, "minimum_redundancy must be a whole number, 0 or more"),
         ({"dropped_tables": "yes"}, "dropped_tables must be True or False"),
+        ({"dropped_tables": True, "tags": {"a": "b"}}, "dropped_tables must be False with tags"),
         ({"max_deletions": -1}, "max_deletions must be a whole number, 0 or more"),
         ({"max_deletions": None}, "max_deletions must be a whole number, 0 or more"),
         ({"timezone": "Berlin"}, "timezone must be the name of a time zone"),

@@ -93,7 +93,7 @@ def test_a_group_in_doubt_keeps_all() -> None:
     """But for what is gone."""
     backups = [backup(1), backup(2), backup(3)]
     (group,) = plan(RetentionPolicy(keep_last=1, minimum_redundancy=2), backups).groups
-    doubtful = group.without(backups[0])
+    doubtful = group.without(backups[:1])
     assert (doubtful.kept, doubtful.deleted) == (backups[1:], [])
     assert doubtful.decisions[1].reasons == ("the listing is behind",)
 

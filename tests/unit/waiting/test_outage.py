@@ -33,9 +33,23 @@ def test_one_line_when_it_begins_and_one_when_it_ends(outage: Outage, caplog: py
 def test_its_length_is_what_is_known_of_it(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
     """An operation may not be called for long after its last failure."""
     outage.failed(ThrottledError("too many"), 10)
-    outage.failed(ThrottledError("too many"), 100)
+    outage.failed(ThrottledError("too many"), 50)
     outage.succeeded(900)
-    assert caplog.messages[1:] == ["ListBackups succeeds again, after 90 s."]
+    assert caplog.messages[1:] == ["ListBackups succeeds again, after 40 s."]
+
+
+def test_after_a_silence_a_failure_begins_another_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody knows when the first one ended."""
+    caplog.set_level(logging.INFO)
+    outage = Outage("ListBackups", logging.getLogger("outages"), steady=30)
+    outage.failed(ThrottledError("too many"), 10)
+    outage.failed(ThrottledError("too many"), 7200)
+    outage.succeeded(7240)
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "ListBackups fails",
+        "ListBackups fails",
+        "ListBackups succeeds again, after 40 s.",
+    ]
 
 
 def test_calls_that_fail_and_succeed_in_turns_are_one_outage(caplog: pytest.LogCaptureFixture) -> None:

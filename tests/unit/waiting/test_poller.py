@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 from botocore.credentials import SSOProvider
 
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient, RateLimits
@@ -498,6 +498,18 @@ class TestNeighbours:
 class TestRates:
     """They are an account's and a region's."""
 
+    async def test_an_id_that_is_no_time_spoils_no_sweep(self, control_plane: ControlPlane, waiting: Waiting) -> None:
+        """Its digits would be in the year 2286: no sweep reaches so far."""
+        control_plane.creating_for = 30
+        arns = control_plane.add_backups("orders", 300)
+        odd = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/09999999999999-0123abcd"
+        control_plane.fail_next("DescribeBackup", THROTTLED, times=9999)
+        other = asyncio.ensure_future(waiting.event(odd, patience=500))
+        try:
+            assert await waiting.statuses(arns, patience=200) == {"success": 300}
+        finally:
+            await stop([other])
+
     @pytest.mark.load
     async def test_five_triggerers_share_an_account(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
@@ -647,6 +659,29 @@ def with_role(control_plane: ControlPlane, **extra: Any) -> str:
 
 class TestCredentialsOffTheLoop:
     """Nothing of credentials ever runs on the loop: blockbuster fails the test where something blocks."""
+
+    async def test_credentials_that_hang_leave_few_threads(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread that hangs can't be ended: no more than three are left, however long the wait is."""
+        hanging, release = list[threading.Thread](), threading.Event()
+
+        def prepare(_: object) -> None:
+            hanging.append(threading.current_thread())
+            release.wait(60)
+            raise OSError
+
+        async def in_thread(function: Callable[[], Any]) -> Any:
+            # The loop lets no time pass while a thread works; this one hangs.
+            return await asyncio.wrap_future(run_in_thread(function))
+
+        monkeypatch.setattr("airflow_ddb_backup.waiting.rate_limited_client._prepare", prepare)
+        monkeypatch.setattr("airflow_ddb_backup.waiting.rate_limited_client._in_thread", in_thread)
+        try:
+            assert await waiting.statuses(control_plane.add_backups("orders", 1), patience=1800) == {"timeout": 1}
+            assert len(hanging) == 3
+        finally:
+            release.set()
 
     async def test_a_slow_sts_stops_nobody_also_when_a_role_is_renewed(
         self,
