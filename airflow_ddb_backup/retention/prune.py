@@ -29,7 +29,7 @@ from airflow_ddb_backup.retries import all_pages, retrying
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import Backup, BackupArn, BackupPage, Table
@@ -42,6 +42,7 @@ _T = TypeVar("_T")
 # A restore may hold a backup for hours: the next prune deletes it.
 _IN_USE_PATIENCE = 60.0
 _LONGEST_BACKOFF = 30.0
+_MOST_LISTINGS = 5
 _PROGRESS_INTERVAL = 30.0
 # The log of a larger plan has a line for each table, and the backups at debug level.
 _LARGEST_LISTED_PLAN = 500
@@ -162,7 +163,8 @@ class Prune:
         if request.dry_run:
             self.report.deleted = [backup.arn.text for backup in deletions]
         else:
-            self._delete([backup.arn for backup in deletions])
+            groups = {backup.arn.text: group for group in plan.groups for backup in group.deleted}
+            self._delete([backup.arn for backup in deletions], groups)
         self._judge()
 
     def _plan(self) -> Plan:
@@ -220,7 +222,7 @@ class Prune:
                     raise
                 raise _CursorLostError from error
 
-        while True:
+        for _ in range(_MOST_LISTINGS):
             backups: list[Backup] = []
             try:
                 for count, page in enumerate(all_pages(page_at, context), start=1):
@@ -232,6 +234,8 @@ class Prune:
                 self._log.warning("The listing begins anew. %s", lost.__cause__)
                 continue
             return backups
+        detail = f"AWS has refused a cursor of the listing {_MOST_LISTINGS} times. Nothing was deleted."
+        raise AmbiguousOutcomeError.about(context, detail)
 
     def _existing(self, backups: list[Backup]) -> dict[str, Table | None]:
         """Return the tables that exist, as far as the plan depends on it."""
@@ -317,9 +321,11 @@ class Prune:
         if not small:
             self._log.debug("\n".join(rows))
 
-    def _delete(self, arns: list[BackupArn]) -> None:
+    def _delete(self, arns: list[BackupArn], groups: Mapping[str, Group]) -> None:
         """Delete in rounds: what fails waits for the next, and holds none of the others up.
 
+        :param arns: the backups
+        :param groups: the group of each
         :raises AccessDeniedError: a deletion is denied, as the next ones would be
         """
         pending, backoff = [_Deletion(arn) for arn in arns], 1.0
@@ -343,6 +349,26 @@ class Prune:
             if pending:
                 time.sleep(max(0.0, min(backoff, self._request.deadline - time.time())))
                 backoff = min(2 * backoff, _LONGEST_BACKOFF)
+                pending = self._still_safe(pending, groups)
+
+    def _still_safe(self, pending: list[_Deletion], groups: Mapping[str, Group]) -> list[_Deletion]:
+        """Return the deletions whose tables still have the backups that must stay: minutes may have passed."""
+        if time.time() >= self._request.deadline:
+            return pending
+        safe: dict[str, bool] = {}
+        for deletion in pending:
+            group = groups[deletion.arn.text]
+            if str(group) not in safe:
+                try:
+                    checked = self._check_redundancy(group)
+                    safe[str(group)] = bool(checked.deleted)
+                    self.report.kept -= len(group.decisions) - len(checked.decisions)
+                except BackupError as error:
+                    self._log.warning("Nothing more of table %s is deleted: %s", group, error)
+                    safe[str(group)] = False
+        doubtful = [deletion for deletion in pending if not safe[str(groups[deletion.arn.text])]]
+        self.report.kept += len(doubtful)
+        return [deletion for deletion in pending if deletion not in doubtful]
 
     def _must_be_tried_again(self, deletion: _Deletion) -> bool:
         """Try to delete a backup; return whether it is still open, and worth another try."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Between two calls of one operation while it fails: the longest backoff, and some.
 _LONGEST_SILENCE = 60.0
+# After so long without a call a failure is another outage: nobody knows when the last one ended.
+_FORGOTTEN_AFTER = 3600.0
 
 
 class Outage:
@@ -38,8 +40,7 @@ class Outage:
         :param error: why it failed
         :param now: seconds
         """
-        if self._since is not None and now - self._last > _LONGEST_SILENCE:
-            # Nobody knows when that one ended; this is another.
+        if self._since is not None and now - self._last > _FORGOTTEN_AFTER:
             self._since = None
         if self._since is None:
             self._since = now

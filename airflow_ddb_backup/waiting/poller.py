@@ -22,6 +22,7 @@ import logging
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
@@ -52,7 +53,9 @@ _TICK = 1.0
 _LONGEST_BACKOFF = 30.0
 _AFTER_A_DEFECT = 5.0
 # AWS refuses signatures that are 5 minutes off.
-_LARGEST_CLOCK_ERROR = 300.0
+_LARGEST_CLOCK_ERROR = timedelta(minutes=5)
+# On-demand backups are not older: AWS launched them on that day.
+_FIRST_BACKUP = datetime(2017, 11, 29, tzinfo=UTC)
 # An outage is over when no call has failed for so many seconds: beside a neighbour they fail and succeed in turns.
 _STEADY = 30.0
 
@@ -144,7 +147,7 @@ class BackupPoller:
         if observation is not NOT_LISTED:
             entry.polled, entry.missed = asked, False
             if not isinstance(observation, BackupError):
-                entry.created_at = observation.created_at
+                entry.created_at = _plausible(observation.created_at)
             if _is_answer(observation):
                 entry.awaited, entry.failures = False, 0
         self._schedule(entry)
@@ -162,9 +165,7 @@ class BackupPoller:
         subscriber = Subscriber(wait, poll_interval, due, self._loop.create_future())
         self._subscribers.setdefault(wait.arn.text, []).append(subscriber)
         entry = self._planner.add(wait.arn, due, now)
-        if entry.created_at and entry.created_at.timestamp() > time.time() + _LARGEST_CLOCK_ERROR:
-            # The ID is of another shape: a sweep must not reach into the future for it.
-            entry.created_at = None
+        entry.created_at = _plausible(entry.created_at)
         self._changed.set()
         return subscriber
 
@@ -348,3 +349,10 @@ class BackupPoller:
 def _is_answer(observation: Observation) -> bool:
     """Return whether AWS has said something of the backup; a call that failed otherwise has not."""
     return not isinstance(observation, BackupError) or isinstance(observation, PermanentError | BackupNotFoundError)
+
+
+def _plausible(created_at: datetime | None) -> datetime | None:
+    """Return a backup's creation time if it can be one: a sweep must not reach for another."""
+    if created_at and _FIRST_BACKUP <= created_at <= datetime.fromtimestamp(time.time(), UTC) + _LARGEST_CLOCK_ERROR:
+        return created_at
+    return None

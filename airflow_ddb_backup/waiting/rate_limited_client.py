@@ -59,8 +59,9 @@ _CALL_SECONDS = 10.0
 _OPENING_SECONDS = 30.0
 # After a failure the client is not opened again sooner, however many calls wait for it.
 _REOPENED_AFTER = 5.0
-# A thread that hangs can't be ended: so many may, before no other is started.
+# A thread that hangs can't be ended: no more than so many are started in so many seconds, while none of them ends.
 _MOST_PREPARING = 3
+_PREPARING_PERIOD = 600.0
 # botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing.
 _RENEWAL_INTERVAL = 60.0
 # As many calls as the share of a documented rate begins in the time that one may take.
@@ -216,7 +217,7 @@ class RateLimitedClient:
         self._failure: BackupError | None = None
         self._failed_at = float("-inf")
         self._refusals = 0
-        self._preparing: list[object] = []
+        self._preparing: dict[object, float] = {}
 
     async def open(self) -> None:
         """Open the client, unless it is open.
@@ -339,16 +340,18 @@ class RateLimitedClient:
 
     def _prepared(self) -> Callable[[], _Prepared]:
         """Return what prepares a client in a thread, unless too many such threads hang already."""
-        if len(self._preparing) >= _MOST_PREPARING:
+        now = self._loop.time()
+        recent = [began for began in list(self._preparing.values()) if now - began < _PREPARING_PERIOD]
+        if len(recent) >= _MOST_PREPARING:
             detail = f"{_MOST_PREPARING} attempts to resolve the credentials have not ended yet."
             raise UnreachableError.about(self._context, detail)
-        self._preparing.append(attempt := object())
+        self._preparing[attempt := object()] = now
 
         def prepare() -> _Prepared:
             try:
                 return _prepare(self._settings)
             finally:
-                self._preparing.remove(attempt)
+                del self._preparing[attempt]
 
         return prepare
 

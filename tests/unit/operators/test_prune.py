@@ -677,6 +677,24 @@ class TestTrouble:
         report = ti.xcoms["report"]
         assert (report["in_use"], list(report["failed"])) == (made[:1], made[1:3])
 
+    def test_the_last_good_one_stays_if_another_goes_meanwhile(
+        self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody deletes the newest while the prune is throttled."""
+        made = nightly(control_plane, 3)
+        control_plane.fail_next("DeleteBackup", THROTTLED, times=2)
+        sleep = clock.sleep
+
+        def lose_the_newest(seconds: float, *args: Any) -> None:
+            if control_plane.calls["DeleteBackup"] == 2 and made[-1] in control_plane.backup_arns():
+                control_plane.lose_backup(made[-1])
+            sleep(seconds, *args)
+
+        monkeypatch.setattr(clock, "sleep", lose_the_newest)
+        report = prune(context, keep_last=1)
+        assert (report["deleted"], report["kept"]) == ([], 2)
+        assert control_plane.backup_arns() == made[:-1]
+
     def test_two_prunes_at_once_delete_nothing_too_many(
         self, control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -498,6 +498,16 @@ class TestNeighbours:
 class TestRates:
     """They are an account's and a region's."""
 
+    async def test_an_absurd_creation_time_spoils_no_other_wait(
+        self, control_plane: ControlPlane, waiting: Waiting
+    ) -> None:
+        """AWS's or not: nobody sweeps from the year 1 on."""
+        control_plane.creating_for = 60
+        altered = Fault(Answer.ALTERED, set_members={"BackupCreationDateTime": -62135596800})
+        control_plane.fail_next("DescribeBackup", altered)
+        control_plane.fail_next("ListBackups", altered)
+        assert await waiting.statuses(control_plane.add_backups("orders", 60), patience=300) == {"success": 60}
+
     async def test_an_id_that_is_no_time_spoils_no_sweep(self, control_plane: ControlPlane, waiting: Waiting) -> None:
         """Its digits would be in the year 2286: no sweep reaches so far."""
         control_plane.creating_for = 30
@@ -663,7 +673,7 @@ class TestCredentialsOffTheLoop:
     async def test_credentials_that_hang_leave_few_threads(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A thread that hangs can't be ended: no more than three are left, however long the wait is."""
+        """A thread that hangs can't be ended: no more than three in ten minutes are left, and it is tried on."""
         hanging, release = list[threading.Thread](), threading.Event()
 
         def prepare(_: object) -> None:
@@ -679,7 +689,7 @@ class TestCredentialsOffTheLoop:
         monkeypatch.setattr("airflow_ddb_backup.waiting.rate_limited_client._in_thread", in_thread)
         try:
             assert await waiting.statuses(control_plane.add_backups("orders", 1), patience=1800) == {"timeout": 1}
-            assert len(hanging) == 3
+            assert len(hanging) == 9
         finally:
             release.set()
 
