@@ -253,9 +253,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         service: str = _DYNAMODB,
         **request: Any,
     ) -> _T:
+        # The wait for the rate is a part of the call: it must not outlive a task's timeout.
+        began_at = monotonic()
         if limit := self._limits.get(action):
             limit.acquire()
-        began_at = monotonic()
         client = self._client_for(service, context)
         sending = _Sending()
 

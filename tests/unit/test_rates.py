@@ -100,3 +100,12 @@ class TestRateLimit:
             limit.acquire()
         assert clock.time() - fast == pytest.approx(1.0, abs=0.25)
         assert clock.time() > begun
+
+    def test_a_call_waits_for_a_few_seconds_at_most(self, clock: Clock) -> None:
+        """However often it was throttled: the wait is a part of the call, which ends within 10 s."""
+        limit = RateLimit(5)
+        for _ in range(50):
+            limit.throttled()
+            begun = clock.time()
+            limit.acquire()
+            assert clock.time() - begun < 4
