@@ -137,7 +137,7 @@ class TableNotFoundError(PermanentError):
 
     codes = ("TableNotFoundException", "ResourceNotFoundException")
     summary = "The table does not exist"
-    hint = "Check table_name, the region, and the account of the Airflow connection."
+    hint = "Check the table's name, the region, and the account of the Airflow connection."
 
 
 class TableNotReadyError(TransientError):
@@ -226,7 +226,10 @@ class LimitExceededError(TransientError):
     codes = ("LimitExceededException",)
     summary = "Too many table operations run at once"
     # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html, LimitExceededException
-    hint = "Up to 500 table operations (create, update, delete, restore) may run at once; retry when some have ended."
+    hint = (
+        "Up to 500 table operations (create, update, delete, restore) may run at once, and 50 restores; retry when "
+        "some have ended."
+    )
 
 
 class ContinuousBackupsUnavailableError(TransientError):
@@ -324,7 +327,10 @@ class TriggerFailedError(BackupError):
     """The trigger has raised, or its event is not one that this package sends."""
 
     summary = "The trigger has failed"
-    hint = "The backup goes on. See the triggerer's log: workers and triggerers need the same version of this package."
+    hint = (
+        "The backup or restore goes on in AWS. See the triggerer's log: workers and triggerers need the same version "
+        "of this package."
+    )
 
 
 class BackupLostError(PermanentError):
@@ -396,6 +402,75 @@ class DeletionTimeoutError(BackupError):
 
     summary = "The time was up before the deletion was done"
     hint = "A retry goes on with it: to delete a backup twice is harmless. Raise timeout where AWS is slow to answer."
+
+
+class BackupNotRestorableError(PermanentError):
+    """The backup is gone."""
+
+    summary = "The backup can't be restored"
+    hint = "Nothing was made. Choose another backup: ListBackups, or the table's Backups tab in the console, has them."
+
+
+class BackupNotReadyError(TransientError):
+    """The backup is not AVAILABLE."""
+
+    summary = "The backup can't be restored in its present status"
+    hint = "Nothing was made. Only AVAILABLE backups can be restored: wait with DynamoDBBackupSensor, or retry."
+
+
+class TargetTableExistsError(PermanentError):
+    """There is a table of the new table's name, and it is not the restore that the task asks for."""
+
+    codes = ("TableAlreadyExistsException",)
+    summary = "The table to restore to exists already"
+    hint = "A restore always makes a new table. Choose another target_table_name, or delete that table yourself."
+
+
+class TargetTableDeletingError(BackupError):
+    """The table of the new table's name is being deleted."""
+
+    summary = "The table to restore to is being deleted"
+    hint = "Nothing was made. A retry restores once that table is gone."
+
+
+class RestoreLostError(PermanentError):
+    """The table that a restore was making is gone, or can't become ACTIVE."""
+
+    summary = "The restore has failed"
+    hint = (
+        "Check that the credentials keep the item permissions on the new table, without a condition on aws:SourceIp, "
+        "for as long as the restore runs, and that nobody has deleted it. Then clear the task."
+    )
+
+
+class RestoreTimeoutError(BackupError):
+    """The restored table was not ACTIVE in time."""
+
+    summary = "The restore was not complete in time"
+    hint = "The restore goes on: a retry takes that table, and waits for it. Raise timeout for large tables."
+
+
+class SettingNotTakenError(BackupError):
+    """AWS has answered that a setting is put back, and yet the table does not have it."""
+
+    summary = "The setting was put back, but the table does not have it"
+    hint = "Put it back by hand, or retry: the task puts back only what differs."
+
+
+class SettingsFailedError(BackupError):
+    """The table is restored, but some of its settings could not be put back."""
+
+    summary = "The table is restored, but not all of its settings"
+    hint = "The table stays. A retry puts back only what differs; XCom 'settings' has every setting."
+
+
+class SettingsFailedForGoodError(SettingsFailedError, PermanentError):
+    """The same, and no retry can fix any of the failures."""
+
+    hint = (
+        "The table stays. No retry can fix these; once they are, clear the task, which puts back only what differs. "
+        "XCom 'settings' has every setting."
+    )
 
 
 def _family(kind: type[BackupError]) -> Iterator[type[BackupError]]:

@@ -11,7 +11,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-ddb-backup",
         "name": integration,
-        "description": "DynamoDB on-demand backups: create, wait, link to the console.",
+        "description": "DynamoDB on-demand backups: create, wait, prune, restore, link to the console.",
         "integrations": [
             {
                 "integration-name": integration,
@@ -23,5 +23,8 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": integration, "python-modules": ["airflow_ddb_backup.operators.dynamodb"]}],
         "sensors": [{"integration-name": integration, "python-modules": ["airflow_ddb_backup.sensors.dynamodb"]}],
         "triggers": [{"integration-name": integration, "python-modules": ["airflow_ddb_backup.triggers.dynamodb"]}],
-        "extra-links": ["airflow_ddb_backup.links.dynamodb.DynamoDBBackupLink"],
+        "extra-links": [
+            "airflow_ddb_backup.links.dynamodb.DynamoDBBackupLink",
+            "airflow_ddb_backup.links.dynamodb.DynamoDBTableLink",
+        ],
     }

@@ -101,6 +101,26 @@ class BackupArn:
         return ErrorContext(self.table_name, self.text, self.region)
 
 
+class TableStatus(StrEnum):
+    """The statuses of a table, and of an index, that the package goes by."""
+
+    ACTIVE = "ACTIVE"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSummary:
+    """What a table says of the restore that has made it.
+
+    :param backup_arn: the ARN of the backup; ``None``: the table was restored to a point in time
+    :param in_progress: the restore goes on
+    """
+
+    backup_arn: str | None
+    in_progress: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table as DescribeTable returns it.
@@ -110,6 +130,8 @@ class Table:
     :param table_id: tells a table from an earlier one of the same name; ``None``: not in the response
     :param status: ``ACTIVE``, ``UPDATING``, …
     :param created_at: when the table was created, by AWS's clock
+    :param restore: the restore that has made it; ``None``: none has
+    :param indexes: the statuses of its global secondary indexes
     """
 
     name: str
@@ -117,18 +139,41 @@ class Table:
     table_id: str | None
     status: str
     created_at: datetime
+    restore: RestoreSummary | None = None
+    indexes: tuple[str, ...] = ()
 
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeTable response."""
-        table = response["Table"]
+        return cls.from_description(response["Table"])
+
+    @classmethod
+    def from_restore(cls, response: Mapping[str, Any]) -> Self:
+        """Read a RestoreTableFromBackup response."""
+        return cls.from_description(response["TableDescription"])
+
+    @classmethod
+    def from_description(cls, table: Mapping[str, Any]) -> Self:
+        """Read the description of a table."""
+        summary = table.get("RestoreSummary")
+        restore = RestoreSummary(summary.get("SourceBackupArn"), summary["RestoreInProgress"]) if summary else None
         return cls(
             name=table["TableName"],
             arn=table["TableArn"],
             table_id=table.get("TableId"),
             status=table["TableStatus"],
             created_at=table["CreationDateTime"].astimezone(UTC),
+            restore=restore,
+            indexes=tuple(
+                str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
+            ),
         )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the table and its indexes are ACTIVE, and no restore goes on."""
+        active = {self.status, *self.indexes} == {TableStatus.ACTIVE}
+        return active and not (self.restore and self.restore.in_progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +246,41 @@ class Backup:
             "size_bytes": self.size_bytes,
             "created_at": self.created_at.isoformat(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class BackupDescription:
+    """A backup, and what it says of the table that was backed up.
+
+    :param backup: the backup
+    :param global_indexes: the table's global secondary indexes, in AWS's shape
+    :param local_indexes: the table's local secondary indexes, in AWS's shape
+    :param features: the settings that a backup holds, by the names that users give them: ``ttl``, the attribute, and
+        ``stream``, the view type; ``None``: it is off. Empty: the response does not tell
+    """
+
+    backup: Backup
+    global_indexes: tuple[Mapping[str, Any], ...]
+    local_indexes: tuple[Mapping[str, Any], ...]
+    features: Mapping[str, str | None]
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any]) -> Self:
+        """Read a DescribeBackup response."""
+        found = response["BackupDescription"].get("SourceTableFeatureDetails")
+        details: Mapping[str, Any] = found or {}
+        features: dict[str, str | None] = {}
+        if found is not None:
+            ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
+            is_on = ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
+            features["ttl"] = ttl.get("AttributeName") if is_on else None
+            features["stream"] = stream.get("StreamViewType") if stream.get("StreamEnabled") else None
+        return cls(
+            backup=Backup.from_description(response),
+            global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
+            local_indexes=tuple(details.get("LocalSecondaryIndexes") or ()),
+            features=features,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ DOCUMENTED_RATES = {
     "ListBackups": 5.0,
     "ListTables": 2500.0,
     "ListTagsOfResource": 10.0,
+    "RestoreTableFromBackup": 10.0,
     "TagResource": 5.0,
 }
 # Fraction of each documented rate that one poller or task uses; the rest is for other clients.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 
@@ -57,7 +57,7 @@ def all_pages(page_at: Callable[[str | None], _Page], context: ErrorContext) -> 
         seen.add(cursor)
 
 
-def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retrying:
+def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retry:
     """Return a tenacity retrier: exponential backoff, 1 to 30 s, plus up to 2 s of jitter.
 
     It retries any :class:`TransientError` and :class:`AmbiguousOutcomeError`. The last attempt is made at the deadline.
@@ -71,7 +71,7 @@ def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: 
         error = state.outcome.exception() if state.outcome else None
         log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
-    return Retrying(
+    retry = Retrying(
         retry=retry_if_exception_type((TransientError, AmbiguousOutcomeError)),
         wait=lambda state: min(_BACKOFF(state), max(0.0, deadline - time.time())),
         stop=lambda _: time.time() >= deadline or must_stop(),
@@ -79,3 +79,5 @@ def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: 
         before_sleep=log_failure,
         reraise=True,
     )
+    # Its own types lose those of the call.
+    return cast("Retry", retry)

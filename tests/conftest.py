@@ -52,6 +52,14 @@ botocore.session.create_loader = cache(botocore.session.create_loader)
 gc.set_threshold(10_000, 20, 100)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests of real Airflow, one after the other, beside the others."""
+    system = Path(__file__).parent / "system"
+    for item in items:
+        if system in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("system"))
+
+
 @pytest.fixture
 def loop_factory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[[], SkippingLoop]:
     """Return what makes an event loop that skips the time in which nothing happens."""

@@ -63,6 +63,11 @@ class Run:
         due: datetime = getattr(dag_run, "run_after", None) or max(dag_run.data_interval_end, dag_run.logical_date)
         return cls(due, dag_run.start_date or due, try_number, bool(getattr(dag_run, "clear_number", 0)))
 
+    @property
+    def earliest(self) -> datetime:
+        """When the run can first have done something: it may have been started anew since, if it was cleared."""
+        return min(self.due, self.started) if self.cleared else self.started
+
 
 @dataclass(frozen=True, slots=True)
 class BackupMatcher:
@@ -94,9 +99,7 @@ class BackupMatcher:
         only a derived name, which no other run has, tells its backup from theirs, and it counts from when the run was
         due, or started, if that was ahead of its time.
         """
-        since = self.run.started
-        if self.derived and self.run.cleared:
-            since = min(self.run.due, self.run.started)
+        since = self.run.earliest if self.derived else self.run.started
         if self.derived and since > self.now:
             # The scheduler's clock is ahead of AWS's, by an amount that nobody knows.
             return self.now - LARGEST_CLOCK_ERROR

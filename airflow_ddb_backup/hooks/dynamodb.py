@@ -32,7 +32,16 @@ from airflow_ddb_backup.exceptions import (
     UnreachableError,
     map_exceptions,
 )
-from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, Table, TablePage, TagPage
+from airflow_ddb_backup.models import (
+    AwsClock,
+    Backup,
+    BackupArn,
+    BackupDescription,
+    BackupPage,
+    Table,
+    TablePage,
+    TagPage,
+)
 from airflow_ddb_backup.rates import DOCUMENTED_RATES, RateLimit
 
 if TYPE_CHECKING:
@@ -45,7 +54,7 @@ _TAGGING = "resourcegroupstaggingapi"
 
 
 class DynamoDBBackupHook(AwsBaseHook):
-    """Creates, lists, describes and deletes DynamoDB's on-demand backups.
+    """Creates, lists, describes, restores and deletes DynamoDB's on-demand backups.
 
     Takes the arguments of :class:`~airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`.
 
@@ -180,6 +189,30 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises BackupError: the call has failed
         """
         return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
+
+    def describe_backup_in_full(self, arn: BackupArn) -> BackupDescription:
+        """Describe a backup, with what it says of the table that was backed up.
+
+        :param arn: the backup
+        :raises BackupNotFoundError: there is no such backup
+        :raises BackupError: the call has failed
+        """
+        return self._call("DescribeBackup", arn.context, BackupDescription.from_response, BackupArn=arn.text)
+
+    def restore_table(self, context: ErrorContext, arn: BackupArn, target: str, **overrides: Any) -> Table:
+        """Start the restore of a backup.
+
+        :param context: the new table, backup and region, for messages
+        :param arn: the backup
+        :param target: the name of the new table
+        :param overrides: RestoreTableFromBackup's further arguments; never an empty structure
+        :raises TargetTableExistsError: there is a table of that name
+        :raises TableInUseError: a table of that name is being restored
+        :raises AmbiguousOutcomeError: the restore may have been started
+        :raises BackupError: the call has failed, and nothing was started
+        """
+        request = {"BackupArn": arn.text, "TargetTableName": target, **overrides}
+        return self._call("RestoreTableFromBackup", context, Table.from_restore, **request)
 
     def delete_backup(self, arn: BackupArn) -> Backup:
         """Delete a backup, and return it as it was.

@@ -1,4 +1,4 @@
-"""The link from a task to the AWS console."""
+"""The links from a task to the AWS console."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from urllib.parse import quote
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 
 
-class DynamoDBBackupLink(BaseAwsLink):
-    """Leads to the backed up table in the DynamoDB console, whose Backups tab lists the backup.
+class DynamoDBTableLink(BaseAwsLink):
+    """Leads to a table in the DynamoDB console."""
 
-    A deep link to one backup is not known to be stable.
-    """
-
-    name = "DynamoDB backup"
-    key = "dynamodb_backup"
+    name = "DynamoDB table"
+    key = "dynamodb_table"
     format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#table?name={table_name}"
 
     def format_link(self, **kwargs: Any) -> str:
@@ -28,3 +25,13 @@ class DynamoDBBackupLink(BaseAwsLink):
         kwargs["table_name"] = quote(str(kwargs.get("table_name", "")), safe="")
         link: str = super().format_link(**kwargs)
         return link
+
+
+class DynamoDBBackupLink(DynamoDBTableLink):
+    """Leads to the backed up table in the DynamoDB console, whose Backups tab lists the backup.
+
+    A deep link to one backup is not known to be stable.
+    """
+
+    name = "DynamoDB backup"
+    key = "dynamodb_backup"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, conf
 
 from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
-from airflow_ddb_backup.creation.matching import IfExists, Run
+from airflow_ddb_backup.creation.matching import SCHEDULER_CLOCK_TOLERANCE, IfExists, Run
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -21,13 +22,28 @@ from airflow_ddb_backup.exceptions import (
     EmptySelectionError,
     ErrorContext,
     InvalidValueError,
+    RestoreTimeoutError,
+    TriggerFailedError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink, DynamoDBTableLink
 from airflow_ddb_backup.models import Backup, BackupArn
+from airflow_ddb_backup.restoring.put_back import Patience, put_back
+from airflow_ddb_backup.restoring.request import (
+    DEFAULT_SETTINGS,
+    SETTING_NAMES,
+    BillingMode,
+    IfTargetExists,
+    Overrides,
+    RestoreRequest,
+    SourceSettings,
+)
+from airflow_ddb_backup.restoring.restore import begin_restore
+from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneRequest, delete_backup
 from airflow_ddb_backup.selection import IfEmpty, TableSelection
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger, DynamoDBRestoreTrigger
 from airflow_ddb_backup.validation import (
     check_backup_name,
     check_backup_name_prefix,
@@ -38,12 +54,17 @@ from airflow_ddb_backup.validation import (
     check_deletable,
     check_flag,
     check_interval,
+    check_key_id,
     check_literal,
     check_literal_table_names,
+    check_names,
+    check_new_tags,
     check_patterns,
+    check_plain_table_name,
     check_region,
     check_region_name,
     check_span,
+    check_structure,
     check_table_name,
     check_table_names,
     check_tags,
@@ -52,12 +73,12 @@ from airflow_ddb_backup.validation import (
     table_region,
 )
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
+from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
@@ -71,8 +92,14 @@ else:
 
 XCOM_BACKUP_ARN = "backup_arn"
 XCOM_REPORT = "report"
+XCOM_SETTINGS = "settings"
+XCOM_TABLE_ARN = "table_arn"
 # The default is None; this tells whether None was given.
 _NOT_GIVEN: Any = None if TYPE_CHECKING else object()
+_LONGEST_RESTORE = int(timedelta(days=7).total_seconds())
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
+_CAPACITY_UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
+_REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
 _KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
@@ -151,12 +178,18 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
         wait = BackupWait(backup.arn, deadline, time.time())
-        worker = WorkerWait(self.hook, wait, self.log)
+        worker = WorkerWait(partial(self.hook.describe_backup, backup.arn), wait, self.log)
         # Airflow fails a task whose trigger fires at once, so poll once more before a deferral.
         result = wait.observe(backup, time.time()) or worker.poll_once()
         interval = check_interval("poll_interval", self.poll_interval)
         if result is None and self.deferrable:
-            self.defer_wait(wait, interval, region_name)
+            trigger = DynamoDBBackupTrigger(
+                backup_arn=backup.arn.text,
+                poll_interval=interval,
+                deadline=deadline,
+                **self.triggerer_settings(region_name),
+            )
+            self.defer_wait(trigger, deadline)
         return self._finish(context, result or worker.run(interval))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
@@ -304,6 +337,256 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
     def _check_literals(self) -> None:
         check_timeout(self.timeout)
         check_botocore_config(self.botocore_config)
+
+
+class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
+    """Restore an on-demand backup as a new table, with the settings that a restore drops. Returns the table's ARN.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`howto/operator:DynamoDBRestoreTableFromBackupOperator`
+
+    The ARN is pushed to XCom as ``table_arn`` before any waiting. XCom ``settings`` says for each setting ``applied``,
+    ``same``, ``unavailable``, or ``failed: `` with the reason. No table is ever deleted, and none is overwritten.
+
+    :param backup_arn: the ARN of the backup (templated)
+    :param target_table_name: the name of the new table, 3 to 255 characters (templated)
+    :param if_exists: what to do with a table of that name which is this backup's restore: ``"reuse"`` it, or
+        ``"fail"``, unless an earlier try of this run has made it. Any other table fails the task
+    :param billing_mode: ``"PROVISIONED"`` or ``"PAY_PER_REQUEST"``; ``None``: the backup's
+    :param provisioned_throughput: ``{"ReadCapacityUnits": n, "WriteCapacityUnits": n}``; ``None``: the backup's
+    :param on_demand_throughput: ``MaxReadRequestUnits``, ``MaxWriteRequestUnits``, or both; ``None``: the backup's
+    :param kms_key_id: the KMS key that encrypts the new table; ``None``: the backup's encryption
+    :param exclude_indexes: names of secondary indexes that are not restored, or ``"all"``
+    :param settings: the settings to put back: of ``"tags"``, ``"table_class"``, ``"point_in_time_recovery"``,
+        ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``, ``"contributor_insights"``,
+        ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``
+    :param settings_from: the name of the table to read them from; ``None``: the backed up table while it exists, and
+        the backup itself for ``ttl`` and ``stream``
+    :param tags: more tags for the new table
+    :param wait_for_completion: wait until the table and all its indexes are ACTIVE. ``False`` needs ``settings=()`` and
+        no ``tags``, since they are put back once the table is
+    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
+    :param poll_interval: seconds, or a ``timedelta``, between polls of the table, above 0
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the table is complete; 60 seconds
+        to 7 days
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param region_name: the region; ``None``: the connection's, boto3's default, or the ARN's
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    aws_hook_class = DynamoDBBackupHook
+    template_fields: Sequence[str] = aws_template_fields("backup_arn", "target_table_name")
+    operator_extra_links = (DynamoDBTableLink(),)
+    ui_color = "#d9f0dc"
+
+    def __init__(
+        self,
+        *,
+        backup_arn: str | XComArg,
+        target_table_name: str | XComArg,
+        if_exists: Literal["reuse", "fail"] = "reuse",
+        billing_mode: Literal["PROVISIONED", "PAY_PER_REQUEST"] | None = None,
+        provisioned_throughput: Mapping[str, int] | None = None,
+        on_demand_throughput: Mapping[str, int] | None = None,
+        kms_key_id: str | None = None,
+        exclude_indexes: Collection[str] | Literal["all"] = (),
+        settings: Collection[str] | Literal["all"] = DEFAULT_SETTINGS,
+        settings_from: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = 30,
+        timeout: float | timedelta = timedelta(hours=6),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_literal(BackupArn.parse, backup_arn)
+        check_literal(partial(check_plain_table_name, "target_table_name"), target_table_name)
+        self.backup_arn = backup_arn
+        self.target_table_name = target_table_name
+        self.if_exists: str = if_exists
+        self.billing_mode: str | None = billing_mode
+        self.provisioned_throughput = provisioned_throughput
+        self.on_demand_throughput = on_demand_throughput
+        self.kms_key_id = kms_key_id
+        self.exclude_indexes = exclude_indexes
+        self.settings = settings
+        self.settings_from = settings_from
+        self.tags = tags
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self._check_literals()
+
+    def execute(self, context: Context) -> str:
+        """Restore the table, or find the one that an earlier try has restored, and wait for it."""
+        deadline = time.time() + self._check_literals()
+        request = self._request(context, deadline)
+        table, settings = begin_restore(self.hook, request, self.log)
+        self._publish(context, request, table.arn)
+        if not self.wait_for_completion:
+            return table.arn
+        wait = RestoreWait(request.arn, request.target, deadline, time.time())
+        result = wait.observe(table, time.time())
+        interval = check_interval("poll_interval", self.poll_interval)
+        if result is None and self.deferrable:
+            trigger = DynamoDBRestoreTrigger(
+                backup_arn=request.arn.text,
+                table_name=request.target,
+                settings=settings.as_dict(),
+                poll_interval=interval,
+                deadline=deadline,
+                **self.triggerer_settings(request.arn.region),
+            )
+            self.defer_wait(trigger, deadline)
+        describe = partial(self.hook.describe_table, request.context, request.target)
+        result = result or WorkerWait(describe, wait, self.log).run(interval)
+        return self._finish(context, result, settings)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
+        """Take the trigger's event, and put the settings back.
+
+        :param event: the trigger's payload
+        :raises RestoreTimeoutError: the time was up
+        :raises RestoreLostError: the restore has failed
+        :raises SettingsFailedError: some settings could not be put back
+        :raises TriggerFailedError: the event is not one that this package sends
+        """
+        result = RestoreResult.from_event(event)
+        try:
+            settings = SourceSettings.from_dict((event or {})["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            detail = f"Its event is not one that this package sends: {event!r}."
+            raise TriggerFailedError.about(self.awaited(context), detail) from error
+        self._open()
+        return self._finish(context, result, settings)
+
+    @property
+    def timeout_error(self) -> type[BackupError]:
+        """The exception for a wait whose time was up."""
+        return RestoreTimeoutError
+
+    def awaited(self, context: Context) -> ErrorContext:
+        """Return the table, backup and region that this task waits for."""
+        del context
+        arn = BackupArn.parse(self.backup_arn)
+        return ErrorContext(str(self.target_table_name), arn.text, arn.region)
+
+    def _check_literals(self) -> float:
+        """Return the timeout in seconds."""
+        check_choice("if_exists", self.if_exists, IfTargetExists)
+        self._overrides()
+        check_names("settings", self.settings, SETTING_NAMES)
+        if self.settings_from is not None:
+            check_plain_table_name("settings_from", self.settings_from)
+        check_new_tags(self.tags)
+        if not self.wait_for_completion and (self.settings or self.tags):
+            rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
+            raise InvalidValueError.of("settings", self.settings, rule)
+        check_interval("poll_interval", self.poll_interval)
+        check_botocore_config(self.botocore_config)
+        return check_timeout(self.timeout, _LONGEST_RESTORE)
+
+    def _overrides(self) -> Overrides:
+        billing_mode = self.billing_mode
+        provisioned = check_structure("provisioned_throughput", self.provisioned_throughput, _CAPACITY_UNITS)
+        on_demand = check_structure(
+            "on_demand_throughput", self.on_demand_throughput, _REQUEST_UNITS, all_keys=False, unlimited=True
+        )
+        if billing_mode is not None:
+            check_choice("billing_mode", billing_mode, BillingMode)
+        if provisioned and (on_demand or billing_mode == BillingMode.PAY_PER_REQUEST):
+            rule = "None for a table that is on demand"
+            raise InvalidValueError.of("provisioned_throughput", provisioned, rule)
+        if on_demand and billing_mode == BillingMode.PROVISIONED:
+            raise InvalidValueError.of("on_demand_throughput", on_demand, "None for a table that is provisioned")
+        indexes = check_names("exclude_indexes", self.exclude_indexes)
+        return Overrides(
+            billing_mode=BillingMode(billing_mode) if billing_mode else None,
+            provisioned_throughput=provisioned,
+            on_demand_throughput=on_demand,
+            kms_key_id=check_key_id(self.kms_key_id),
+            exclude_indexes=indexes,
+        )
+
+    def _open(self) -> tuple[BackupArn, str, ErrorContext]:
+        """Return backup, target, and the context of all calls; the hook is opened anew."""
+        arn = BackupArn.parse(self.backup_arn)
+        target = check_plain_table_name("target_table_name", self.target_table_name)
+        check_region_name(self.region_name)
+        hook = self.hook
+        hook.reopen()
+        hook.default_region = arn.region
+        context = ErrorContext(target, arn.text, hook.resolve_region(ErrorContext(target, arn.text)))
+        check_region(arn.region, context)
+        return arn, target, context
+
+    def _request(self, context: Context, deadline: float) -> RestoreRequest:
+        arn, target, error_context = self._open()
+        if self.settings_from == target:
+            raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
+        run = Run.from_context(context["dag_run"], context["ti"].try_number)
+        is_later = run.try_number > 1 or run.cleared
+        return RestoreRequest(
+            context=error_context,
+            arn=arn,
+            target=target,
+            if_exists=IfTargetExists(self.if_exists),
+            overrides=self._overrides(),
+            settings=check_names("settings", self.settings, SETTING_NAMES),
+            settings_from=self.settings_from,
+            run_started=run.started,
+            own_since=run.earliest - SCHEDULER_CLOCK_TOLERANCE if is_later else None,
+            deadline=deadline,
+        )
+
+    def _publish(self, context: Context, request: RestoreRequest, table_arn: str) -> None:
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=XCOM_TABLE_ARN, value=table_arn)
+        DynamoDBTableLink.persist(
+            context=context,
+            operator=self,
+            region_name=request.arn.region,
+            aws_partition=request.arn.partition,
+            table_name=request.target,
+        )
+
+    def _finish(self, context: Context, result: RestoreResult, settings: SourceSettings) -> str:
+        table_arn = result.unwrap()
+        self.log.info("Table %s is restored.", table_arn)
+        error_context = self.awaited(context)
+        target = SettingsOf(self.hook, Patience(self.log), error_context, str(self.target_table_name))
+        names = check_names("settings", self.settings, SETTING_NAMES)
+        report = put_back(target, names, settings, check_new_tags(self.tags), self.log)
+        if report.failures:
+            push_before_failing(self, context, XCOM_SETTINGS, report.outcomes)
+            report.judge(error_context)
+        elif self.do_xcom_push:
+            context["ti"].xcom_push(key=XCOM_SETTINGS, value=report.outcomes)
+        return table_arn
+
+
+def push_before_failing(
+    task: AwsBaseOperator[DynamoDBBackupHook], context: Context, key: str, value: Mapping[str, Any]
+) -> None:
+    """Push an XCom of a task that is about to fail.
+
+    :param task: the task
+    :param context: its context
+    :param key: the XCom's key
+    :param value: its value
+    """
+    if not task.do_xcom_push:
+        return
+    try:
+        context["ti"].xcom_push(key=key, value=value)
+    except Exception:
+        # The task's own failure says more, and whether to retry.
+        task.log.exception("The %s could not be pushed: %s", key, value)
 
 
 class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
@@ -488,18 +771,9 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         except BaseException as error:
             if isinstance(error, EmptySelectionError) and self.if_empty == IfEmpty.SKIP:
                 raise AirflowSkipException(str(error)) from None
-            self._push_report(context, prune.report.as_dict())
+            push_before_failing(self, context, XCOM_REPORT, prune.report.as_dict())
             raise
         return prune.report.as_dict()
-
-    def _push_report(self, context: Context, report: Mapping[str, Any]) -> None:
-        if not self.do_xcom_push:
-            return
-        try:
-            context["ti"].xcom_push(key=XCOM_REPORT, value=report)
-        except Exception:
-            # The task's own failure says more, and whether to retry.
-            self.log.exception("The report could not be pushed: %s", report)
 
     def _policy(self) -> RetentionPolicy:
         """Return the policy that the parameters make."""

@@ -3,24 +3,85 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from airflow_ddb_backup.exceptions import BackupError
-from airflow_ddb_backup.restoring.settings import SETTINGS, Setting
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    PermanentError,
+    SettingNotTakenError,
+    SettingsFailedError,
+    SettingsFailedForGoodError,
+)
+from airflow_ddb_backup.models import TableStatus
+from airflow_ddb_backup.restoring.settings import SETTINGS, Tags
+from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from airflow_ddb_backup.restoring.settings import SettingsOf
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.restoring.request import SourceSettings
+    from airflow_ddb_backup.restoring.settings import Setting, SettingsOf
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 APPLIED = "applied"
 SAME = "same"
 UNAVAILABLE = "unavailable"
 FAILED = "failed: "
+# A setting that AWS throttles, or fails, for so long is left to a retry of the task; the others are put back.
+_PATIENCE_SECONDS = 60.0
+# AWS takes one UpdateTable at a time, and a large table may be UPDATING for long, as after a change of its class
+# (documented without a number).
+_UPDATING_SECONDS = 1800.0
+_UPDATING_INTERVAL = 5.0
 # Tags and time to live are read with a lag (documented without a number); most settings are there at once.
 _LAG = 30.0
 _INTERVAL = 2.0
+# Where a restore leaves off, beside the settings.
+_NEVER_PUT_BACK = (
+    "Not put back by anyone: CloudWatch alarms, IAM policies that name the old table, Lambda event source mappings, "
+    "global table replicas, and entries of AWS Backup plans. The new table has another ARN, and its stream too."
+)
+
+
+@dataclass(slots=True)
+class SettingsReport:
+    """How putting back went.
+
+    :param outcomes: for each setting ``applied``, ``same``, ``unavailable``, or ``failed: `` with the reason
+    :param failures: why settings could not be put back
+    """
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, BackupError] = field(default_factory=dict)
+
+    def judge(self, context: ErrorContext) -> None:
+        """Raise if any setting has failed.
+
+        :param context: the table, backup and region
+        :raises SettingsFailedError: some could not be put back
+        """
+        if not self.failures:
+            return
+        final = all(isinstance(error, PermanentError) for error in self.failures.values())
+        kind = SettingsFailedForGoodError if final else SettingsFailedError
+        raise kind.about(context, " ".join(f"{name}: {error}" for name, error in self.failures.items()))
+
+
+class Patience:
+    """Makes each call again for a minute at most, where it may yet succeed.
+
+    :param log: takes a line for each failure
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def __call__(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Make the call and return what it returns."""
+        return retrying(time.time() + _PATIENCE_SECONDS, self._log)(call, *args, **kwargs)
 
 
 def read_settings(names: Collection[str], table: SettingsOf) -> dict[str, Any]:
@@ -34,42 +95,64 @@ def read_settings(names: Collection[str], table: SettingsOf) -> dict[str, Any]:
 
 
 def put_back(
-    names: Collection[str], wanted: Mapping[str, Any], source_arn: str, target: SettingsOf, log: Any
-) -> dict[str, str]:
+    target: SettingsOf,
+    names: Collection[str],
+    source: SourceSettings,
+    more_tags: Mapping[str, str],
+    log: Any,
+) -> SettingsReport:
     """Give a table some settings of another; only what differs is put back.
 
+    :param target: the table; its calls are best made with :class:`Patience`, since each setting has to have its turn
     :param names: the settings
-    :param wanted: their values, as :func:`read_settings` returned them; one that is not in it is not known
-    :param source_arn: the ARN of the table that they are of
-    :param target: the table
+    :param source: their values; one that is not in it is not known
+    :param more_tags: tags that the table gets beside those
     :param log: the task's log
-    :return: for each setting ``applied``, ``same``, ``unavailable``, or ``failed: `` with the reason
     """
-    outcomes: dict[str, str] = {}
+    report = SettingsReport()
+    give_up = time.time() + _UPDATING_SECONDS
     for setting in SETTINGS:
-        if setting.name not in names:
+        more = more_tags if isinstance(setting, Tags) else {}
+        if setting.name not in names and not more:
             continue
-        if setting.name not in wanted:
-            outcomes[setting.name] = UNAVAILABLE
-            continue
+        is_known = setting.name in names and setting.name in source.values
+        wanted = source.values[setting.name] if is_known else None
+        wanted = {**(wanted or {}), **more} if more else wanted
+        outcome = SAME
         try:
-            # Each on its own description: the ones before have changed the table.
-            outcomes[setting.name] = _put_back(setting, wanted[setting.name], source_arn, replace(target))
+            if is_known or more:
+                # Each on its own description: the settings before have changed the table.
+                outcome = _put_back(setting, wanted, source.arn, replace(target), give_up)
+            if setting.name in names and not is_known:
+                outcome = UNAVAILABLE
         except BackupError as error:
-            outcomes[setting.name] = f"{FAILED}{error}"
-        log.info("Setting %s of table %s: %s", setting.name, target.name, outcomes[setting.name])
-    return outcomes
+            outcome = f"{FAILED}{error}"
+            report.failures[setting.name] = error
+        report.outcomes[setting.name] = outcome
+        log.info("Setting %s of table %s: %s", setting.name, target.name, outcome)
+    log.info(_NEVER_PUT_BACK)
+    return report
 
 
-def _put_back(setting: Setting, wanted: Any, source_arn: str, target: SettingsOf) -> str:
+def _put_back(setting: Setting, wanted: Any, source_arn: str, target: SettingsOf, give_up: float) -> str:
     adapted = setting.adapt(wanted, source_arn, target) if wanted else wanted
-    present = setting.read(target)
-    if setting.is_same(adapted, present):
+    if not adapted or setting.is_same(adapted, present := setting.read(target)):
         return SAME
+    _until_updated(target, give_up)
     setting.put_back(target, adapted, present)
-    give_up = time.monotonic() + _LAG
+    began_at = time.time()
     while not setting.is_same(adapted, present := setting.read(replace(target))):
-        if time.monotonic() >= give_up:
-            return f"{FAILED}it reads as {present!r}, and not as {adapted!r}"
+        now = time.time()
+        if now >= began_at + _LAG and (now >= give_up or not _is_updating(target)):
+            raise SettingNotTakenError.about(target.context, f"It reads as {present!r}, and not as {adapted!r}.")
         time.sleep(_INTERVAL)
     return APPLIED
+
+
+def _until_updated(target: SettingsOf, give_up: float) -> None:
+    while _is_updating(target) and time.time() < give_up:
+        time.sleep(_UPDATING_INTERVAL)
+
+
+def _is_updating(target: SettingsOf) -> bool:
+    return bool(replace(target).description["TableStatus"] == TableStatus.UPDATING)

@@ -407,7 +407,6 @@ def _resource(table: str, index: str) -> str:
 #: all settings, in the order in which they are put back
 SETTINGS: Sequence[Setting] = (
     Tags(),
-    TableClass(),
     PointInTimeRecovery(),
     TimeToLive(),
     Stream(),
@@ -415,5 +414,7 @@ SETTINGS: Sequence[Setting] = (
     ContributorInsights(),
     AutoScaling(),
     ResourcePolicy(),
+    # These two hold up others: the table may be UPDATING for long, and protected it can't be cleaned up.
+    TableClass(),
     DeletionProtection(),
 )

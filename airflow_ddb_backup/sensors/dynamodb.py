@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
@@ -12,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow_ddb_backup.exceptions import BackupSensorTimeoutError, BackupTimeoutError, ErrorContext, PermanentError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.validation import check_botocore_config, check_interval, check_literal, check_region
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
@@ -68,7 +70,8 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
         check_botocore_config(self.botocore_config)
         self.backup_arn = backup_arn
         self.deferrable = deferrable
-        self._worker: WorkerWait | None = None
+        self._wait: BackupWait | None = None
+        self._worker: WorkerWait[WaitResult] | None = None
 
     @property
     def timeout_error(self) -> type[BackupTimeoutError]:
@@ -78,7 +81,7 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the backup, in the sensor's mode or on the triggerer."""
         # An object may be executed more than once: nothing of an earlier execution counts.
-        self._worker = None
+        self._wait = self._worker = None
         try:
             return self._execute_deferrable() if self.deferrable else self._execute_poking(context)
         except (PermanentError, BackupSensorTimeoutError) as error:
@@ -88,13 +91,14 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the backup."""
         # Airflow itself times a sensor that pokes.
-        worker = self._worker = self._worker or self._start(deadline=float("inf"))
+        wait = self._wait = self._wait or self._start(deadline=float("inf"))
+        worker = self._worker = self._worker or self._worker_for(wait)
         result = worker.poll_once()
-        while result is None and worker.wait.not_found_in_a_row:
+        while result is None and wait.not_found_in_a_row:
             time.sleep(min(self.poke_interval, _LONGEST_DELAY))
             result = worker.poll_once()
         if result is None:
-            self.log.info("%s", worker.wait.progress(time.time()))
+            self.log.info("%s", wait.progress(time.time()))
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=result.unwrap(self.timeout_error))
 
@@ -112,33 +116,42 @@ class DynamoDBBackupSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook])
         """Return the table, backup and region that this task waits for."""
         return BackupArn.parse(self.backup_arn).context
 
-    def _start(self, deadline: float) -> WorkerWait:
+    def _start(self, deadline: float) -> BackupWait:
         arn = BackupArn.parse(self.backup_arn)
         hook = self.hook
         hook.reopen()
         hook.default_region = arn.region
         region_name = hook.resolve_region(arn.context)
         check_region(arn.region, ErrorContext(arn.table_name, arn.text, region_name))
-        return WorkerWait(hook, BackupWait(arn, deadline, time.time()), self.log)
+        return BackupWait(arn, deadline, time.time())
+
+    def _worker_for(self, wait: BackupWait) -> WorkerWait[WaitResult]:
+        return WorkerWait(partial(self.hook.describe_backup, wait.arn), wait, self.log)
 
     def _execute_deferrable(self) -> dict[str, Any]:
         check_botocore_config(self.botocore_config)
-        worker = self._start(deadline=time.time() + self.timeout)
-        result = worker.poll_once()
+        wait = self._start(deadline=time.time() + self.timeout)
+        result = self._worker_for(wait).poll_once()
         if result is None:
-            self.defer_wait(worker.wait, self.poke_interval, worker.wait.arn.region)
+            trigger = DynamoDBBackupTrigger(
+                backup_arn=wait.arn.text,
+                poll_interval=self.poke_interval,
+                deadline=wait.deadline,
+                **self.triggerer_settings(wait.arn.region),
+            )
+            self.defer_wait(trigger, wait.deadline)
         return result.unwrap(self.timeout_error)
 
     def _execute_poking(self, context: Context) -> dict[str, Any]:
         try:
             details: dict[str, Any] = super().execute(context)
         except AirflowSkipException:
-            if self._worker:
-                self.log.warning("%s", self._worker.wait.progress(time.time()))
+            if self._wait:
+                self.log.warning("%s", self._wait.progress(time.time()))
             raise
         except AirflowSensorTimeout as error:
             # Airflow's own message names no backup, and no reason.
-            progress = self._worker.wait.progress(time.time()) if self._worker else ""
+            progress = self._wait.progress(time.time()) if self._wait else ""
             detail = " ".join(filter(None, (f"{str(error).rstrip('.')}.", progress)))
             raise self.timeout_error.about(self.awaited(context), detail) from error
         return details

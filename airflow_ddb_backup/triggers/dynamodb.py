@@ -1,20 +1,30 @@
-"""The trigger: one waiting task on the triggerer."""
+"""The triggers: one waiting task on the triggerer each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.waiting.outage import Outage
 from airflow_ddb_backup.waiting.poller import BackupPoller
-from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
-from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings, RateLimitedClient, RateLimits
+from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
+from airflow_ddb_backup.waiting.state import BackupWait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from airflow_ddb_backup.models import Table
+    from airflow_ddb_backup.waiting.state import Wait
+
+_Result = TypeVar("_Result")
 
 # An event that comes before the scheduler has taken in the deferral makes Airflow fail the task (3.3.2: "Executor …
 # reported … finished with state success, but the task instance's state attribute is queued"). Observed: 13 of 36 tasks
@@ -24,16 +34,10 @@ if TYPE_CHECKING:
 FIRST_EVENT_AFTER = 7.0
 
 
-class DynamoDBBackupTrigger(BaseTrigger):
-    """Waits until a backup is AVAILABLE, lost, or time is up. Cancelled or killed, it only stops polling.
+class _WaitTrigger(BaseTrigger):
+    """A trigger with one event, which it holds back until Airflow can take it.
 
-    :param backup_arn: the backup
-    :param poll_interval: seconds between polls, above 0
     :param deadline: when time is up, in Unix seconds: absolute, so that no restart of the triggerer gives more time
-    :param aws_conn_id: the Airflow connection
-    :param region_name: the region; ``None``: the ARN's
-    :param verify: whether to verify TLS certificates, or a CA bundle's path
-    :param botocore_config: arguments of :class:`botocore.config.Config`
     """
 
     def __init__(
@@ -42,10 +46,10 @@ class DynamoDBBackupTrigger(BaseTrigger):
         backup_arn: str,
         poll_interval: float,
         deadline: float,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        aws_conn_id: str | None,
+        region_name: str | None,
+        verify: bool | str | None,
+        botocore_config: dict[str, Any] | None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
         self.backup_arn = backup_arn
@@ -72,23 +76,154 @@ class DynamoDBBackupTrigger(BaseTrigger):
         """Yield one event, not before Airflow can take it."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + FIRST_EVENT_AFTER
-        result = await self._wait()
+        event = await self._event(BackupArn.parse(self.backup_arn))
         await asyncio.sleep(max(0.0, earliest - loop.time()))
-        yield TriggerEvent(result.as_event())
+        yield TriggerEvent(event)
 
-    async def _wait(self) -> WaitResult:
-        arn = BackupArn.parse(self.backup_arn)
-        wait = BackupWait(arn, self.deadline, time.time())
+    @abstractmethod
+    async def _event(self, arn: BackupArn) -> dict[str, Any]:
+        """Wait, and return the event's payload."""
+
+    def _settings(self, arn: BackupArn) -> AwsSettings:
         # The worker has polled in the ARN's region, or refused it. Triggers stored by earlier versions may have none.
         region_name = self.region_name or arn.region
-        settings = AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config)
+        return AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config)
+
+    @property
+    def _first_delay(self) -> float:
         # The worker has just polled, and what comes before the first event may go would only be kept back.
-        first_delay = min(self.poll_interval, FIRST_EVENT_AFTER)
-        async with BackupPoller.of(settings, arn).subscribe(wait, self.poll_interval, first_delay) as result:
-            while not result.done():
-                await asyncio.wait([result], timeout=wait.seconds_until_wakeup(time.time()))
-                if line := wait.report(time.time()):
-                    self.log.info("%s", line)
-                if not result.done() and (expired := wait.expire(time.time())):
-                    return expired
-            return result.result()
+        return min(self.poll_interval, FIRST_EVENT_AFTER)
+
+    async def _end(self, wait: Wait[Any, _Result], result: asyncio.Future[_Result]) -> _Result:
+        """Return the end of a wait, and log its progress meanwhile."""
+        while not result.done():
+            await asyncio.wait([result], timeout=wait.seconds_until_wakeup(time.time()))
+            if line := wait.report(time.time()):
+                self.log.info("%s", line)
+            if not result.done() and (expired := wait.expire(time.time())):
+                return expired
+        return result.result()
+
+
+class DynamoDBBackupTrigger(_WaitTrigger):
+    """Waits until a backup is AVAILABLE, lost, or time is up. Cancelled or killed, it only stops polling.
+
+    :param backup_arn: the backup
+    :param poll_interval: seconds between polls, above 0
+    :param deadline: when time is up, in Unix seconds: absolute, so that no restart of the triggerer gives more time
+    :param aws_conn_id: the Airflow connection
+    :param region_name: the region; ``None``: the ARN's
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    """
+
+    def __init__(
+        self,
+        *,
+        backup_arn: str,
+        poll_interval: float,
+        deadline: float,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            backup_arn=backup_arn,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            botocore_config=botocore_config,
+        )
+
+    async def _event(self, arn: BackupArn) -> dict[str, Any]:
+        wait = BackupWait(arn, self.deadline, time.time())
+        subscription = BackupPoller.of(self._settings(arn), arn).subscribe(wait, self.poll_interval, self._first_delay)
+        async with subscription as result:
+            ended = await self._end(wait, result)
+        return ended.as_event()
+
+
+class DynamoDBRestoreTrigger(_WaitTrigger):
+    """Waits until a table is restored, lost, or time is up. Cancelled or killed, it only stops polling.
+
+    :param backup_arn: the backup that the table is restored from
+    :param table_name: the new table
+    :param settings: the settings that the worker has read of the backed up table, handed back in the event
+    :param poll_interval: seconds between polls, above 0
+    :param deadline: when time is up, in Unix seconds: absolute, so that no restart of the triggerer gives more time
+    :param aws_conn_id: the Airflow connection
+    :param region_name: the region; ``None``: the ARN's
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    """
+
+    def __init__(
+        self,
+        *,
+        backup_arn: str,
+        table_name: str,
+        settings: dict[str, Any] | None = None,
+        poll_interval: float,
+        deadline: float,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            backup_arn=backup_arn,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            botocore_config=botocore_config,
+        )
+        self.table_name = table_name
+        self.settings = settings
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and all arguments."""
+        path, arguments = super().serialize()
+        return path, arguments | {"table_name": self.table_name, "settings": self.settings}
+
+    async def _event(self, arn: BackupArn) -> dict[str, Any]:
+        wait = RestoreWait(arn, self.table_name, self.deadline, time.time())
+        settings = self._settings(arn)
+        limits = RateLimits.of(arn, settings.region_name)
+        client = RateLimitedClient.of(settings, limits)
+        polling = asyncio.ensure_future(self._poll(wait, client, limits))
+        try:
+            ended = await self._end(wait, polling)
+        finally:
+            # A trigger may be cancelled a second time meanwhile.
+            await asyncio.shield(asyncio.ensure_future(_stop(polling, client)))
+        return ended.as_event() | {"settings": self.settings}
+
+    async def _poll(self, wait: RestoreWait, client: RateLimitedClient, limits: RateLimits) -> RestoreResult:
+        """Poll the table until its wait ends. A restore is polled seldom, and 50 run at once: each by itself."""
+        loop, outage, delay = asyncio.get_running_loop(), Outage(wait.operation, self.log), self._first_delay
+        while True:
+            await asyncio.sleep(wait.next_delay(delay, time.time()))
+            asked = loop.time()
+            observation: Table | BackupError
+            try:
+                await limits.acquire(wait.operation)
+                observation = await client.describe_table(wait.context, self.table_name)
+                outage.succeeded(loop.time())
+            except BackupError as error:
+                observation = error
+                outage.failed(error, loop.time())
+            if result := wait.observe(observation, time.time()):
+                return result
+            delay = max(0.0, asked + self.poll_interval - loop.time())
+
+
+async def _stop(polling: asyncio.Future[RestoreResult], client: RateLimitedClient) -> None:
+    polling.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await polling
+    await client.close()

@@ -6,15 +6,15 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_ddb_backup.exceptions import BackupTimeoutError, ErrorContext, TriggerFailedError
-from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from airflow_ddb_backup.exceptions import TriggerFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
-    from airflow_ddb_backup.waiting.state import BackupWait
+    from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 
 # The trigger keeps the deadline itself and says why. Airflow's own limit is for the case that no triggerer runs.
 _AIRFLOW_LIMIT_AFTER = 60.0
@@ -25,7 +25,7 @@ _AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", "Trigger/execution timeout"})
 
 
 class DeferredWaitMixin:
-    """A task that can wait for a backup on the triggerer. Comes before the Airflow base class."""
+    """A task that can wait on the triggerer. Comes before the Airflow base class."""
 
     if TYPE_CHECKING:
         aws_conn_id: str | None
@@ -35,27 +35,29 @@ class DeferredWaitMixin:
         log: Any
 
     @property
-    def timeout_error(self) -> type[BackupTimeoutError]:
+    def timeout_error(self) -> type[BackupError]:
         """The exception for a wait whose time was up, with a hint that is true for this task."""
-        return BackupTimeoutError
+        raise NotImplementedError
 
-    def defer_wait(self, wait: BackupWait, poll_interval: float, region_name: str) -> NoReturn:
-        """Leave the worker; the task comes back in ``execute_complete``.
+    def triggerer_settings(self, region_name: str) -> dict[str, Any]:
+        """Return the four AWS settings for a trigger.
 
-        :param wait: the wait so far
-        :param poll_interval: seconds between polls
         :param region_name: the region that the worker used: the triggerer's environment may name another
         """
-        trigger = DynamoDBBackupTrigger(
-            backup_arn=wait.arn.text,
-            poll_interval=poll_interval,
-            deadline=wait.deadline,
-            aws_conn_id=self.aws_conn_id,
-            region_name=region_name,
-            verify=self.verify,
-            botocore_config=self.botocore_config,
-        )
-        limit = timedelta(seconds=max(0.0, wait.deadline - time.time()) + _AIRFLOW_LIMIT_AFTER)
+        return {
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": region_name,
+            "verify": self.verify,
+            "botocore_config": self.botocore_config,
+        }
+
+    def defer_wait(self, trigger: BaseTrigger, deadline: float) -> NoReturn:
+        """Leave the worker; the task comes back in ``execute_complete``.
+
+        :param trigger: waits on the triggerer
+        :param deadline: when time is up, in Unix seconds; the trigger keeps it
+        """
+        limit = timedelta(seconds=max(0.0, deadline - time.time()) + _AIRFLOW_LIMIT_AFTER)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
         raise AssertionError
 
@@ -69,7 +71,7 @@ class DeferredWaitMixin:
 
         :param error: Airflow's reason
         :param traceback: the trigger's, if it raised
-        :raises BackupTimeoutError: no triggerer has answered until after the deadline
+        :raises BackupError: no triggerer has answered until after the deadline
         :raises TriggerFailedError: the trigger has raised
         """
         if traceback:

@@ -91,7 +91,7 @@ class BackupPoller:
     def __init__(self, settings: AwsSettings, limits: RateLimits) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._client = RateLimitedClient(settings, limits)
+        self._client = RateLimitedClient.of(settings, limits)
         self._planner = Planner()
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._changed = asyncio.Event()

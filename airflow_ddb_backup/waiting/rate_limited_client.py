@@ -12,6 +12,7 @@ AWS's rates are an account's and a region's, so the clients of one account and r
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import logging
 import random
@@ -41,7 +42,7 @@ from airflow_ddb_backup.exceptions import (
     map_exceptions,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
-from airflow_ddb_backup.models import Backup, BackupPage
+from airflow_ddb_backup.models import Backup, BackupPage, Table
 from airflow_ddb_backup.rates import DOCUMENTED_RATES, AdaptiveRate, Rates
 
 if TYPE_CHECKING:
@@ -200,11 +201,15 @@ class _OpenClient:
 class RateLimitedClient:
     """One aiobotocore client, opened again when its credentials or its endpoint are refused.
 
-    Before a call, :meth:`RateLimits.acquire` waits until the rate allows it.
+    Before a call, :meth:`RateLimits.acquire` waits until the rate allows it. The pollers and triggers of one event loop
+    with the same settings share one client (:meth:`of`), which ends with the last of them.
 
     :param settings: the AWS settings
     :param limits: the rate limits of the account and region
     """
+
+    # Weak, as the limits are.
+    _shared: ClassVar[WeakValueDictionary[tuple[int, int, str], RateLimitedClient]] = WeakValueDictionary()
 
     def __init__(self, settings: AwsSettings, limits: RateLimits) -> None:
         self._settings = settings
@@ -218,6 +223,21 @@ class RateLimitedClient:
         self._failed_at = float("-inf")
         self._refusals = 0
         self._preparing: dict[object, float] = {}
+        #: how many pollers and triggers have asked for it, and not closed it yet
+        self.users = 0
+
+    @classmethod
+    def of(cls, settings: AwsSettings, limits: RateLimits) -> RateLimitedClient:
+        """Return the client of the running event loop, to be closed by everyone who has asked for it.
+
+        :param settings: the AWS settings
+        :param limits: the rate limits of the account and region
+        """
+        # A living client keeps its loop and its limits, and so their ids.
+        key = id(asyncio.get_running_loop()), id(limits), settings.key()
+        client = cls._shared.get(key) or cls._shared.setdefault(key, cls(settings, limits))
+        client.users += 1
+        return client
 
     async def open(self) -> None:
         """Open the client, unless it is open.
@@ -237,7 +257,13 @@ class RateLimitedClient:
             self._failure = None
 
     async def close(self) -> None:
-        """Close the client, and those that it has replaced."""
+        """Close the client, and those that it has replaced, unless there are others who use it."""
+        self.users -= 1
+        if self.users > 0:
+            return
+        for key, client in list(self._shared.items()):
+            if client is self:
+                del self._shared[key]
         clients, self._open_client = [*self._replaced, self._open_client], None
         closing = (client.close() for client in clients if client)
         for failure in await asyncio.gather(*closing, return_exceptions=True):
@@ -251,6 +277,15 @@ class RateLimitedClient:
         :raises BackupError: the call has failed
         """
         return await self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
+
+    async def describe_table(self, context: ErrorContext, table_name: str) -> Table:
+        """Describe a table.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: the name
+        :raises BackupError: the call has failed
+        """
+        return await self._call("DescribeTable", context, Table.from_response, TableName=table_name)
 
     async def list_backups(self, sweep: Sweep, cursor: str | None) -> BackupPage:
         """List a page of the account's on-demand backups.
@@ -334,7 +369,8 @@ class RateLimitedClient:
                 )
             )
             if hasattr(prepared.credentials, "refresh_needed"):
-                renewing = self._loop.create_task(_renew(prepared))
+                # Not in the context of the trigger that happens to open it.
+                renewing = self._loop.create_task(_renew(prepared), context=contextvars.Context())
                 resources.push_async_callback(_stop, renewing)
             return _OpenClient(client, resources.pop_all())
 

@@ -1,14 +1,16 @@
-"""The state of one wait: what each observation of a backup means for it. No I/O, no clock; the caller polls.
+"""The state of one wait: what each observation means for it. No I/O, no clock; the caller polls.
 
 An observation is data: a :class:`~airflow_ddb_backup.models.Backup`, an exception, or :data:`NOT_LISTED`. Failures
-that may pass never end a wait, its deadline does; a final response about this very backup may.
+that may pass never end a wait, its deadline does; a final response about this very backup may. A wait for a table that
+a restore makes goes by the same rules (:mod:`.restore_state`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypeVar
 
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -42,6 +44,8 @@ class NotListed(Enum):
 
 NOT_LISTED: Final = NotListed.NOT_LISTED
 Observation = Backup | BackupError | Literal[NotListed.NOT_LISTED]
+_Seen_contra = TypeVar("_Seen_contra", contravariant=True)
+_Result_co = TypeVar("_Result_co", covariant=True)
 
 
 class WaitStatus(StrEnum):
@@ -100,39 +104,46 @@ class WaitResult:
         raise BackupLostError(self.message)
 
 
-class BackupWait:
-    """One task's wait for one backup.
+class Wait(ABC, Generic[_Seen_contra, _Result_co]):
+    """One task's wait.
 
-    :param arn: the backup
+    :param context: the table, backup and region, for messages
     :param deadline: when time is up, in Unix seconds: it holds in whichever process the wait goes on
     :param now: the present, in Unix seconds
+    :param reports_from: Unix seconds that the lines on the progress are counted from: the same in every process, and
+        another for every wait, so that a restarted triggerer's thousands of waits don't all report at once
     """
 
-    def __init__(self, arn: BackupArn, deadline: float, now: float) -> None:
-        self.arn = arn
+    #: the AWS operation that polls it
+    operation: ClassVar[str]
+
+    def __init__(self, context: ErrorContext, deadline: float, now: float, reports_from: float) -> None:
+        self.context = context
         self.deadline = deadline
-        self.not_found_in_a_row = 0
-        self._backup: Backup | None = None
         self._failure: BackupError | None = None
-        # Counted from the backup's creation: a restarted triggerer's thousands of waits don't all report at once.
-        self._reports_from = arn.created_hint.timestamp() if arn.created_hint else now
+        self._reports_from = reports_from
         self._next_report = self._report_after(now)
         self._end = max(deadline, now) + LAST_POLL_LIMIT
 
-    def observe(self, observation: Observation, now: float) -> WaitResult | None:
-        """Take in what a poll says of the backup.
+    @abstractmethod
+    def observe(self, observation: _Seen_contra, now: float) -> _Result_co | None:
+        """Take in what a poll has returned.
 
-        :param observation: the backup, an exception, or :data:`NOT_LISTED`
+        :param observation: what it says, or the exception that it raised
         :param now: Unix seconds
         :return: the end of the wait, or ``None`` if it goes on
         """
-        if isinstance(observation, Backup):
-            ended = self._observe_backup(observation)
-        elif isinstance(observation, BackupError):
-            ended = self._observe_failure(observation)
-        else:
-            ended = None
-        return ended or self._time_up(now)
+
+    @abstractmethod
+    def progress(self, now: float) -> str:
+        """Return a line on the progress.
+
+        :param now: Unix seconds
+        """
+
+    @abstractmethod
+    def _timed_out(self, now: float) -> _Result_co:
+        """Return the end of a wait whose time is up."""
 
     def next_delay(self, poll_interval: float, now: float) -> float:
         """Return the seconds until the next poll: the last one comes when time is up.
@@ -159,13 +170,55 @@ class BackupWait:
         self._next_report = self._report_after(now)
         return self.progress(now)
 
-    def expire(self, now: float) -> WaitResult | None:
+    def expire(self, now: float) -> _Result_co | None:
         """End a wait whose last poll was never answered.
 
         :param now: Unix seconds
         :return: the end of the wait, or ``None`` if it goes on
         """
         return self._time_up(now) if now >= self._end else None
+
+    def _time_up(self, now: float) -> _Result_co | None:
+        return None if now < self.deadline else self._timed_out(now)
+
+    def _report_after(self, now: float) -> float:
+        # AWS's clock may be ahead: only the phase counts.
+        return now + REPORT_INTERVAL - (now - self._reports_from) % REPORT_INTERVAL
+
+    def _last_failure(self) -> str:
+        return f" The last poll failed: {self._failure}" if self._failure else ""
+
+
+class BackupWait(Wait[Observation, WaitResult]):
+    """One task's wait for one backup.
+
+    :param arn: the backup
+    :param deadline: when time is up, in Unix seconds
+    :param now: the present, in Unix seconds
+    """
+
+    operation = "DescribeBackup"
+
+    def __init__(self, arn: BackupArn, deadline: float, now: float) -> None:
+        super().__init__(arn.context, deadline, now, arn.created_hint.timestamp() if arn.created_hint else now)
+        self.arn = arn
+        self.not_found_in_a_row = 0
+        self._backup: Backup | None = None
+
+    def observe(self, observation: Observation, now: float) -> WaitResult | None:
+        """Take in what a poll says of the backup.
+
+        :param observation: the backup, an exception, or :data:`NOT_LISTED`
+        :param now: Unix seconds
+        :return: the end of the wait, or ``None`` if it goes on
+        """
+        if isinstance(observation, Backup):
+            ended = self._observe_backup(observation)
+        elif isinstance(observation, BackupError):
+            ended = self._observe_failure(observation)
+        else:
+            ended = None
+        return ended or self._time_up(now)
 
     def progress(self, now: float) -> str:
         """Return a line on the progress.
@@ -193,20 +246,13 @@ class BackupWait:
             return self._lost(f"It was not found {NOT_FOUND_LIMIT} times in a row: {error} {_LOST_HINT}")
         return self._lost(str(error)) if isinstance(error, PermanentError) else None
 
-    def _report_after(self, now: float) -> float:
-        # AWS's clock may be ahead: only the phase counts.
-        return now + REPORT_INTERVAL - (now - self._reports_from) % REPORT_INTERVAL
-
     def _describe(self, now: float) -> str:
         status = self._backup.status if self._backup else "not known yet"
         created_at = self._created_at
         elapsed = f", {max(0, int(now - created_at.timestamp()))} s after it was started" if created_at else ""
-        failure = f" The last poll failed: {self._failure}" if self._failure else ""
-        return f"status {status}{elapsed}.{failure}"
+        return f"status {status}{elapsed}.{self._last_failure()}"
 
-    def _time_up(self, now: float) -> WaitResult | None:
-        if now < self.deadline:
-            return None
+    def _timed_out(self, now: float) -> WaitResult:
         message = BackupTimeoutError.summarize(self.arn.context, f"Last {self._describe(now)}")
         return self._result(WaitStatus.TIMEOUT, message)
 

@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.waiting.outage import Outage
 
 if TYPE_CHECKING:
-    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.waiting.state import BackupWait, Observation, WaitResult
+    from collections.abc import Callable
+
+    from airflow_ddb_backup.waiting.state import Wait
+
+_Result = TypeVar("_Result")
 
 
-class WorkerWait:
-    """Polls a backup on the worker.
+class WorkerWait(Generic[_Result]):
+    """Polls on the worker.
 
-    :param hook: makes the calls
+    :param describe: a call of AWS, which returns an observation
     :param wait: the state of the wait
     :param log: the task's log: a line when an outage begins, one when it ends, and one on the progress every 30 s
     """
 
-    def __init__(self, hook: DynamoDBBackupHook, wait: BackupWait, log: Any) -> None:
-        self._hook = hook
-        self.wait = wait
+    def __init__(self, describe: Callable[[], Any], wait: Wait[Any, _Result], log: Any) -> None:
+        self._describe = describe
+        self._wait = wait
         self._log = log
-        self._outage = Outage("DescribeBackup", log)
+        self._outage = Outage(wait.operation, log)
 
-    def poll_once(self) -> WaitResult | None:
-        """Poll the backup once; return the end of the wait, or ``None`` if it goes on."""
+    def poll_once(self) -> _Result | None:
+        """Poll once; return the end of the wait, or ``None`` if it goes on."""
+        observation: Any
         try:
-            observation: Observation = self._hook.describe_backup(self.wait.arn)
+            observation = self._describe()
             self._outage.succeeded(time.time())
         except BackupError as error:
             observation = error
             self._outage.failed(error, time.time())
-        return self.wait.observe(observation, time.time())
+        return self._wait.observe(observation, time.time())
 
-    def run(self, poll_interval: float) -> WaitResult:
+    def run(self, poll_interval: float) -> _Result:
         """Poll until the wait ends.
 
         :param poll_interval: seconds between polls
         """
         while True:
-            time.sleep(self.wait.next_delay(poll_interval, time.time()))
+            time.sleep(self._wait.next_delay(poll_interval, time.time()))
             if result := self.poll_once():
                 return result
-            if line := self.wait.report(time.time()):
+            if line := self._wait.report(time.time()):
                 self._log.info("%s", line)

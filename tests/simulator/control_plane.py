@@ -507,6 +507,7 @@ class ControlPlane:
             backup = backend.backups[call.body["BackupArn"]]
             self._set_status(content["BackupDescription"]["BackupDetails"], backup)
             content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backup.table)
+            content["BackupDescription"]["SourceTableFeatureDetails"] = restores.features(backup.table)
         elif call.operation == "ListBackups":
             self._list(backend.backups, call, content)
 

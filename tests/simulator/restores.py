@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # "Calls": so many at once.
 MOST = 50
 # An index list keeps only those that it names: an empty one is no empty structure.
+_INDEX_PARTS = ("IndexName", "KeySchema", "Projection", "ProvisionedThroughput")
 _LISTS = {"GlobalSecondaryIndexOverride": "global_indexes", "LocalSecondaryIndexOverride": "indexes"}
 
 
@@ -112,3 +113,16 @@ def describe(table: Table, description: dict[str, Any], now: float) -> None:
         description["TableStatus"] = "CREATING"
         for index in description.get("GlobalSecondaryIndexes", []):
             index["IndexStatus"] = "CREATING"
+
+
+def features(table: Table) -> dict[str, Any]:
+    """Return what a backup says of its table's features ("Types in ListBackups"); moto leaves it out."""
+    description = table.describe()["TableDescription"]
+    found: dict[str, Any] = {
+        name: [{part: index[part] for part in _INDEX_PARTS if part in index} for index in description[name]]
+        for name in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+        if description.get(name)
+    }
+    if (table.stream_specification or {}).get("StreamEnabled"):
+        found["StreamDescription"] = table.stream_specification
+    return found | {"TimeToLiveDescription": table.ttl}
