@@ -108,11 +108,10 @@ class ControlPlane:
         self.ghosts: dict[str, dict[str, str]] = {}
         #: called when a backup was deleted and the response not yet sent, with its ARN and the caller's port
         self.on_deletion: Callable[[str, int], object] = lambda *_: None
-        #: called once, just before the next backup is created
-        self.before_creation: Callable[[], object] | None = None
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
         self._session_ends: dict[str, float] = {}
         self._deleted: list[tuple[float, Backup]] = []
+        self._interferences: dict[str, Callable[[], object]] = {}
         self._faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self._closing = threading.Event()
         # Never held while a response is on its way.
@@ -198,6 +197,10 @@ class ControlPlane:
     def fail_next(self, operation: str, fault: Fault, times: int = 1) -> None:
         """Let the next calls of an operation go wrong."""
         self._faults[operation] += [fault] * times
+
+    def before(self, operation: str, interfere: Callable[[], object]) -> None:
+        """Let something happen once, just before the next call of an operation takes effect."""
+        self._interferences[operation] = interfere
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
@@ -347,6 +350,8 @@ class ControlPlane:
         arn = call.body.get("BackupArn")
         if arn is not None and not BACKUP_ARN.fullmatch(arn):
             return _error("ValidationException", "Invalid Backup ARN")
+        if arn is not None and arn.split(":")[4] != call.account:
+            return _error("AccessDeniedException", "Access is denied")
         own = {
             "CreateBackup": self._creation_refusal,
             "DeleteBackup": self._deletion_refusal,
@@ -427,12 +432,12 @@ class ControlPlane:
         if call.access_key in self.expired_keys or self._session_ends.get(call.access_key, inf) <= self.now():
             text = "The security token included in the request is expired"
             return sts.error("ExpiredToken", text, 403) if call.is_sts else _error("ExpiredTokenException", text)
-        if self.policy and not call.is_sts and not is_allowed(self.policy, call.operation, call.resource):
-            user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
-            text = (
-                f"User: {user} is not authorized to perform: {action_of(call.operation)} on resource: {call.resource}"
-            )
-            return _error("AccessDeniedException", text)
+        needed = call.needed if self.policy and not call.is_sts else []
+        for operation, resource in needed:
+            if self.policy and not is_allowed(self.policy, operation, resource):
+                user = f"arn:aws:iam::{ACCOUNT}:user/simulated"
+                text = f"User: {user} is not authorized to perform: {action_of(operation)} on resource: {resource}"
+                return _error("AccessDeniedException", text)
         return None
 
     def _creation_refusal(self, call: _Call) -> Response | None:
@@ -449,10 +454,8 @@ class ControlPlane:
         return None
 
     def _answer(self, call: _Call) -> Response:
-        interfere = None
         with self._lock:
-            if call.operation == "CreateBackup":
-                interfere, self.before_creation = self.before_creation, None
+            interfere = self._interferences.pop(call.operation, None)
         if interfere:
             interfere()
         with self._lock:
@@ -560,6 +563,10 @@ class ControlPlane:
         return self.clock.time() - made_at(made) >= seconds - 0.001
 
 
+# "Least privilege": what a restore needs on the new table, beside itself.
+_ITEM_OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "Query", "Scan", "BatchWriteItem")
+
+
 class _Call:
     """A request, as far as the layer reads it."""
 
@@ -588,6 +595,15 @@ class _Call:
             return str(self.body["ResourceArn"])
         arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")
         return arn
+
+    @property
+    def needed(self) -> list[tuple[str, str]]:
+        """The operations that must be allowed, and on which resources."""
+        needed = [(self.operation, self.resource)]
+        if self.operation == "RestoreTableFromBackup":
+            target = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.body['TargetTableName']}"
+            needed += [(operation, target) for operation in (self.operation, *_ITEM_OPERATIONS)]
+        return needed
 
 
 def _listed_as(backup: Backup) -> dict[str, Any]:

@@ -14,13 +14,20 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, PermanentError, TransientError
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreTableFromBackupOperator,
 )
+from airflow_ddb_backup.restoring.put_back import Patience, put_back
+from airflow_ddb_backup.restoring.request import SourceSettings
+from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from tests.simulator.control_plane import REGION
 from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
+from tests.unit.restoring.tables import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +63,8 @@ VOLATILE = [
     (r"duration of [\d.e-]+", "duration of 1800.2"),
     (r"timeout of 0\.0", "timeout of 1800.0"),
     ("The simulation refuses this call", "(AWS's own text)"),
+    # Both are, since the control plane's times have whole milliseconds.
+    (r"\b(?:299|300) s after", "300 s after"),
 ]
 
 
@@ -144,6 +153,12 @@ def old_backups(plane: ControlPlane, count: int, fault: Fault | None = None) -> 
         plane.fail_next("DeleteBackup", fault, times=WHOLE_DAY)
 
 
+def undo_restores(plane: ControlPlane) -> None:
+    """Let restores fail soon after they began."""
+    plane.restoring_for = 60
+    plane.on_restore = lambda *_: plane.drop_table("orders-restored")
+
+
 #: what the control plane does, by the error that comes of it
 ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "TableNotReadyError": lambda plane: plane.statuses.update(orders="CREATING"),
@@ -167,6 +182,13 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "DeletionsFailedError": lambda plane: old_backups(plane, 2, INTERNAL_ERROR),
     "DeletionsFailedForGoodError": lambda plane: old_backups(plane, 2),
     "DeletionTimeoutError": lambda plane: plane.delays.update(ListBackups=61),
+    "BackupNotReadyError": lambda plane: setattr(plane, "creating_for", WHOLE_DAY),
+    "TargetTableExistsError": lambda plane: plane.create_table("orders-restored"),
+    "TargetTableDeletingError": lambda plane: plane.statuses.update({"orders-restored": "DELETING"}),
+    "RestoreLostError": undo_restores,
+    "RestoreTimeoutError": lambda plane: setattr(plane, "restoring_for", WHOLE_DAY),
+    "SettingsFailedError": the_same_every_time("TagResource", THROTTLED),
+    "SettingsFailedForGoodError": the_same_every_time("TagResource", Fault(code="AccessDeniedException")),
     "BackupError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
 }
 #: other Airflow connections
@@ -227,6 +249,43 @@ def system_backup(plane: ControlPlane, context: Context) -> object:
     return DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=arn).execute(context)
 
 
+def restore(plane: ControlPlane, context: Context) -> object:
+    """Restore a table that has tags."""
+    (arn,) = plane.add_backups("orders", 1)
+    plane.tag_table("orders", team="shop")
+    task = DynamoDBRestoreTableFromBackupOperator(
+        task_id="restore", backup_arn=arn, target_table_name="orders-restored", timeout=300
+    )
+    return task.execute(context)
+
+
+def restore_of_none(plane: ControlPlane, context: Context) -> object:
+    """Restore a backup that is gone."""
+    plane.statuses[plane.add_backups("orders", 1)[0]] = "DELETED"
+    (arn,) = plane.statuses
+    task = DynamoDBRestoreTableFromBackupOperator(
+        task_id="restore", backup_arn=arn, target_table_name="orders-restored"
+    )
+    return task.execute(context)
+
+
+def restore_onto_one_that_goes(plane: ControlPlane, context: Context) -> object:
+    """Restore while the table of that name is being deleted."""
+    plane.create_table("orders-restored")
+    return restore(plane, context)
+
+
+def setting_not_taken(plane: ControlPlane, _: Context) -> object:
+    """Put tags back on a table that does not take them."""
+    plane.create_table("orders-restored")
+    plane.fail_next("TagResource", Fault(committed=False, code="", status=200))
+    (arn,) = plane.add_backups("orders", 1)
+    about = exceptions.ErrorContext("orders-restored", arn, REGION)
+    target = SettingsOf(DynamoDBBackupHook(), Patience(Silent()), about, "orders-restored")
+    report = put_back(target, ["tags"], SourceSettings(arn, {"tags": {"team": "shop"}}), {}, Silent())
+    raise report.failures["tags"]
+
+
 #: errors that need more than the operator's ``execute``
 SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "ListBackupsDeniedError": retried,
@@ -236,6 +295,15 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "BackupSensorTimeoutError": out_of_time,
     "TriggerFailedError": trigger_failed,
     "SystemBackupError": system_backup,
+    "BackupNotRestorableError": restore_of_none,
+    "BackupNotReadyError": restore,
+    "TargetTableExistsError": restore,
+    "TargetTableDeletingError": restore_onto_one_that_goes,
+    "RestoreLostError": restore,
+    "RestoreTimeoutError": restore,
+    "SettingNotTakenError": setting_not_taken,
+    "SettingsFailedError": restore,
+    "SettingsFailedForGoodError": restore,
 }
 
 

@@ -207,7 +207,7 @@ class Histories(RuleBasedStateMachine):
         for fault in faults:
             self.plane.fail_next("CreateBackup", fault)
         if orphan and run.tries > 1:
-            self.plane.before_creation = lambda: self.orphan_creates(run)
+            self.plane.before("CreateBackup", lambda: self.orphan_creates(run))
         self.warnings.text = ""
         searching = run.tries > 1 or (run.derived and run.clears > 0)
         self.plane.calls.clear()
@@ -217,7 +217,7 @@ class Histories(RuleBasedStateMachine):
             self.note(run)
             return
         finally:
-            self.plane.before_creation = None
+            self.plane.before("CreateBackup", lambda: None)
         self.note(run)
         self.check(run, backup.arn.text, reuse_within)
         if not searching and not faults and reuse_within is None:

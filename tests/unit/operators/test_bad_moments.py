@@ -178,7 +178,7 @@ class TestTables:
             control_plane.create_table("orders")
             clock.sleep(1)
 
-        control_plane.before_creation = again
+        control_plane.before("CreateBackup", again)
         control_plane.fail_next("CreateBackup", DROPPED_AFTER_COMMIT)
         assert [run(begun(clock))] == control_plane.backup_arns()
 

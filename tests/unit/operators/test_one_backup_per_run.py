@@ -284,7 +284,7 @@ class TestTries:
             orphan_s.append(created["BackupDetails"]["BackupArn"])
             clock.sleep(1)
 
-        control_plane.before_creation = orphan_creates_first
+        control_plane.before("CreateBackup", orphan_creates_first)
         arn = run(retry(ti))
         assert [arn] == orphan_s
         assert len(control_plane.backup_arns()) == 2
