@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,26 @@ def test_temporary(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert control_plane.backup_arns() == []
 
 
+def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The last backup from before the damage is beside the table, with its settings, and the readers know its name."""
+    control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+    control_plane.tag_table("orders", team="shop")
+    good, bad = (control_plane.add_backups("orders", 1, age=3600 * age)[0] for age in (5, 1))
+    control_plane.restoring_for = 60
+    broken = datetime.fromtimestamp(control_plane.now() - 7200, tz=UTC)
+    run = run_dag("example_dynamodb_backup_restore", run_conf={"broken_since": broken.isoformat()})
+    assert run.state == "success"
+    table = control_plane.client().describe_table(TableName="orders-restored")["Table"]
+    assert table["RestoreSummary"]["SourceBackupArn"] == good
+    assert xcoms(run, "restore") == xcoms(run, "restore", "table_arn") == [table["TableArn"]]
+    (outcomes,) = xcoms(run, "restore", "settings")
+    assert isinstance(outcomes, dict)
+    assert outcomes["tags"] == "applied"
+    # Outside of a task only the database's own class reads it.
+    assert import_module("airflow.models").Variable.get("table_orders") == "orders-restored"
+    assert control_plane.backup_arns() == [good, bad]
+
+
 def test_sensor(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """The sensor ends once the backup that another task has started is AVAILABLE."""
     control_plane.creating_for = CREATING_FOR
@@ -155,7 +176,7 @@ def test_alert(run_dag: RunDag, log: Callable[[], str]) -> None:
     assert run.state == "failed"
     beginning = "No backup: The table does not exist: table 'ordres', backup 'example_dynamodb_backup_alert.back_up."
     (advice,) = {line.partition(beginning)[2] for line in log().splitlines() if beginning in line}
-    assert "Check table_name" in advice
+    assert "Check the table's name" in advice
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLE_DAGS.glob("*.py")), ids=lambda path: path.stem)
@@ -178,5 +199,6 @@ def test_every_operator_and_sensor_has_an_example() -> None:
         "DynamoDBCreateBackupOperator",
         "DynamoDBDeleteBackupOperator",
         "DynamoDBPruneBackupsOperator",
+        "DynamoDBRestoreTableFromBackupOperator",
         "DynamoDBBackupSensor",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreTableFromBackupOperator,
 )
+from airflow_ddb_backup.restoring.settings import SETTINGS
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_ddb_backup.restoring.settings import Setting
     from tests.simulator.control_plane import ControlPlane
 
 POLICIES = Path(__file__).parents[2] / "docs" / "iam"
@@ -156,6 +160,58 @@ def test_a_deletion_needs_one_action(control_plane: ControlPlane, context: Conte
         task.execute(context)
     control_plane.policy = policy("delete")
     assert task.execute(context) == backup_arn
+
+
+RESTORES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "data": (policy("restore"), {"settings": ()}),
+    "settings": (policy("restore", "restore_default_settings"), {}),
+}
+
+
+def restore(control_plane: ControlPlane, context: Context, document: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Restore a table that has the default settings under a policy."""
+    client = control_plane.client()
+    control_plane.tag_table("orders", team="shop")
+    client.update_table(TableName="orders", DeletionProtectionEnabled=True)
+    client.update_continuous_backups(
+        TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    (arn,) = control_plane.add_backups("orders", 1)
+    control_plane.policy = document
+    task = DynamoDBRestoreTableFromBackupOperator(
+        task_id="restore", backup_arn=arn, target_table_name="orders-restored", **settings
+    )
+    return task.execute(context)
+
+
+@pytest.mark.parametrize("name", RESTORES)
+def test_a_restore_runs_under_its_policy(control_plane: ControlPlane, context: Context, name: str) -> None:
+    """It needs no more than the documentation says."""
+    assert restore(control_plane, context, *RESTORES[name]).endswith(":table/orders-restored")
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [(name, action) for name, (document, _) in RESTORES.items() for action in set(actions(document))],
+)
+def test_a_restore_names_its_missing_action(
+    control_plane: ControlPlane, context: Context, name: str, action: str
+) -> None:
+    """It needs no less; and nothing is made unless only the putting back of a setting is denied."""
+    document, settings = RESTORES[name]
+    with pytest.raises(PermanentError, match=action):
+        restore(control_plane, context, without(document, action), settings)
+    changes = {"dynamodb:TagResource", "dynamodb:UpdateContinuousBackups", "dynamodb:UpdateTable"}
+    control_plane.policy = None
+    assert ("orders-restored" in control_plane.client().list_tables()["TableNames"]) == (action in changes)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_each_setting_s_actions_are_documented(setting: Setting) -> None:
+    """As the code has them, which other tests show to be exactly enough."""
+    _, row = (POLICIES.parent / "iam.rst").read_text().split(f"    * - ``{setting.name}``\n")
+    row = row.partition("    * -")[0].partition("\n\n")[0]
+    assert re.findall(r"``([\w:-]+)``", row) == list(setting.actions)
 
 
 def test_without_waiting_it_needs_no_describe_backup(control_plane: ControlPlane, context: Context) -> None:
