@@ -153,6 +153,34 @@ class TestKilled:
         report = run.xcom("prune", "return_value")
         assert (report["kept"], report["deleted"], report["failed"]) == (10, made[15:30], {})
 
+    def test_a_restore(self, running: Cluster, plane: ControlPlane) -> None:
+        """The task just after its call, and both triggerers while it waits: one table, its settings put back once."""
+        processes = running.airflow.processes
+        plane.create_table("broken")
+        plane.tag_table("broken", team="shop")
+        (backup,) = plane.add_backups("broken", 1)
+        plane.restoring_for = 60.0
+        killed: list[str] = []
+
+        def kill_the_first(arn: str, port: int) -> None:
+            if not killed and (task := processes.child_with_port(port)):
+                task.kill()
+                killed.append(arn)
+
+        plane.on_restore = kill_the_first
+        run = running.airflow.api.start_run("restore", {"backup_arn": backup})
+        wait_until("the deferral", lambda: run.task_states().get("restore") == "deferred")
+        assert len(killed) == 1
+        for triggerer in TRIGGERERS:
+            processes.kill(triggerer)
+        running.start_again()
+        assert run.end(PATIENCE) == "success"
+        assert [run.xcom("restore", key) for key in ("return_value", "table_arn")] == killed * 2
+        assert run.xcom("restore", "settings")["tags"] == "applied"
+        called = [(operation, body) for operation, body in plane.requests if body.get("ResourceArn") == killed[0]]
+        assert [operation for operation, _ in called].count("TagResource") == 1
+        assert plane.calls["RestoreTableFromBackup"] == 1
+
 
 class TestAway:
     """Something stops, and comes back."""

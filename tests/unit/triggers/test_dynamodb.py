@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
-from tests.simulator.faults import Fault
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger, DynamoDBRestoreTrigger
+from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient
+from tests.simulator.faults import Answer, Fault
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def trigger(clock: Clock, arn: str = ARN, timeout: float = 600, **kwargs: Any) -
     return DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + timeout, **kwargs)
 
 
-async def event_of(waiting: DynamoDBBackupTrigger) -> dict[str, Any]:
+async def event_of(waiting: DynamoDBBackupTrigger | DynamoDBRestoreTrigger) -> dict[str, Any]:
     """Run a trigger to its end; it has one event."""
     events = [event.payload async for event in waiting.run()]
     assert len(events) == 1
@@ -170,3 +171,136 @@ async def test_cancelled_it_stops_watching_and_deletes_nothing(
         await task
     assert control_plane.backup_arns() == [backup_arn]
     assert control_plane.calls["DeleteBackup"] == 0
+
+
+class TestRestore:
+    """The trigger that waits for a restored table."""
+
+    @pytest.fixture
+    def arn(self, control_plane: ControlPlane, backup_arn: str) -> str:
+        """Restore a backup, which takes 200 s."""
+        control_plane.restoring_for = 200
+        control_plane.client().restore_table_from_backup(TargetTableName="restored", BackupArn=backup_arn)
+        return backup_arn
+
+    @staticmethod
+    def trigger(clock: Clock, arn: str, timeout: float = 600, **kwargs: Any) -> DynamoDBRestoreTrigger:
+        """Return a trigger that polls every 30 s."""
+        settings: dict[str, Any] = {"table_name": "restored", "poll_interval": 30, **kwargs}
+        return DynamoDBRestoreTrigger(backup_arn=arn, deadline=clock.time() + timeout, **settings)
+
+    async def test_it_goes_through_airflow_s_own_serialization(self, clock: Clock) -> None:
+        """With the settings that the worker has read."""
+        models = await asyncio.to_thread(import_module, "airflow.models.trigger")
+        before = self.trigger(clock, ARN, settings={"arn": ARN, "values": {"tags": {"team": "shop"}}}, **SETTINGS)
+        row = await asyncio.to_thread(models.Trigger.from_object, before)
+        after = DynamoDBRestoreTrigger(**await asyncio.to_thread(lambda: row.kwargs))
+        assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBRestoreTrigger"
+        assert after.serialize() == before.serialize()
+
+    async def test_it_waits_until_the_table_is_complete(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, log: Callable[[], str]
+    ) -> None:
+        """Every 30 s there is a line; the settings come back with the event."""
+        begun = clock.time()
+        event = await event_of(self.trigger(clock, arn, settings={"arn": ARN, "values": {}}))
+        assert 200 <= clock.time() - begun < 240
+        assert event == {
+            "status": "success",
+            "table_arn": "arn:aws:dynamodb:us-east-1:123456789012:table/restored",
+            "message": "Table arn:aws:dynamodb:us-east-1:123456789012:table/restored is restored.",
+            "settings": {"arn": ARN, "values": {}},
+        }
+        lines = [line for line in log().splitlines() if "Restore of table restored: status CREATING" in line]
+        assert 6 <= len(lines) <= 7
+
+    async def test_a_complete_table_fires_no_event_in_the_first_seven_seconds(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """An earlier event makes Airflow fail the task."""
+        await asyncio.sleep(300)
+        begun = clock.time()
+        assert (await event_of(self.trigger(clock, arn, poll_interval=0.5)))["status"] == "success"
+        assert clock.time() - begun >= 7
+
+    async def test_time_is_up_at_the_deadline_whenever_it_started(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """A restarted triggerer gives no more time."""
+        event = await event_of(self.trigger(clock, arn, timeout=-60))
+        assert event["status"] == "timeout"
+        assert f"table 'restored', backup '{arn}', region 'us-east-1'. Last status CREATING" in event["message"]
+
+    async def test_a_call_that_hangs_outlives_no_deadline(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """By more than half a minute."""
+        control_plane.fail_next("DescribeTable", Fault(Answer.HANGING), times=99)
+        begun = clock.time()
+        assert (await event_of(self.trigger(clock, arn, timeout=60)))["status"] == "timeout"
+        assert clock.time() - begun <= 91
+
+    async def test_a_table_that_vanishes_is_an_error(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
+        """Within three polls."""
+        control_plane.drop_table("restored")
+        begun = clock.time()
+        event = await event_of(self.trigger(clock, arn))
+        assert event["status"] == "error"
+        assert "not found 3 times in a row" in event["message"]
+        assert clock.time() - begun < 100
+
+    @pytest.mark.parametrize("poll_interval", [1, 30])
+    async def test_a_table_that_is_not_known_everywhere_yet(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, poll_interval: float
+    ) -> None:
+        """DescribeTable is eventually consistent."""
+        times = 2 if poll_interval > 5 else 6
+        control_plane.fail_next("DescribeTable", Fault(code="ResourceNotFoundException"), times=times)
+        assert (await event_of(self.trigger(clock, arn, poll_interval=poll_interval)))["status"] == "success"
+
+    @pytest.mark.parametrize(
+        "fault", [Fault(code="ThrottlingException"), Fault(code="InternalServerError", status=500)], ids=repr
+    )
+    async def test_what_may_pass_is_waited_out(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, fault: Fault, log: Callable[[], str]
+    ) -> None:
+        """One line when it begins, and one when it ends."""
+        control_plane.fail_next("DescribeTable", fault, times=3)
+        assert (await event_of(self.trigger(clock, arn)))["status"] == "success"
+        lines = log()
+        assert lines.count("DescribeTable fails") == lines.count("DescribeTable succeeds again") == 1
+
+    async def test_it_shares_the_client_with_the_poller(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """Whoever ends first leaves it to the other, and the last closes it."""
+        control_plane.creating_for = 9999
+        waiting = [
+            asyncio.ensure_future(event_of(one))
+            for one in (trigger(clock, arn, region_name="us-east-1"), self.trigger(clock, arn, region_name="us-east-1"))
+        ]
+        await asyncio.sleep(30)
+        (client,) = RateLimitedClient._shared.values()  # noqa: SLF001  # one for both
+        assert client.users == 2
+        assert (await waiting[1])["status"] == "success"
+        assert client.users == 1
+        control_plane.creating_for = 0
+        assert (await waiting[0])["status"] == "success"
+        assert client.users == 0
+        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+
+    async def test_cancelled_it_stops_polling_and_deletes_nothing(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """A cleared or killed task leaves its table alone."""
+        task = asyncio.ensure_future(event_of(self.trigger(clock, arn)))
+        await asyncio.sleep(45)
+        calls = control_plane.calls["DescribeTable"]
+        assert calls
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(300)
+        assert control_plane.calls["DescribeTable"] == calls
+        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert "restored" in await asyncio.to_thread(lambda: control_plane.client().list_tables()["TableNames"])
