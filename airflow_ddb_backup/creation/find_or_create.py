@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_ddb_backup.creation.listing import TableListing
 from airflow_ddb_backup.creation.matching import (
     AWS_CLOCK_TOLERANCE,
     SCHEDULER_CLOCK_TOLERANCE,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from airflow_ddb_backup.creation.listing import Listing
     from airflow_ddb_backup.creation.matching import Run
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
@@ -84,15 +86,31 @@ def find_or_create(hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -
     :raises BackupExistsError: there is one of that name, and ``if_exists`` is ``"fail"``
     :raises BackupError: AWS refused, or time was up
     """
-    return _Creation(hook, request, log).run()
+    creation = Creation(hook, request, TableListing(hook, retrying(request.deadline, log)), log)
+    if found := creation.find():
+        return found
+    return creation.settle(creation.create())
 
 
-class _Creation:
-    def __init__(self, hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -> None:
+class Creation:
+    """The steps to one table's backup: find the run's, else create it, then settle on the older of two.
+
+    :param hook: makes the calls
+    :param request: what the task asks for
+    :param listing: lists the table's backups
+    :param log: the task's log
+    """
+
+    def __init__(self, hook: DynamoDBBackupHook, request: BackupRequest, listing: Listing, log: Any) -> None:
         self._hook = hook
         self._request = request
+        self._listing = listing
         self._log = log
         self._retry = retrying(request.deadline, log)
+        # What an earlier try has made, it has made by then.
+        self._began_at = time.monotonic()
+        self._table: Table | None = None
+        self._created_at = 0.0
 
     @cached_property
     def _matcher(self) -> BackupMatcher:
@@ -101,18 +119,21 @@ class _Creation:
         request = self._request
         return BackupMatcher(request.run, request.backup_name, request.derived, now, request.reuse_within)
 
-    def run(self) -> Backup:
+    def find(self) -> Backup | None:
+        """Check the table, and return the backup that the run has already; ``None``: it has none.
+
+        :raises BackupExistsError: there is one of that name, and ``if_exists`` is ``"fail"``
+        :raises BackupError: the table can't be backed up, AWS refused, or time was up
+        """
         try:
-            table = self._retry(self._ready_table)
+            self._table = table = self._retry(self._ready_table)
         except (TableNotFoundError, TableUnavailableError):
             if found := self._own_of_a_table_that_is_gone():
                 return found
             raise
         if self._request.require_point_in_time_recovery:
             self._check_point_in_time_recovery()
-        if found := self._existing(table):
-            return found
-        return self._create(table)
+        return self._existing(table)
 
     def _ready_table(self) -> Table:
         table = self._hook.describe_table(self._request.context, self._request.table_name)
@@ -127,7 +148,10 @@ class _Creation:
         if not matcher.derived or not matcher.may_have_own or self._request.if_exists is IfExists.CREATE:
             return None
         try:
-            found = self._search(lambda: matcher.find_own(None, self._list(matcher.listed_since)), LISTING_LAG)
+            found = self._search(
+                lambda begun_after: matcher.find_own(None, self._list(matcher.listed_since, begun_after)),
+                self._began_at,
+            )
         except ListBackupsDeniedError as error:
             self._log.warning("Whether this run has a backup of the table is not known: %s", error)
             return None
@@ -170,23 +194,27 @@ class _Creation:
         """List until the run's own backup shows, or must have shown; return it, and the last listing."""
         backups: list[Backup] = []
 
-        def own() -> Backup | None:
-            backups[:] = self._list(max(since, table.created_at))
+        def own(begun_after: float) -> Backup | None:
+            backups[:] = self._list(max(since, table.created_at), begun_after)
             return self._matcher.find_own(table, backups) if self._matcher.may_have_own else None
 
-        found = self._search(own, LISTING_LAG if self._matcher.may_have_own else 0.0)
+        found = self._search(own, self._began_at if self._matcher.may_have_own else None)
         if found:
             self._warn_of_twins(found, self._matcher.own(table, backups))
         return found, backups
 
-    def _create(self, table: Table) -> Backup:
+    def create(self) -> Backup:
+        """Create the backup.
+
+        :raises BackupError: AWS refused, the outcome is not known, or time was up
+        """
         request = self._request
         self._log.info("Starting backup creation: table %s, backup name %s", request.table_name, request.backup_name)
         ambiguity = _Ambiguity()
         self._check_time()
 
         def attempt() -> Backup:
-            if not self._hook.may_still_create:
+            if not self._hook.may_still_create(request.table_name):
                 ambiguity.began_at = time.monotonic()
             try:
                 return self._hook.create_backup(request.context, request.table_name, request.backup_name)
@@ -196,14 +224,21 @@ class _Creation:
             ambiguity.settled = False
             if found := self._made_since(ambiguity.began_at, ambiguous):
                 return found
-            ambiguity.settled = not self._hook.may_still_create
+            ambiguity.settled = not self._hook.may_still_create(request.table_name)
             ambiguity.retries += 1
             raise ambiguous
 
         created = retrying(request.deadline, self._log, ambiguity.must_stop)(attempt)
-        if self._matcher.may_have_own and request.if_exists is not IfExists.CREATE:
-            return self._older_twin(table, created)
+        self._created_at = time.monotonic()
         return created
+
+    def settle(self, created: Backup) -> Backup:
+        """Return the older of two backups that two tries of this run have made at the same time.
+
+        :param created: the one that this try has made
+        """
+        matches = self._matcher.may_have_own and self._request.if_exists is not IfExists.CREATE
+        return self._older_twin(self._table, created) if matches and self._table else created
 
     def _made_since(self, began_at: float, ambiguous: AmbiguousOutcomeError) -> Backup | None:
         """Return the backup that an ambiguous call has made; without a complete answer raise that call's exception."""
@@ -213,14 +248,14 @@ class _Creation:
             # The listing's own responses have told more of AWS's clock by then.
             return clock.earliest(began_at) or self._matcher.now
 
-        def made() -> Backup | None:
-            backups = self._list(since() - AWS_CLOCK_TOLERANCE)
+        def made(begun_after: float) -> Backup | None:
+            backups = self._list(since() - AWS_CLOCK_TOLERANCE, begun_after)
             return find_made_since(table, name, backups, since())
 
         try:
             # The table may have been dropped and made again since the task began.
             table = self._retry(self._ready_table)
-            return self._search(made, LISTING_LAG)
+            return self._search(made, time.monotonic())
         except BackupError as error:
             message = f"{ambiguous} Whether it has made the backup can't be found out: {error}"
             raise AmbiguousOutcomeError(message) from error
@@ -229,50 +264,39 @@ class _Creation:
         """Return the older of two backups that two tries of this run have made at the same time."""
         own: list[Backup] = []
 
-        def oldest_once_listed() -> Backup | None:
-            own[:] = self._matcher.own(table, self._list(self._matcher.listed_since))
+        def oldest_once_listed(begun_after: float) -> Backup | None:
+            own[:] = self._matcher.own(table, self._list(self._matcher.listed_since, begun_after))
             return own[0] if created.arn in [backup.arn for backup in own] else None
 
         try:
-            oldest = self._search(oldest_once_listed, LISTING_LAG) or created
+            oldest = self._search(oldest_once_listed, self._created_at) or created
         except BackupError as error:
             self._log.warning("Whether another try of this run has made a backup too is not known: %s", error)
             return created
         self._warn_of_twins(oldest, own)
         return oldest
 
-    def _search(self, find: Callable[[], Backup | None], patience: float) -> Backup | None:
-        """Call until something is found, or as long as a listing may be behind.
+    def _search(self, find: Callable[[float], Backup | None], made_by: float | None) -> Backup | None:
+        """Look until something is found, or as long as a listing may be behind.
 
+        :param find: looks into a listing that has begun at a moment or later
+        :param made_by: when it was made at the latest, by the monotonic clock; ``None``: one listing will do
         :raises CreationTimeoutError: the task's time was up before that
         """
-        give_up = time.time() + patience
+        known_by = time.monotonic() if made_by is None else made_by + LISTING_LAG
         while True:
             self._check_time()
-            last = time.time() >= give_up
-            if (found := find()) or last:
+            begun_after = min(time.monotonic(), known_by)
+            if (found := find(begun_after)) or begun_after >= known_by:
                 return found
-            time.sleep(max(0.0, min(_LISTING_INTERVAL, give_up - time.time())))
+            time.sleep(max(0.0, min(_LISTING_INTERVAL, known_by - time.monotonic())))
 
     def _check_time(self) -> None:
         if time.time() >= self._request.deadline:
             raise CreationTimeoutError.about(self._request.context)
 
-    def _list(self, since: datetime) -> list[Backup]:
-        backups: list[Backup] = []
-        cursor: str | None = None
-        while True:
-            page = self._retry(
-                self._hook.list_backups,
-                self._request.context,
-                self._request.table_name,
-                created_since=since,
-                cursor=cursor,
-            )
-            backups += page.backups
-            if (cursor := page.cursor) is None:
-                return backups
-            self._check_time()
+    def _list(self, since: datetime, begun_after: float) -> list[Backup]:
+        return self._listing.backups(self._request.context, self._request.table_name, since, begun_after)
 
     def _log_reuse(self, found: Backup) -> None:
         started = self._matcher.run.started

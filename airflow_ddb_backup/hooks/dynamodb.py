@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
 from functools import partial
@@ -75,7 +76,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         self.clock = AwsClock()
         self._opening: dict[str, Future[Any]] = {}
         self._limits = {operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()}
-        self._creations: list[Future[Any]] = []
+        self._creations: defaultdict[str, list[Future[Any]]] = defaultdict(list)
+        # Of the clients: a task for many tables has several threads.
+        self._lock = threading.Lock()
 
     @property
     def region_name(self) -> str | None:
@@ -116,10 +119,12 @@ class DynamoDBBackupHook(AwsBaseHook):
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
-    @property
-    def may_still_create(self) -> bool:
-        """Whether a CreateBackup call that took too long may still be sent, or answered."""
-        return not all(creation.done() for creation in self._creations)
+    def may_still_create(self, table_name: str) -> bool:
+        """Return whether a CreateBackup call that took too long may still be sent, or answered.
+
+        :param table_name: name or ARN, as the call had it
+        """
+        return not all(creation.done() for creation in self._creations[table_name])
 
     def describe_table(self, context: ErrorContext, table_name: str) -> Table:
         """Describe a table.
@@ -149,7 +154,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the backup may have been created, or an earlier call is still under way
         :raises BackupError: the call has failed, and nothing was created
         """
-        if self.may_still_create:
+        if self.may_still_create(table_name):
             # Its thread may hang before the request leaves, in DNS say, and send it later.
             raise AmbiguousOutcomeError.about(context, "An earlier CreateBackup call has not ended yet.")
         request = {"TableName": table_name, "BackupName": backup_name}
@@ -290,6 +295,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         began_at = monotonic()
         if limit := self._limits.get(action):
             limit.acquire()
+            # Where many threads wait in turn, what is left must still do for the call itself.
+            began_at = max(began_at, monotonic() - self.call_seconds / 2)
         client = self._client_for(service, context)
         sending = _Sending()
 
@@ -302,7 +309,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         called_at = time.monotonic()
         calling = run_in_thread(call)
         if action == "CreateBackup":
-            self._creations.append(calling)
+            self._creations[request["TableName"]].append(calling)
         try:
             response = calling.result(self.call_seconds - (monotonic() - began_at))
         except TimeoutError as error:
@@ -330,9 +337,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         opening = self._opening.get(service)
         try:
             if opening is None:
-                # Here and not in the thread: reading a connection is Airflow's own call.
-                _ = self.conn_config
-                opening = self._opening[service] = run_in_thread(partial(self._open, service))
+                opening = self._start_opening(service)
             # The rest of the time is the request's own.
             return opening.result(self.call_seconds / 2)
         except Exception as error:
@@ -342,6 +347,14 @@ class DynamoDBBackupHook(AwsBaseHook):
             self.reopen()
             with map_exceptions(context, sent=lambda: False):
                 raise error from None
+
+    def _start_opening(self, service: str) -> Future[Any]:
+        with self._lock:
+            if service not in self._opening:
+                # Here and not in the thread: reading a connection is Airflow's own call.
+                _ = self.conn_config
+                self._opening[service] = run_in_thread(partial(self._open, service))
+            return self._opening[service]
 
     def limited_config(self, **options: Any) -> Config:
         """Return a client's configuration: the user's, without botocore's retries and with short timeouts.

@@ -218,7 +218,7 @@ class TestTimeout:
 
     def test_before_it_is_known_whether_there_is_a_backup(self, control_plane: ControlPlane, clock: Clock) -> None:
         """The message does not speak of one."""
-        control_plane.delays["DescribeTable"] = 55
+        control_plane.delays["DescribeTable"] = 61
         with pytest.raises(CreationTimeoutError, match="A retry finds the backup, if there is one, or creates it"):
             run(retry(begun(clock)), timeout=60)
 

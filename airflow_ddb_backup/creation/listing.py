@@ -1,0 +1,99 @@
+"""Listings of backups: of one table, or one of the whole account that all tables of a task share.
+
+ListBackups allows a few calls a second, so a task for many tables can't list each of them. A listing is as good for one
+table as for another; it only has to have begun late enough to show what that table's question is about.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_ddb_backup.models import TABLE_ARN
+from airflow_ddb_backup.retries import all_pages
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.models import Backup
+    from airflow_ddb_backup.retries import Retry
+
+
+class Listing(Protocol):
+    """Lists the backups of a table."""
+
+    def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
+        """Return the backups of a table, of whatever name; others may be among them.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: name or ARN
+        :param since: leave out what was requested earlier, by AWS's clock
+        :param begun_after: when the listing must have begun at the earliest, by the monotonic clock
+        :raises BackupError: it has failed
+        """
+
+
+class TableListing:
+    """Lists the backups of a table whenever it is asked.
+
+    :param hook: makes the calls
+    :param retry: repeats a call that may yet succeed
+    """
+
+    def __init__(self, hook: DynamoDBBackupHook, retry: Retry) -> None:
+        self._hook = hook
+        self._retry = retry
+
+    def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
+        """Return the backups of a table, of whatever name."""
+        del begun_after
+        return _all(self._hook, self._retry, context, table_name, since)
+
+
+class SharedListing:
+    """Lists the backups of the account, once for all threads that ask meanwhile.
+
+    :param hook: makes the calls
+    :param retry: repeats a call that may yet succeed
+    :param context: the region, for messages
+    """
+
+    def __init__(self, hook: DynamoDBBackupHook, retry: Retry, context: ErrorContext) -> None:
+        self._hook = hook
+        self._retry = retry
+        self._context = context
+        self._lock = threading.Lock()
+        self._since: datetime | None = None
+        self._began = float("-inf")
+        self._by_table: dict[str, list[Backup]] = {}
+
+    def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
+        """Return the backups of all tables of that name, of whatever name."""
+        del context
+        match = TABLE_ARN.fullmatch(table_name)
+        name = match["table"] if match else table_name
+        # Whoever waits here for a listing under way takes it, if it began late enough.
+        with self._lock:
+            if self._since is None or since < self._since or self._began < begun_after:
+                self._list(min(since, self._since) if self._since else since)
+            return list(self._by_table.get(name, ()))
+
+    def _list(self, since: datetime) -> None:
+        began = time.monotonic()
+        by_table: defaultdict[str, list[Backup]] = defaultdict(list)
+        for backup in _all(self._hook, self._retry, self._context, None, since):
+            by_table[backup.arn.table_name].append(backup)
+        self._since, self._began, self._by_table = since, began, by_table
+
+
+def _all(
+    hook: DynamoDBBackupHook, retry: Retry, context: ErrorContext, table_name: str | None, since: datetime
+) -> list[Backup]:
+    pages = all_pages(
+        lambda cursor: retry(hook.list_backups, context, table_name, created_since=since, cursor=cursor), context
+    )
+    return [backup for page in pages for backup in page.backups]
