@@ -404,6 +404,19 @@ class DeletionTimeoutError(BackupError):
     hint = "A retry goes on with it: to delete a backup twice is harmless. Raise timeout where AWS is slow to answer."
 
 
+class TablesFailedError(BackupError):
+    """Some of the tables of a task have no AVAILABLE backup."""
+
+    summary = "Not every table has a backup"
+    hint = "The others are done; a retry does what is missing. XCom 'report' has all failures."
+
+
+class TablesFailedForGoodError(TablesFailedError, PermanentError):
+    """The same, and no retry can fix any of the failures."""
+
+    hint = "The others are done. No retry can fix these; XCom 'report' has all failures."
+
+
 class BackupNotRestorableError(PermanentError):
     """The backup is gone."""
 

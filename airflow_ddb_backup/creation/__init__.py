@@ -8,4 +8,6 @@ I/O), and :mod:`.find_or_create` makes the calls in an order in which every outc
 * every other try looks for the run's backup for as long as a listing may be behind, and only then creates;
 * a call whose outcome is ambiguous is settled by the backups made since that call, before another is made;
 * two tries that overlap settle on the older backup, and say so.
+
+:mod:`.tables` does the same for many tables, with one :mod:`.listing` for all of them.
 """

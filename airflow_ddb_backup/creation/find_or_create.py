@@ -27,6 +27,7 @@ from airflow_ddb_backup.exceptions import (
     TableNotReadyError,
     TableUnavailableError,
 )
+from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ _LISTING_INTERVAL = 2.5
 # After so many ambiguous outcomes, each settled by a listing, one more call is not likely to fare better.
 _AMBIGUOUS_RETRIES = 3
 # CreateBackup takes both; on a DELETING table it succeeds for a second or two.
-_READY = frozenset({"ACTIVE", "UPDATING"})
+_READY = frozenset({TableStatus.ACTIVE, TableStatus.UPDATING})
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
 # ACTIVE without somebody's doing.
-_UNAVAILABLE = frozenset({"ARCHIVED", "ARCHIVING", "DELETING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
+_UNAVAILABLE = frozenset({TableStatus.DELETING, "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ class Creation:
         self._began_at = time.monotonic()
         self._table: Table | None = None
         self._created_at = 0.0
+        #: whether the table was DELETING when it was last described
+        self.table_is_going = False
 
     @cached_property
     def _matcher(self) -> BackupMatcher:
@@ -137,6 +140,7 @@ class Creation:
 
     def _ready_table(self) -> Table:
         table = self._hook.describe_table(self._request.context, self._request.table_name)
+        self.table_is_going = table.status == TableStatus.DELETING
         if table.status in _READY:
             return table
         kind = TableUnavailableError if table.status in _UNAVAILABLE else TableNotReadyError

@@ -12,7 +12,7 @@ _LONGEST_NAME = 255
 _DIGEST_LENGTH = 16
 
 
-def derive_backup_name(dag_id: str, task_id: str, run_id: str) -> str:
+def derive_backup_name(dag_id: str, task_id: str, run_id: str, *table: str) -> str:
     """Return the name of one task's backup in one run: the same on every try, different for every other run.
 
     The readable part, made legal and cut to length, comes first; a digest of the exact values ends it. ``map_index`` is
@@ -21,7 +21,8 @@ def derive_backup_name(dag_id: str, task_id: str, run_id: str) -> str:
     :param dag_id: the DAG's ID
     :param task_id: the task's ID
     :param run_id: the run's ID
+    :param table: the table's name, for a task that has many
     """
-    digest = sha256(dumps([dag_id, task_id, run_id]).encode()).hexdigest()[:_DIGEST_LENGTH]
-    readable = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"{dag_id}.{task_id}.{run_id}")
+    digest = sha256(dumps([dag_id, task_id, run_id, *table]).encode()).hexdigest()[:_DIGEST_LENGTH]
+    readable = re.sub(r"[^a-zA-Z0-9_.-]", "-", ".".join([dag_id, task_id, run_id, *table]))
     return f"{readable[: _LONGEST_NAME - _DIGEST_LENGTH - 1]}.{digest}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, con
 from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
 from airflow_ddb_backup.creation.matching import SCHEDULER_CLOCK_TOLERANCE, IfExists, Run
 from airflow_ddb_backup.creation.names import derive_backup_name
+from airflow_ddb_backup.creation.tables import TablesCreation, TablesReport
 from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotReusedTimeoutError,
@@ -42,8 +44,13 @@ from airflow_ddb_backup.restoring.restore import begin_restore
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneRequest, delete_backup
-from airflow_ddb_backup.selection import IfEmpty, TableSelection
-from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger, DynamoDBRestoreTrigger
+from airflow_ddb_backup.retries import retrying
+from airflow_ddb_backup.selection import IfEmpty, TableSelection, select_tables
+from airflow_ddb_backup.triggers.dynamodb import (
+    DynamoDBBackupsTrigger,
+    DynamoDBBackupTrigger,
+    DynamoDBRestoreTrigger,
+)
 from airflow_ddb_backup.validation import (
     check_backup_name,
     check_backup_name_prefix,
@@ -72,9 +79,11 @@ from airflow_ddb_backup.validation import (
     check_timezone,
     table_region,
 )
+from airflow_ddb_backup.waiting.awaiting import BackupsWait
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
+from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
-from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait, WaitResult
 from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
@@ -91,6 +100,7 @@ else:
     _ASSETS = (Asset, AssetRef)
 
 XCOM_BACKUP_ARN = "backup_arn"
+XCOM_BACKUP_ARNS = "backup_arns"
 XCOM_REPORT = "report"
 XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
@@ -103,7 +113,101 @@ _REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
 _KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
-class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class BackupCreator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
+    """Base of the operators that create backups.
+
+    :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]`` (templated); ``None``: derived
+    :param if_exists: what to do when this run has its backup already: ``"reuse"`` it, ``"fail"``, or ``"create"``
+        another
+    :param reuse_within: also reuse the newest backup of the table that was at most this old when the run started
+    :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
+    :param wait_for_completion: wait until AVAILABLE
+    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
+    :param poll_interval: seconds, or a ``timedelta``, between polls, above 0
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute``; 60 to 7200
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    aws_hook_class = DynamoDBBackupHook
+    ui_color = "#d9e6f7"
+
+    def __init__(
+        self,
+        *,
+        backup_name: str | XComArg | None = None,
+        if_exists: Literal["reuse", "fail", "create"] = "reuse",
+        reuse_within: timedelta | None = None,
+        require_point_in_time_recovery: bool = False,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = 5,
+        timeout: float | timedelta = 1800,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if backup_name is not None:
+            check_literal(check_backup_name, backup_name)
+        self.backup_name = backup_name
+        # A template that renders to None must not pass for "derive a name".
+        self._was_given_a_name = backup_name is not None
+        self.if_exists: str = if_exists
+        self.reuse_within = reuse_within
+        self.require_point_in_time_recovery = require_point_in_time_recovery
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self._check_literals()
+
+    @property
+    def timeout_error(self) -> type[BackupTimeoutError]:
+        """The exception for a wait whose time was up: what a retry does depends on ``if_exists``."""
+        return BackupTimeoutError if self.if_exists != IfExists.CREATE else BackupNotReusedTimeoutError
+
+    def _check_literals(self) -> None:
+        if_exists = check_choice("if_exists", self.if_exists, IfExists)
+        if check_span("reuse_within", self.reuse_within) and if_exists is not IfExists.REUSE:
+            rule = f"None with if_exists={if_exists.value!r}, which reuses no backup"
+            raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
+        check_interval("poll_interval", self.poll_interval)
+        check_timeout(self.timeout)
+        check_botocore_config(self.botocore_config)
+
+    def _resolve_name(self, context: Context, *table: str) -> tuple[str, bool]:
+        """Return the backup's name, and whether it is derived: only if none was given, to the constructor or since.
+
+        :param context: the task's context
+        :param table: the table's name, for a task that has many
+        """
+        if self.backup_name is None and not self._was_given_a_name:
+            ti = context["ti"]
+            return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id, *table), True
+        return check_backup_name(self.backup_name), False
+
+    def _backup_request(
+        self, context: Context, error_context: ErrorContext, table_name: str, name: tuple[str, bool], deadline: float
+    ) -> BackupRequest:
+        backup_name, derived = name
+        return BackupRequest(
+            context=error_context,
+            table_name=table_name,
+            backup_name=backup_name,
+            derived=derived,
+            run=Run.from_context(context["dag_run"], context["ti"].try_number),
+            if_exists=IfExists(self.if_exists),
+            reuse_within=self.reuse_within,
+            require_point_in_time_recovery=self.require_point_in_time_recovery,
+            deadline=deadline,
+        )
+
+    def _hand_to_outlets(self, context: Context, extra: Mapping[str, Any]) -> None:
+        """Put something into each outlet asset's event, in the process that ends the task."""
+        for outlet in self.outlets:
+            if isinstance(outlet, _ASSETS):
+                context["outlet_events"][cast("Asset", outlet)].extra.update(extra)
+
+
+class DynamoDBCreateBackupOperator(BackupCreator):
     """Create an on-demand backup of a DynamoDB table, and wait until it is AVAILABLE. Returns its ARN.
 
     .. seealso::
@@ -132,11 +236,10 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    aws_hook_class = DynamoDBBackupHook
     template_fields: Sequence[str] = aws_template_fields("table_name", "backup_name")
     operator_extra_links = (DynamoDBBackupLink(),)
-    ui_color = "#d9e6f7"
 
+    # All are named, so that editors and type checkers know them.
     def __init__(
         self,
         *,
@@ -151,22 +254,19 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         timeout: float | timedelta = 1800,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            backup_name=backup_name,
+            if_exists=if_exists,
+            reuse_within=reuse_within,
+            require_point_in_time_recovery=require_point_in_time_recovery,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            **kwargs,
+        )
         check_literal(check_table_name, table_name)
-        if backup_name is not None:
-            check_literal(check_backup_name, backup_name)
         self.table_name = table_name
-        self.backup_name = backup_name
-        # A template that renders to None must not pass for "derive a name".
-        self._was_given_a_name = backup_name is not None
-        self.if_exists: str = if_exists
-        self.reuse_within = reuse_within
-        self.require_point_in_time_recovery = require_point_in_time_recovery
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self._check_literals()
 
     def execute(self, context: Context) -> str:
         """Create the backup, or find this run's, and wait for it."""
@@ -202,11 +302,6 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         """
         return self._finish(context, WaitResult.from_event(event))
 
-    @property
-    def timeout_error(self) -> type[BackupTimeoutError]:
-        """The exception for a wait whose time was up: what a retry does depends on ``if_exists``."""
-        return BackupTimeoutError if self.if_exists != IfExists.CREATE else BackupNotReusedTimeoutError
-
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for; the ARN is in its XCom."""
         ti = context["ti"]
@@ -218,45 +313,19 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         except BackupError:
             return known
 
-    def _check_literals(self) -> None:
-        if_exists = check_choice("if_exists", self.if_exists, IfExists)
-        if check_span("reuse_within", self.reuse_within) and if_exists is not IfExists.REUSE:
-            rule = f"None with if_exists={if_exists.value!r}, which reuses no backup"
-            raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
-        check_interval("poll_interval", self.poll_interval)
-        check_timeout(self.timeout)
-        check_botocore_config(self.botocore_config)
-
     def _find_or_create(self, context: Context, deadline: float) -> tuple[str, Backup]:
         table_name = check_table_name(self.table_name)
-        backup_name, derived = self._resolve_name(context)
+        name = self._resolve_name(context)
         hook = self.hook
         # An object may be executed more than once: nothing of an earlier execution counts.
         hook.reopen()
         hook.default_region = table_region(table_name)
-        known = ErrorContext(table_name, backup_name)
+        known = ErrorContext(table_name, name[0])
         region_name = hook.resolve_region(known)
-        error_context = ErrorContext(table_name, backup_name, region_name)
+        error_context = replace(known, region=region_name)
         check_region(table_region(table_name), error_context)
-        request = BackupRequest(
-            context=error_context,
-            table_name=table_name,
-            backup_name=backup_name,
-            derived=derived,
-            run=Run.from_context(context["dag_run"], context["ti"].try_number),
-            if_exists=IfExists(self.if_exists),
-            reuse_within=self.reuse_within,
-            require_point_in_time_recovery=self.require_point_in_time_recovery,
-            deadline=deadline,
-        )
+        request = self._backup_request(context, error_context, table_name, name, deadline)
         return region_name, find_or_create(hook, request, self.log)
-
-    def _resolve_name(self, context: Context) -> tuple[str, bool]:
-        """Return the backup's name, and whether it is derived: only if none was given, to the constructor or since."""
-        if self.backup_name is None and not self._was_given_a_name:
-            ti = context["ti"]
-            return derive_backup_name(ti.dag_id, ti.task_id, ti.run_id), True
-        return check_backup_name(self.backup_name), False
 
     def _publish(self, context: Context, backup: Backup) -> None:
         if self.do_xcom_push:
@@ -283,10 +352,7 @@ class DynamoDBCreateBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBa
         """Put the backup into each outlet asset's event, in the process that ends the task; return the ARN."""
         arn = BackupArn.from_response(details["backup_arn"])
         extra = {key: details[key] for key in ("backup_arn", "backup_name", "created_at")}
-        for outlet in self.outlets:
-            if isinstance(outlet, _ASSETS):
-                event = context["outlet_events"][cast("Asset", outlet)]
-                event.extra.update(extra, table_arn=arn.table_arn)
+        self._hand_to_outlets(context, {**extra, "table_arn": arn.table_arn})
         return arn.text
 
 
@@ -628,6 +694,7 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         empty = isinstance(table_names, list | tuple | set | frozenset) and not table_names
         if empty and if_empty == IfEmpty.FAIL.value and not mapped:
             raise InvalidValueError.of("table_names", table_names, "a list with at least one table")
+        self._check_selection()
 
     def _check_selection(self) -> None:
         if not self._was_given_names and self.table_names is None and self.tags is None:
@@ -654,6 +721,145 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         context = ErrorContext(region=hook.resolve_region(ErrorContext()))
         selection.check_regions(str(context.region))
         return selection, context
+
+
+class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
+    """Create on-demand backups of many DynamoDB tables in one task, and wait until all are AVAILABLE. Returns a report.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`howto/operator:DynamoDBBackupTablesOperator`
+
+    Every table is tried and reported before the task is judged: if any has failed, the task fails, and a retry does
+    only what is missing. All that :class:`DynamoDBCreateBackupOperator` promises for one table holds for each.
+
+    The report is ``{"backups": {table: arn}, "failed": {table: message}, "skipped": {table: reason}}``; a task that
+    fails pushes it as XCom ``report`` first. The ARNs are pushed as ``backup_arns`` (``{table: arn}``) before any
+    waiting.
+
+    :param table_names: names, ARNs, and shell patterns such as ``orders-*`` (templated); ``None``: all with the tags
+    :param exclude: names, ARNs and patterns of tables that are left out
+    :param tags: a value, or a list of values, for each key; a table must match every key
+    :param max_tables: a larger selection is refused, 1 or more
+    :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
+    :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``, the same for every table (templated). ``None``:
+        derived from dag_id, task_id, run_id and the table's name
+    :param if_exists: what to do with a table of which this run has a backup already: ``"reuse"`` it, ``"fail"``, or
+        ``"create"`` another
+    :param reuse_within: also reuse a table's newest backup, whatever its name, that was at most this old when the run
+        started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
+    :param require_point_in_time_recovery: refuse tables whose point-in-time recovery is not ENABLED
+    :param wait_for_completion: wait until all backups are AVAILABLE
+    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
+    :param poll_interval: seconds, or a ``timedelta``, between polls of a backup, above 0
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until all are AVAILABLE; 60 to 7200
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param region_name: the region; ``None``: the connection's, or boto3's default
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("table_names", "backup_name")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create each table's backup, or find this run's, wait for all, report, and judge."""
+        self._check_literals()
+        self._check_selection()
+        deadline = time.time() + check_timeout(self.timeout)
+        report = TablesReport()
+        try:
+            region = self._create_all(context, deadline, report)
+            arns = list(report.backups.values())
+            if self.do_xcom_push:
+                backups = {table: arn.text for table, arn in sorted(report.backups.items())}
+                context["ti"].xcom_push(key=XCOM_BACKUP_ARNS, value=backups)
+            if not self.wait_for_completion or not arns:
+                return self._finish(context, report, region)
+        except EmptySelectionError as error:
+            if self.if_empty == IfEmpty.SKIP:
+                raise AirflowSkipException(str(error)) from None
+            raise
+        except BaseException:
+            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
+            raise
+        interval = check_interval("poll_interval", self.poll_interval)
+        settings = self.triggerer_settings(region)
+        if self.deferrable:
+            trigger = DynamoDBBackupsTrigger(
+                backup_arns=[arn.text for arn in arns],
+                report=self._carried(report),
+                poll_interval=interval,
+                deadline=deadline,
+                **settings,
+            )
+            self.defer_wait(trigger, deadline)
+        wait = BackupsWait(AwsSettings(**settings), deadline, interval, self.log)
+        results = asyncio.run(wait.run(arns, 0.0))
+        return self._judge(context, report, BackupsResult.of(results), region)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Take the trigger's event.
+
+        :param event: the trigger's payload
+        :raises TablesFailedError: some tables have no AVAILABLE backup
+        :raises TriggerFailedError: the event is not one that this package sends
+        """
+        result = BackupsResult.from_event(event)
+        ti = context["ti"]
+        try:
+            carried = (event or {})["report"]
+            backups = carried.get("backups") or ti.xcom_pull(
+                task_ids=ti.task_id, key=XCOM_BACKUP_ARNS, map_indexes=ti.map_index
+            )
+            report = TablesReport.carried(backups, carried)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            detail = f"Its event is not one that this package sends: {event!r}."
+            raise TriggerFailedError.about(self.awaited(context), detail) from error
+        return self._judge(context, report, result, next(iter(report.backups.values())).region)
+
+    def awaited(self, context: Context) -> ErrorContext:
+        """Return the region that this task waits in."""
+        known = ErrorContext(region=self.region_name)
+        try:
+            return replace(known, region=self.hook.resolve_region(known))
+        except BackupError:
+            return known
+
+    def _create_all(self, context: Context, deadline: float, report: TablesReport) -> str:
+        """Fill the report with the backups of all tables; return the region."""
+        selection, error_context = self._select()
+        tables = select_tables(self.hook, selection, error_context, retrying(deadline, self.log))
+        selection.check_size((table.name for table in tables), error_context)
+        requests = {}
+        for table in tables:
+            name = self._resolve_name(context, table.name)
+            table_name = table.arn or table.name
+            about = replace(error_context, table=table_name, backup=name[0])
+            requests[table] = self._backup_request(context, about, table_name, name, deadline)
+        self.log.info("Backing up %s tables", len(tables))
+        TablesCreation(self.hook, requests, report, self.log).run(error_context, deadline)
+        return str(error_context.region)
+
+    def _carried(self, report: TablesReport) -> dict[str, Any]:
+        """Return what the trigger hands back; the ARNs, of which there may be thousands, are in the XCom."""
+        carried = report.as_carried()
+        if self.do_xcom_push:
+            del carried["backups"]
+        return carried
+
+    def _judge(self, context: Context, report: TablesReport, result: BackupsResult, region: str) -> dict[str, Any]:
+        for arn, error in result.errors(self.timeout_error).items():
+            report.failed[BackupArn.from_response(arn).table_name] = error
+        return self._finish(context, report, region)
+
+    def _finish(self, context: Context, report: TablesReport, region: str) -> dict[str, Any]:
+        report.log(self.log)
+        if report.failed:
+            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
+            report.judge(ErrorContext(region=region))
+        self._hand_to_outlets(context, report.as_dict())
+        return report.as_dict()
 
 
 class DynamoDBPruneBackupsOperator(TablesOperator):
@@ -742,7 +948,6 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         # In place of BaseOperator.dry_run, which only renders templates for "airflow tasks test --dry-run".
         self.dry_run = dry_run  # type: ignore[assignment,method-assign]
         self.timeout = timeout
-        self._check_selection()
         self._policy()
 
     def execute(self, context: Context) -> dict[str, Any]:

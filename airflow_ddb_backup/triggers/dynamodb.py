@@ -6,25 +6,23 @@ import asyncio
 import time
 from abc import abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.waiting.awaiting import BackupsWait, end_of, wait_for_backup
 from airflow_ddb_backup.waiting.outage import Outage
-from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings, RateLimitedClient, RateLimits
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
-from airflow_ddb_backup.waiting.state import BackupWait
+from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_ddb_backup.models import Table
-    from airflow_ddb_backup.waiting.state import Wait
 
-_Result = TypeVar("_Result")
 
 # An event that comes before the scheduler has taken in the deferral makes Airflow fail the task (3.3.2: "Executor …
 # reported … finished with state success, but the task instance's state attribute is queued"). Observed: 13 of 36 tasks
@@ -43,7 +41,6 @@ class _WaitTrigger(BaseTrigger):
     def __init__(
         self,
         *,
-        backup_arn: str,
         poll_interval: float,
         deadline: float,
         aws_conn_id: str | None,
@@ -52,7 +49,6 @@ class _WaitTrigger(BaseTrigger):
         botocore_config: dict[str, Any] | None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
-        self.backup_arn = backup_arn
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.aws_conn_id = aws_conn_id
@@ -63,7 +59,6 @@ class _WaitTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and all arguments."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "backup_arn": self.backup_arn,
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
             "aws_conn_id": self.aws_conn_id,
@@ -76,12 +71,12 @@ class _WaitTrigger(BaseTrigger):
         """Yield one event, not before Airflow can take it."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + FIRST_EVENT_AFTER
-        event = await self._event(BackupArn.parse(self.backup_arn))
+        event = await self._event()
         await asyncio.sleep(max(0.0, earliest - loop.time()))
         yield TriggerEvent(event)
 
     @abstractmethod
-    async def _event(self, arn: BackupArn) -> dict[str, Any]:
+    async def _event(self) -> dict[str, Any]:
         """Wait, and return the event's payload."""
 
     def _settings(self, arn: BackupArn) -> AwsSettings:
@@ -93,16 +88,6 @@ class _WaitTrigger(BaseTrigger):
     def _first_delay(self) -> float:
         # The worker has just polled, and what comes before the first event may go would only be kept back.
         return min(self.poll_interval, FIRST_EVENT_AFTER)
-
-    async def _end(self, wait: Wait[Any, _Result], result: asyncio.Future[_Result]) -> _Result:
-        """Return the end of a wait, and log its progress meanwhile."""
-        while not result.done():
-            await asyncio.wait([result], timeout=wait.seconds_until_wakeup(time.time()))
-            if line := wait.report(time.time()):
-                self.log.info("%s", line)
-            if not result.done() and (expired := wait.expire(time.time())):
-                return expired
-        return result.result()
 
 
 class DynamoDBBackupTrigger(_WaitTrigger):
@@ -129,7 +114,6 @@ class DynamoDBBackupTrigger(_WaitTrigger):
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            backup_arn=backup_arn,
             poll_interval=poll_interval,
             deadline=deadline,
             aws_conn_id=aws_conn_id,
@@ -137,13 +121,66 @@ class DynamoDBBackupTrigger(_WaitTrigger):
             verify=verify,
             botocore_config=botocore_config,
         )
+        self.backup_arn = backup_arn
 
-    async def _event(self, arn: BackupArn) -> dict[str, Any]:
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and all arguments."""
+        path, arguments = super().serialize()
+        return path, arguments | {"backup_arn": self.backup_arn}
+
+    async def _event(self) -> dict[str, Any]:
+        arn = BackupArn.parse(self.backup_arn)
         wait = BackupWait(arn, self.deadline, time.time())
-        subscription = BackupPoller.of(self._settings(arn), arn).subscribe(wait, self.poll_interval, self._first_delay)
-        async with subscription as result:
-            ended = await self._end(wait, result)
+        settings = self._settings(arn)
+        ended = await wait_for_backup(settings, wait, self.poll_interval, self._first_delay, self.log.info)
         return ended.as_event()
+
+
+class DynamoDBBackupsTrigger(_WaitTrigger):
+    """Waits until every one of many backups is AVAILABLE, lost, or time is up. Cancelled, it only stops polling.
+
+    :param backup_arns: the backups, of one region
+    :param report: what the worker knows already, handed back in the event
+    :param poll_interval: seconds between polls, above 0
+    :param deadline: when time is up, in Unix seconds: absolute, so that no restart of the triggerer gives more time
+    :param aws_conn_id: the Airflow connection
+    :param region_name: the region; ``None``: the ARNs'
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    """
+
+    def __init__(
+        self,
+        *,
+        backup_arns: list[str],
+        report: dict[str, Any] | None = None,
+        poll_interval: float,
+        deadline: float,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            poll_interval=poll_interval,
+            deadline=deadline,
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            botocore_config=botocore_config,
+        )
+        self.backup_arns = backup_arns
+        self.report = report
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and all arguments."""
+        path, arguments = super().serialize()
+        return path, arguments | {"backup_arns": self.backup_arns, "report": self.report}
+
+    async def _event(self) -> dict[str, Any]:
+        arns = [BackupArn.parse(arn) for arn in self.backup_arns]
+        wait = BackupsWait(self._settings(arns[0]), self.deadline, self.poll_interval, self.log)
+        return BackupsResult.of(await wait.run(arns, self._first_delay)).as_event() | {"report": self.report}
 
 
 class DynamoDBRestoreTrigger(_WaitTrigger):
@@ -174,7 +211,6 @@ class DynamoDBRestoreTrigger(_WaitTrigger):
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            backup_arn=backup_arn,
             poll_interval=poll_interval,
             deadline=deadline,
             aws_conn_id=aws_conn_id,
@@ -182,22 +218,25 @@ class DynamoDBRestoreTrigger(_WaitTrigger):
             verify=verify,
             botocore_config=botocore_config,
         )
+        self.backup_arn = backup_arn
         self.table_name = table_name
         self.settings = settings
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and all arguments."""
         path, arguments = super().serialize()
-        return path, arguments | {"table_name": self.table_name, "settings": self.settings}
+        own = {"backup_arn": self.backup_arn, "table_name": self.table_name, "settings": self.settings}
+        return path, arguments | own
 
-    async def _event(self, arn: BackupArn) -> dict[str, Any]:
+    async def _event(self) -> dict[str, Any]:
+        arn = BackupArn.parse(self.backup_arn)
         wait = RestoreWait(arn, self.table_name, self.deadline, time.time())
         settings = self._settings(arn)
         limits = RateLimits.of(arn, settings.region_name)
         client = RateLimitedClient.of(settings, limits)
         polling = asyncio.ensure_future(self._poll(wait, client, limits))
         try:
-            ended = await self._end(wait, polling)
+            ended = await end_of(wait, polling, self.log.info)
         finally:
             # A trigger may be cancelled a second time meanwhile.
             await asyncio.shield(asyncio.ensure_future(_stop(polling, client)))

@@ -104,6 +104,65 @@ class WaitResult:
         raise BackupLostError(self.message)
 
 
+@dataclass(frozen=True, slots=True)
+class BackupsResult:
+    """The end of a wait for many backups.
+
+    :param failed: how the waits ended for those that did not become AVAILABLE, by ARN; the messages have no hints
+    """
+
+    failed: dict[str, tuple[WaitStatus, str]]
+
+    @classmethod
+    def of(cls, results: Mapping[str, WaitResult]) -> Self:
+        """Take the ends of all waits, by ARN."""
+        return cls(
+            {
+                arn: (result.status, result.message)
+                for arn, result in results.items()
+                if result.status is not WaitStatus.SUCCESS
+            }
+        )
+
+    def as_event(self) -> dict[str, Any]:
+        """Return the payload of the trigger's event, which names only what failed: there may be thousands."""
+        statuses = {status for status, _ in self.failed.values()}
+        worst = next((status for status in (WaitStatus.ERROR, WaitStatus.TIMEOUT) if status in statuses), None)
+        failed = {arn: {"status": status.value, "message": message} for arn, (status, message) in self.failed.items()}
+        message = f"{len(failed)} backups did not become AVAILABLE." if failed else "All backups are AVAILABLE."
+        return {"status": (worst or WaitStatus.SUCCESS).value, "failed": failed, "message": message}
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any] | None) -> Self:
+        """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
+
+        :raises TriggerFailedError: it is not one that this package sends
+        """
+        try:
+            payload: Mapping[str, Any] = event or {}
+            failed = {
+                BackupArn.from_response(arn).text: (WaitStatus(one["status"]), str(one["message"]))
+                for arn, one in payload["failed"].items()
+            }
+            _check_statuses(WaitStatus(payload["status"]), [status for status, _ in failed.values()])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            detail = f"Its event is not one that this package sends: {event!r}."
+            raise TriggerFailedError.about(ErrorContext(), detail) from error
+        return cls(failed)
+
+    def errors(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, BackupError]:
+        """Return the exception for each that failed, by ARN.
+
+        :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
+        """
+        return {
+            arn: timeout_error(f"{message} {timeout_error.hint}")
+            if status is WaitStatus.TIMEOUT
+            else BackupLostError(message)
+            for arn, (status, message) in self.failed.items()
+        }
+
+
 class Wait(ABC, Generic[_Seen_contra, _Result_co]):
     """One task's wait.
 
@@ -280,4 +339,10 @@ def _check_details(backup: Mapping[str, Any]) -> None:
         _ = backup[required]
     if backup["status"] != BackupStatus.AVAILABLE:
         message = f"a success that is {backup['status']!r}"
+        raise ValueError(message)
+
+
+def _check_statuses(overall: WaitStatus, failed: list[WaitStatus]) -> None:
+    if WaitStatus.SUCCESS in failed or (overall is WaitStatus.SUCCESS) != (not failed):
+        message = f"{overall.value!r} with {failed!r}"
         raise ValueError(message)

@@ -1,0 +1,245 @@
+"""The creation of many tables' backups: several at once, all tried, all reported, and only then judged.
+
+Everything about one table's backup is in :mod:`.find_or_create`. Here are the threads that do it for one table after
+the other, at the rate of the hook that they share, with one listing of the account for all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import FIRST_EXCEPTION, wait
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_ddb_backup.creation.find_or_create import Creation
+from airflow_ddb_backup.creation.listing import SharedListing
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    CreationTimeoutError,
+    PermanentError,
+    TableNotFoundError,
+    TablesFailedError,
+    TablesFailedForGoodError,
+    TableUnavailableError,
+)
+from airflow_ddb_backup.hooks.dynamodb import run_in_thread
+from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.retries import retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_ddb_backup.creation.find_or_create import BackupRequest
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.models import Backup
+    from airflow_ddb_backup.selection import SelectedTable
+
+# DynamoDB answers in tens of milliseconds: so many threads keep up with half of CreateBackup's rate, 25 a second.
+_THREADS = 10
+_PROGRESS_INTERVAL = 30.0
+_TICK = 0.5
+# An exception's message names so many failures.
+_NAMED = 5
+
+
+@dataclass(slots=True)
+class TablesReport:
+    """The results of a task for many tables so far.
+
+    :param backups: the backup of each table that has one
+    :param failed: why a table has none, or its backup did not become AVAILABLE
+    :param skipped: why a table that the task does not name was left out
+    """
+
+    backups: dict[str, BackupArn] = field(default_factory=dict)
+    failed: dict[str, BackupError] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, dict[str, str]]:
+        """Return it as plain JSON values."""
+        return {
+            "backups": {table: arn.text for table, arn in sorted(self.backups.items()) if table not in self.failed},
+            "failed": {table: str(error) for table, error in sorted(self.failed.items())},
+            "skipped": dict(sorted(self.skipped.items())),
+        }
+
+    def as_carried(self) -> dict[str, Any]:
+        """Return it as plain JSON values, with whether a retry can fix each failure."""
+        failed = {table: [str(error), isinstance(error, PermanentError)] for table, error in self.failed.items()}
+        backups = {table: arn.text for table, arn in self.backups.items()}
+        return {"backups": backups, "failed": failed, "skipped": self.skipped}
+
+    @classmethod
+    def carried(cls, backups: Mapping[str, str], carried: Mapping[str, Any]) -> Self:
+        """Read what :meth:`as_carried` has returned.
+
+        :param backups: its backups
+        :param carried: its other parts
+        :raises Exception: it is something else: ``AttributeError``, ``KeyError``, ``TypeError`` or ``ValueError``
+        """
+        failed: dict[str, BackupError] = {
+            table: (PermanentError if final else BackupError)(message)
+            for table, (message, final) in carried["failed"].items()
+        }
+        arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
+        return cls(arns, failed, dict(carried["skipped"]))
+
+    def log(self, log: Any) -> None:
+        """Write what failed as a table, or one line if nothing has.
+
+        :param log: the task's log
+        """
+        counts = f"{len(self.backups)} with a backup, {len(self.failed)} failed, {len(self.skipped)} skipped"
+        if not self.failed:
+            log.info("Tables: %s", counts)
+            return
+        width = max(map(len, self.failed))
+        rows = [f"{table:<{width}}  {error}" for table, error in sorted(self.failed.items())]
+        log.error("Tables: %s\n%s", counts, "\n".join(rows))
+
+    def judge(self, context: ErrorContext) -> None:
+        """Raise if any table has failed.
+
+        :param context: the region
+        :raises TablesFailedForGoodError: some have failed, and no retry can fix any
+        :raises TablesFailedError: some have failed
+        """
+        if not self.failed:
+            return
+        final = all(isinstance(error, PermanentError) for error in self.failed.values())
+        kind = TablesFailedForGoodError if final else TablesFailedError
+        failed = sorted(self.failed.items())
+        some = " ".join(f"{table}: {error}" for table, error in failed[:_NAMED])
+        detail = f"{len(failed)} failed, {len(set(self.backups) - set(self.failed))} have a backup. {some}"
+        raise kind.about(context, detail)
+
+
+class TablesCreation:
+    """The creation of many tables' backups.
+
+    :param hook: makes the calls
+    :param tables: the tables, each with what the task asks for
+    :param report: takes the results, so that they are known even if something raises
+    :param log: the task's log
+    """
+
+    def __init__(
+        self,
+        hook: DynamoDBBackupHook,
+        tables: Mapping[SelectedTable, BackupRequest],
+        report: TablesReport,
+        log: Any,
+    ) -> None:
+        self._hook = hook
+        self._tables = tables
+        self._report = report
+        self._log = log
+        self._stopped = False
+        self._creations: dict[SelectedTable, Creation] = {}
+        self._created: dict[SelectedTable, Backup] = {}
+
+    def run(self, context: ErrorContext, deadline: float) -> None:
+        """Try every table.
+
+        :param context: the region, for messages
+        :param deadline: when to give up, in Unix seconds
+        """
+        quiet = _QuietLog(self._log)
+        listing = SharedListing(self._hook, retrying(deadline, quiet), context)
+        for table, request in self._tables.items():
+            self._creations[table] = Creation(self._hook, request, listing, quiet)
+        self._each(list(self._creations), self._find_or_create, "found or created")
+        # Once for all that were created: another try of this run may have made one too.
+        self._each(list(self._created), self._settle, "settled")
+
+    def _find_or_create(self, table: SelectedTable) -> None:
+        creation, context = self._creations[table], self._tables[table].context
+        if time.time() >= self._tables[table].deadline:
+            raise CreationTimeoutError.about(context, "It was not tried.")
+        if table.missing:
+            raise TableNotFoundError.about(context, "ListTables does not list it, so nobody knows its tags.")
+        if found := creation.find():
+            self._take(table, found)
+            return
+        created = creation.create()
+        self._created[table] = created
+        self._take(table, created)
+
+    def _settle(self, table: SelectedTable) -> None:
+        self._take(table, self._creations[table].settle(self._created[table]))
+
+    def _take(self, table: SelectedTable, backup: Backup) -> None:
+        self._report.backups[table.name] = backup.arn
+
+    def _each(self, tables: list[SelectedTable], step: Callable[[SelectedTable], None], done: str) -> None:
+        """Take a step for each table, several at once."""
+        pending: SimpleQueue[SelectedTable] = SimpleQueue()
+        for table in tables:
+            pending.put(table)
+        threads = {run_in_thread(lambda: self._work(pending, step)) for _ in range(min(_THREADS, len(tables)))}
+        report_at = time.time() + _PROGRESS_INTERVAL
+        try:
+            while threads:
+                ended, threads = wait(threads, _TICK, FIRST_EXCEPTION)
+                for thread in ended:
+                    thread.result()
+                if threads and time.time() >= report_at:
+                    report_at = time.time() + _PROGRESS_INTERVAL
+                    tried, failed = len(tables) - pending.qsize(), len(self._report.failed)
+                    self._log.info("%s of %s tables tried, %s failed, the others %s", tried, len(tables), failed, done)
+        finally:
+            # Such as when the task's execution_timeout has passed: the threads start nothing more.
+            self._stopped = True
+        self._stopped = False
+
+    def _work(self, pending: SimpleQueue[SelectedTable], step: Callable[[SelectedTable], None]) -> None:
+        while not self._stopped:
+            try:
+                table = pending.get_nowait()
+            except Empty:
+                return
+            self._try(table, step)
+
+    def _try(self, table: SelectedTable, step: Callable[[SelectedTable], None]) -> None:
+        try:
+            step(table)
+        except (TableNotFoundError, TableUnavailableError) as error:
+            vanished = isinstance(error, TableNotFoundError) or self._creations[table].table_is_going
+            if table.named or not vanished:
+                self._fail(table, error)
+                return
+            self._report.skipped[table.name] = str(error)
+            self._log.warning("Table %s is skipped, since the task does not name it: %s", table.name, error)
+        except BackupError as error:
+            self._fail(table, error)
+        except Exception as error:  # noqa: BLE001  # it is one table's, and told as such
+            self._log.exception("A defect in one table; all others go on.")
+            self._fail(table, BackupError.about(self._tables[table].context, f"{type(error).__name__}: {error}."))
+
+    def _fail(self, table: SelectedTable, error: BackupError) -> None:
+        self._report.failed[table.name] = error
+        self._log.error("%s: %s", table.name, error)
+
+
+class _QuietLog:
+    """A log for thousands of tables: what one of them has done is for debugging, and each kind of retry told once.
+
+    :param log: the task's log
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._told: set[object] = set()
+
+    def info(self, message: str, *values: object) -> None:
+        self._log.debug(message, *values)
+
+    def warning(self, message: str, *values: object) -> None:
+        kind = (message, type(values[0])) if values and isinstance(values[0], BackupError) else object()
+        if kind in self._told:
+            self._log.debug(message, *values)
+            return
+        self._told.add(kind)
+        self._log.warning(message, *values)
