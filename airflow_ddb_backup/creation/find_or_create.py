@@ -202,7 +202,8 @@ class Creation:
             backups[:] = self._list(max(since, table.created_at), begun_after)
             return self._matcher.find_own(table, backups) if self._matcher.may_have_own else None
 
-        found = self._search(own, self._began_at if self._matcher.may_have_own else None)
+        # A backup of others may be missing without harm.
+        found = self._search(own, self._began_at, LISTING_LAG if self._matcher.may_have_own else 0.0)
         if found:
             self._warn_of_twins(found, self._matcher.own(table, backups))
         return found, backups
@@ -280,14 +281,17 @@ class Creation:
         self._warn_of_twins(oldest, own)
         return oldest
 
-    def _search(self, find: Callable[[float], Backup | None], made_by: float | None) -> Backup | None:
+    def _search(
+        self, find: Callable[[float], Backup | None], made_by: float, lag: float = LISTING_LAG
+    ) -> Backup | None:
         """Look until something is found, or as long as a listing may be behind.
 
         :param find: looks into a listing that has begun at a moment or later
-        :param made_by: when it was made at the latest, by the monotonic clock; ``None``: one listing will do
+        :param made_by: when it was made at the latest, by the monotonic clock
+        :param lag: seconds that a listing may be behind
         :raises CreationTimeoutError: the task's time was up before that
         """
-        known_by = time.monotonic() if made_by is None else made_by + LISTING_LAG
+        known_by = made_by + lag
         while True:
             self._check_time()
             begun_after = min(time.monotonic(), known_by)

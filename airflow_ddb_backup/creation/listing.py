@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_ddb_backup.exceptions import PermanentError
 from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.retries import all_pages
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import Backup
@@ -70,6 +70,7 @@ class SharedListing:
         self._since: datetime | None = None
         self._began = float("-inf")
         self._by_table: dict[str, list[Backup]] = {}
+        self._refusal: PermanentError | None = None
 
     def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
         """Return the backups of all tables of that name, of whatever name."""
@@ -78,15 +79,28 @@ class SharedListing:
         name = match["table"] if match else table_name
         # Whoever waits here for a listing under way takes it, if it began late enough.
         with self._lock:
+            if self._refusal:
+                # It would be refused for each table alike.
+                raise self._refusal
             if self._since is None or since < self._since or self._began < begun_after:
-                self._list(min(since, self._since) if self._since else since)
+                self._list(self._reach(since))
             return list(self._by_table.get(name, ()))
+
+    def _reach(self, since: datetime) -> datetime:
+        # Twice as far as before, at least: thousands of tables might each reach back a little further.
+        if self._since is None or since >= self._since:
+            return min(since, self._since or since)
+        return min(since, self._since - (datetime.now(tz=UTC) - self._since))
 
     def _list(self, since: datetime) -> None:
         began = time.monotonic()
         by_table: defaultdict[str, list[Backup]] = defaultdict(list)
-        for backup in _all(self._hook, self._retry, self._context, None, since):
-            by_table[backup.arn.table_name].append(backup)
+        try:
+            for backup in _all(self._hook, self._retry, self._context, None, since):
+                by_table[backup.arn.table_name].append(backup)
+        except PermanentError as error:
+            self._refusal = error
+            raise
         self._since, self._began, self._by_table = since, began, by_table
 
 

@@ -67,7 +67,10 @@ class TablesReport:
 
     def as_carried(self) -> dict[str, Any]:
         """Return it as plain JSON values, with whether a retry can fix each failure."""
-        failed = {table: [str(error), isinstance(error, PermanentError)] for table, error in self.failed.items()}
+        failed = {
+            table: {"message": str(error), "permanent": isinstance(error, PermanentError)}
+            for table, error in self.failed.items()
+        }
         backups = {table: arn.text for table, arn in self.backups.items()}
         return {"backups": backups, "failed": failed, "skipped": self.skipped}
 
@@ -80,8 +83,8 @@ class TablesReport:
         :raises Exception: it is something else: ``AttributeError``, ``KeyError``, ``TypeError`` or ``ValueError``
         """
         failed: dict[str, BackupError] = {
-            table: (PermanentError if final else BackupError)(message)
-            for table, (message, final) in carried["failed"].items()
+            table: (PermanentError if one["permanent"] else BackupError)(one["message"])
+            for table, one in carried["failed"].items()
         }
         arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
         return cls(arns, failed, dict(carried["skipped"]))

@@ -813,10 +813,11 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
                 task_ids=ti.task_id, key=XCOM_BACKUP_ARNS, map_indexes=ti.map_index
             )
             report = TablesReport.carried(backups, carried)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            region = next(iter(report.backups.values())).region
+        except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error
-        return self._judge(context, report, result, next(iter(report.backups.values())).region)
+        return self._judge(context, report, result, region)
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in."""
