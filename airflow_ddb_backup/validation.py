@@ -68,6 +68,20 @@ def check_literal_table_names(value: object) -> None:
         check_literal(check_table_names, value)
 
 
+def check_literal_backup_arns(value: object) -> None:
+    """Check a list of backups while the DAG is parsed, apart from what is rendered later.
+
+    :param value: a list of literals and templates, or a template of the whole list
+    :raises InvalidValueError: a literal is wrong
+    """
+    if isinstance(value, list | tuple):
+        literals = [one for one in value if not _is_rendered_later(one)]
+        if literals or not value:
+            check_backup_arns(literals)
+    else:
+        check_literal(check_backup_arns, value)
+
+
 def _is_rendered_later(value: object) -> bool:
     jinja = isinstance(value, str) and any(mark in value for mark in _TEMPLATE_MARKS)
     return jinja or callable(value) or hasattr(value, "resolve")
@@ -296,6 +310,24 @@ def check_table_names(value: object) -> list[str]:
         if not _is_pattern(name) and not _is_table(name):
             raise InvalidValueError.of("table_names", name, rule)
     return names
+
+
+def check_backup_arns(value: object) -> list[BackupArn]:
+    """Return the parts of the ARNs of some backups, each once.
+
+    :param value: a list with at least one ARN
+    :raises InvalidValueError: it is no such list
+    """
+    if isinstance(value, str):
+        rule = (
+            "a list of the ARNs of backups (where a template renders it, set the DAG's "
+            "render_template_as_native_obj=True, or pass another task's output)"
+        )
+        raise InvalidValueError.of("backup_arns", value, rule)
+    texts = _texts("backup_arns", value, "a list of the ARNs of backups")
+    if not texts:
+        raise InvalidValueError.of("backup_arns", value, "a list with at least one ARN")
+    return [BackupArn.parse(text) for text in dict.fromkeys(texts)]
 
 
 def check_patterns(parameter: str, value: object, *, arns: bool = False) -> tuple[str, ...]:
