@@ -449,18 +449,15 @@ class TargetTableDeletingError(BackupError):
 class RestoreLostError(PermanentError):
     """The table that a restore was making is gone, or can't become ACTIVE."""
 
-    summary = "The restore has failed"
-    hint = (
-        "Check that the credentials keep the item permissions on the new table, without a condition on aws:SourceIp, "
-        "for as long as the restore runs, and that nobody has deleted it. Then clear the task."
-    )
+    summary = "The wait for the restored table has failed"
+    hint = ""
 
 
 class RestoreTimeoutError(BackupError):
     """The restored table was not ACTIVE in time."""
 
     summary = "The restore was not complete in time"
-    hint = "The restore goes on: a retry takes that table, and waits for it. Raise timeout for large tables."
+    hint = "A retry takes that table, and waits for it. Raise timeout for large tables."
 
 
 class SettingNotTakenError(BackupError):
@@ -595,4 +592,6 @@ def _never_left(error: Exception) -> bool:
 def _service(operation: str) -> str:
     if operation.startswith("AssumeRole"):
         return "sts"
+    if "Scaling" in operation or "Scalable" in operation:
+        return "application-autoscaling"
     return "tag" if operation == "GetResources" else "dynamodb"

@@ -35,6 +35,7 @@ _RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 _MOST_TAGS = 50
 _MOST_TAG_VALUES = 20
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
+_TAG = re.compile(r"[\w\s+\-=.:/@]*")
 _LONGEST_TAG = 128
 _LONGEST_TAG_VALUE = 256
 _ALL = "all"
@@ -375,14 +376,17 @@ def check_new_tags(value: object) -> dict[str, str]:
     """
     if value is None:
         return {}
-    rule = f"a dict of 1 to {_MOST_TAGS} keys (1 to 128 characters, not beginning with aws:) with values (up to 256)"
+    rule = (
+        f"a dict of 1 to {_MOST_TAGS} keys (1 to 128 characters, not beginning with aws:) with values (up to 256), of "
+        "letters, digits, white space and + - = . _ : / @"
+    )
     if not isinstance(value, Mapping) or not 0 < len(value) <= _MOST_TAGS:
         raise InvalidValueError.of("tags", value, rule)
     for key, text in value.items():
         texts = isinstance(key, str) and isinstance(text, str)
         if not texts or not 0 < len(key) <= _LONGEST_TAG or len(text) > _LONGEST_TAG_VALUE:
             raise InvalidValueError.of("tags", value, rule)
-        if key.lower().startswith("aws:"):
+        if key.lower().startswith("aws:") or not _TAG.fullmatch(key) or not _TAG.fullmatch(text):
             raise InvalidValueError.of("tags", value, rule)
     return dict(value)
 

@@ -14,7 +14,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, conf
 
 from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
-from airflow_ddb_backup.creation.matching import SCHEDULER_CLOCK_TOLERANCE, IfExists, Run
+from airflow_ddb_backup.creation.matching import LARGEST_CLOCK_ERROR, IfExists, Run
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.tables import TablesCreation, TablesReport
 from airflow_ddb_backup.exceptions import (
@@ -40,7 +40,7 @@ from airflow_ddb_backup.restoring.request import (
     RestoreRequest,
     SourceSettings,
 )
-from airflow_ddb_backup.restoring.restore import begin_restore
+from airflow_ddb_backup.restoring.restore import begin_restore, confirm_restored
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneRequest, delete_backup
@@ -511,7 +511,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
             self.defer_wait(trigger, deadline)
         describe = partial(self.hook.describe_table, request.context, request.target)
         result = result or WorkerWait(describe, wait, self.log).run(interval)
-        return self._finish(context, result, settings)
+        return self._finish(context, request.arn, result, settings)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event, and put the settings back.
@@ -522,14 +522,16 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         :raises SettingsFailedError: some settings could not be put back
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        result = RestoreResult.from_event(event)
+        result = RestoreResult.from_event(event, self.awaited(context))
         try:
             settings = SourceSettings.from_dict((event or {})["settings"])
+            # Templates are rendered anew, perhaps to something else.
+            arn = BackupArn.from_response((event or {})["backup_arn"])
         except (KeyError, TypeError, ValueError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error
-        self._open()
-        return self._finish(context, result, settings)
+        self._open(arn, str(self.target_table_name))
+        return self._finish(context, arn, result, settings)
 
     @property
     def timeout_error(self) -> type[BackupError]:
@@ -570,33 +572,34 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
             raise InvalidValueError.of("provisioned_throughput", provisioned, rule)
         if on_demand and billing_mode == BillingMode.PROVISIONED:
             raise InvalidValueError.of("on_demand_throughput", on_demand, "None for a table that is provisioned")
-        indexes = check_names("exclude_indexes", self.exclude_indexes)
+        names = check_names("exclude_indexes", self.exclude_indexes)
+        exclude_all = isinstance(self.exclude_indexes, str)
         return Overrides(
             billing_mode=BillingMode(billing_mode) if billing_mode else None,
             provisioned_throughput=provisioned,
             on_demand_throughput=on_demand,
             kms_key_id=check_key_id(self.kms_key_id),
-            exclude_indexes=indexes,
+            exclude_indexes=() if exclude_all else names,
+            exclude_all_indexes=exclude_all,
         )
 
-    def _open(self) -> tuple[BackupArn, str, ErrorContext]:
-        """Return backup, target, and the context of all calls; the hook is opened anew."""
-        arn = BackupArn.parse(self.backup_arn)
-        target = check_plain_table_name("target_table_name", self.target_table_name)
+    def _open(self, arn: BackupArn, target: str) -> ErrorContext:
+        """Return the context of all calls; the hook is opened anew."""
         check_region_name(self.region_name)
         hook = self.hook
         hook.reopen()
         hook.default_region = arn.region
         context = ErrorContext(target, arn.text, hook.resolve_region(ErrorContext(target, arn.text)))
         check_region(arn.region, context)
-        return arn, target, context
+        return context
 
     def _request(self, context: Context, deadline: float) -> RestoreRequest:
-        arn, target, error_context = self._open()
+        arn = BackupArn.parse(self.backup_arn)
+        target = check_plain_table_name("target_table_name", self.target_table_name)
+        error_context = self._open(arn, target)
         if self.settings_from == target:
             raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
-        is_later = run.try_number > 1 or run.cleared
         return RestoreRequest(
             context=error_context,
             arn=arn,
@@ -604,9 +607,11 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
             if_exists=IfTargetExists(self.if_exists),
             overrides=self._overrides(),
             settings=check_names("settings", self.settings, SETTING_NAMES),
+            more_tags=check_new_tags(self.tags),
             settings_from=self.settings_from,
             run_started=run.started,
-            own_since=run.earliest - SCHEDULER_CLOCK_TOLERANCE if is_later else None,
+            # Backup and name tell most: the scheduler's clock may be off as far as AWS lets one be.
+            own_since=run.earliest - LARGEST_CLOCK_ERROR if run.try_number > 1 else None,
             deadline=deadline,
         )
 
@@ -621,11 +626,14 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
             table_name=request.target,
         )
 
-    def _finish(self, context: Context, result: RestoreResult, settings: SourceSettings) -> str:
+    def _finish(self, context: Context, arn: BackupArn, result: RestoreResult, settings: SourceSettings) -> str:
         table_arn = result.unwrap()
         self.log.info("Table %s is restored.", table_arn)
-        error_context = self.awaited(context)
-        target = SettingsOf(self.hook, Patience(self.log), error_context, str(self.target_table_name))
+        # The name that was waited for: a template may render to another one by now.
+        target_name = table_arn.rpartition("/")[2]
+        error_context = ErrorContext(target_name, arn.text, arn.region)
+        target = SettingsOf(self.hook, Patience(self.log), error_context, target_name)
+        confirm_restored(self.hook, arn, error_context, target.retry)
         names = check_names("settings", self.settings, SETTING_NAMES)
         report = put_back(target, names, settings, check_new_tags(self.tags), self.log)
         if report.failures:

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
     BackupError,
+    InvalidRequestError,
     PermanentError,
     SettingNotTakenError,
     SettingsFailedError,
     SettingsFailedForGoodError,
+    TableInUseError,
+    from_boto,
+    map_exceptions,
 )
 from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.restoring.settings import SETTINGS, Tags
@@ -71,17 +76,23 @@ class SettingsReport:
 
 
 class Patience:
-    """Makes each call again for a minute at most, where it may yet succeed.
+    """Makes each call again for a minute at most, where it may yet succeed; while the table is UPDATING for longer.
 
     :param log: takes a line for each failure
     """
 
     def __init__(self, log: Any) -> None:
         self._log = log
+        self._give_up = time.time() + _UPDATING_SECONDS
 
     def __call__(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make the call and return what it returns."""
-        return retrying(time.time() + _PATIENCE_SECONDS, self._log)(call, *args, **kwargs)
+        while True:
+            try:
+                return retrying(time.time() + _PATIENCE_SECONDS, self._log)(call, *args, **kwargs)
+            except TableInUseError:
+                if time.time() >= self._give_up:
+                    raise
 
 
 def read_settings(names: Collection[str], table: SettingsOf) -> dict[str, Any]:
@@ -91,7 +102,17 @@ def read_settings(names: Collection[str], table: SettingsOf) -> dict[str, Any]:
     :param table: the table
     :raises BackupError: one can't be read, such as for want of a permission
     """
-    return {setting.name: setting.read(table) for setting in SETTINGS if setting.name in names}
+    return {setting.name: _read(setting, table) for setting in SETTINGS if setting.name in names}
+
+
+def _read(setting: Setting, table: SettingsOf) -> Any:
+    """Read a setting, and again if a response is not AWS's."""
+
+    def read() -> Any:
+        with map_exceptions(table.context):
+            return setting.read(replace(table))
+
+    return table.retry(read)
 
 
 def put_back(
@@ -125,7 +146,8 @@ def put_back(
                 outcome = _put_back(setting, wanted, source.arn, replace(target), give_up)
             if setting.name in names and not is_known:
                 outcome = UNAVAILABLE
-        except BackupError as error:
+        except Exception as caught:  # noqa: BLE001  # a response or an event that is not what it should be
+            error = from_boto(caught, target.context) if not isinstance(caught, BackupError) else caught
             outcome = f"{FAILED}{error}"
             report.failures[setting.name] = error
         report.outcomes[setting.name] = outcome
@@ -136,13 +158,20 @@ def put_back(
 
 def _put_back(setting: Setting, wanted: Any, source_arn: str, target: SettingsOf, give_up: float) -> str:
     adapted = setting.adapt(wanted, source_arn, target) if wanted else wanted
-    if not adapted or setting.is_same(adapted, present := setting.read(target)):
+    if not adapted or setting.is_same(adapted, present := _read(setting, target)):
         return SAME
     _until_updated(target, give_up)
-    setting.put_back(target, adapted, present)
+    refusal: BackupError | None = None
+    try:
+        setting.put_back(target, adapted, present)
+    except (AmbiguousOutcomeError, InvalidRequestError) as error:
+        # A call whose response was lost has done it, or another try beside this one: AWS refuses to do it twice.
+        refusal = error
     began_at = time.time()
-    while not setting.is_same(adapted, present := setting.read(replace(target))):
+    while not setting.is_same(adapted, present := _read(setting, target)):
         now = time.time()
+        if refusal:
+            raise refusal
         if now >= began_at + _LAG and (now >= give_up or not _is_updating(target)):
             raise SettingNotTakenError.about(target.context, f"It reads as {present!r}, and not as {adapted!r}.")
         time.sleep(_INTERVAL)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 #: the names of all settings, and of those that are put back unless a task says otherwise
 SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
 DEFAULT_SETTINGS = ("tags", "table_class", "point_in_time_recovery", "deletion_protection")
-ALL = "all"
 _THROUGHPUT = ("ReadCapacityUnits", "WriteCapacityUnits")
 
 
@@ -45,7 +44,8 @@ class Overrides:
     :param provisioned_throughput: read and write capacity units, in AWS's shape
     :param on_demand_throughput: the most read and write request units, in AWS's shape
     :param kms_key_id: the KMS key that encrypts it
-    :param exclude_indexes: the secondary indexes that are not restored; ``("all",)``: none is
+    :param exclude_indexes: the secondary indexes that are not restored
+    :param exclude_all_indexes: none is restored
     """
 
     billing_mode: BillingMode | None = None
@@ -53,6 +53,7 @@ class Overrides:
     on_demand_throughput: Mapping[str, int] | None = None
     kms_key_id: str | None = None
     exclude_indexes: tuple[str, ...] = ()
+    exclude_all_indexes: bool = False
 
     def arguments(self, description: BackupDescription) -> dict[str, Any]:
         """Return the arguments of RestoreTableFromBackup; none of them is an empty structure.
@@ -73,8 +74,11 @@ class Overrides:
         return arguments | self._indexes(description)
 
     def _indexes(self, description: BackupDescription) -> dict[str, list[dict[str, Any]]]:
+        if self.exclude_all_indexes and not description.features:
+            # The response does not tell which there are.
+            return {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
         known = [str(index["IndexName"]) for index in (*description.global_indexes, *description.local_indexes)]
-        excluded = set(known) if self.exclude_indexes == (ALL,) else set(self.exclude_indexes)
+        excluded = set(known) if self.exclude_all_indexes else set(self.exclude_indexes)
         if unknown := sorted(excluded.difference(known)):
             rule = f"'all', or names of the backup's indexes, which are {known}"
             raise InvalidValueError.of("exclude_indexes", unknown, rule)
@@ -119,6 +123,7 @@ class RestoreRequest:
     :param if_exists: what to do when there is a table of that name
     :param overrides: what the new table is to have of its own
     :param settings: the names of the settings that are read
+    :param more_tags: tags that the new table gets beside those of ``settings``
     :param settings_from: the table that they are read from; ``None``: the backed up table, as far as the backup does
         not hold them itself
     :param run_started: when the run started: an older restore is taken over with a warning
@@ -133,6 +138,7 @@ class RestoreRequest:
     if_exists: IfTargetExists
     overrides: Overrides
     settings: tuple[str, ...]
+    more_tags: Mapping[str, str]
     settings_from: str | None
     run_started: datetime
     own_since: datetime | None

@@ -18,6 +18,8 @@ from airflow_ddb_backup.exceptions import (
     BackupNotReadyError,
     BackupNotRestorableError,
     ErrorContext,
+    InvalidValueError,
+    RestoreLostError,
     TableInUseError,
     TableNotFoundError,
     TargetTableDeletingError,
@@ -30,8 +32,10 @@ from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import BackupDescription, Table
+    from airflow_ddb_backup.models import BackupArn, BackupDescription, Table
     from airflow_ddb_backup.restoring.request import RestoreRequest
     from airflow_ddb_backup.retries import Retry
 
@@ -45,6 +49,10 @@ _DESCRIBE_INTERVAL = 2.5
 _AMBIGUOUS_RETRIES = 3
 # Settings that can't be read for so long, for throttling say, are an outage of their own: nothing was made yet.
 _READING_SECONDS = 300.0
+# The same as a backup's default timeout; a restore's is hours or days.
+_BEGINNING_SECONDS = 1800.0
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html
+_MOST_TAGS = 50
 # AWS's clock is known from the Date headers of its responses, to about a second.
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 
@@ -63,23 +71,50 @@ def begin_restore(hook: DynamoDBBackupHook, request: RestoreRequest, log: Any) -
     return _Restore(hook, request, log).run()
 
 
+def confirm_restored(hook: DynamoDBBackupHook, arn: BackupArn, context: ErrorContext, retry: Retry) -> None:
+    """Make sure that a table is there, and is the one that was waited for: time may have passed since.
+
+    :param hook: makes the calls
+    :param arn: the backup
+    :param context: the table, backup and region
+    :param retry: repeats a call that may yet succeed
+    :raises RestoreLostError: it is gone, or another one
+    """
+    try:
+        table = retry(hook.describe_table, context, str(context.table))
+    except TableNotFoundError as error:
+        detail = "The table was restored, but is gone. To restore anew, clear the task."
+        raise RestoreLostError.about(context, detail) from error
+    if table.restore is None or table.restore.backup_arn != arn.text:
+        detail = "The table was restored, but there is another table of its name now. Nothing was done to that."
+        raise RestoreLostError.about(context, detail)
+
+
 class _Restore:
     def __init__(self, hook: DynamoDBBackupHook, request: RestoreRequest, log: Any) -> None:
         self._hook = hook
         self._request = request
         self._log = log
-        self._retry: Retry = retrying(request.deadline, log)
+        # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
+        self._give_up = min(request.deadline, time.time() + _BEGINNING_SECONDS)
+        self._retry: Retry = retrying(self._give_up, log)
+        # When the first call began whose outcome was ambiguous.
         self._called_at: float | None = None
         self._not_found = 0
         self._ambiguous = 0
 
     def run(self) -> tuple[Table, SourceSettings]:
         target = self._find_target()
-        description = self._describe_backup(needed=target is None)
+        description = self._describe_backup(needed=target is None) if target is None or self._asks_backup else None
         settings = self._read_settings(description)
+        self._check_tags(settings)
         if target is None:
             target = self._start(description)
         return target, settings
+
+    @property
+    def _asks_backup(self) -> bool:
+        return bool(self._request.settings) and self._request.settings_from is None
 
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
@@ -120,10 +155,10 @@ class _Restore:
         context = self._request.context
         try:
             description = self._retry(self._backup_once)
-        except BackupNotRestorableError:
+        except BackupError as error:
             if needed:
                 raise
-            self._log.warning("Backup %s is gone; its table is there already.", self._request.arn.text)
+            self._log.warning("The table is there already, but its backup can't be described: %s", error)
             return None
         status = description.backup.status
         if not needed or status == BackupStatus.AVAILABLE:
@@ -159,12 +194,31 @@ class _Restore:
         values = {name: known[name] for name in request.settings if name in known}
         wanted = [name for name in request.settings if name not in values]
         if wanted and (source_of_rest := self._backed_up_table(description)):
-            try:
-                values |= read_settings(wanted, source_of_rest)
-            except TableNotFoundError as error:
-                # It may go at any moment.
-                self._log.warning("Settings %s are unavailable: %s", ", ".join(wanted), error)
+            values |= self._read_of_backed_up_table(wanted, source_of_rest, description)
         return SourceSettings(request.arn.table_arn, values)
+
+    def _read_of_backed_up_table(
+        self, names: list[str], source: SettingsOf, description: BackupDescription | None
+    ) -> dict[str, Any]:
+        """Return settings of the backed up table, unless it goes, or is replaced, meanwhile."""
+        refusal: TableNotFoundError | None = None
+        values: dict[str, Any] = {}
+        try:
+            values = read_settings(names, source)
+        except TableNotFoundError as error:
+            refusal = error
+        if self._backed_up_table(description) is None:
+            return {}
+        if refusal:
+            raise refusal
+        return values
+
+    def _check_tags(self, settings: SourceSettings) -> None:
+        """Refuse more tags than a table can have, before anything is made."""
+        tags = {**(settings.values.get("tags") or {}), **self._request.more_tags}
+        if len(tags) > _MOST_TAGS:
+            rule = f"so few that the table has at most {_MOST_TAGS} with those of the backed up table"
+            raise InvalidValueError.of("tags", dict(self._request.more_tags), rule)
 
     def _backed_up_table(self, description: BackupDescription | None) -> SettingsOf | None:
         """Return the table that was backed up, while it exists."""
@@ -192,7 +246,7 @@ class _Restore:
 
     def _source(self, name: str) -> SettingsOf:
         region = self._request.context.region
-        retry = retrying(min(self._request.deadline, time.time() + _READING_SECONDS), self._log)
+        retry = retrying(min(self._give_up, time.time() + _READING_SECONDS), self._log)
         return SettingsOf(self._hook, retry, ErrorContext(name, None, region), name)
 
     def _start(self, description: BackupDescription | None) -> Table:
@@ -203,9 +257,9 @@ class _Restore:
         self._not_found = 0
 
         def attempt() -> Table:
-            self._called_at = self._called_at or time.monotonic()
+            began_at = time.monotonic()
             try:
-                return self._hook.restore_table(request.context, request.arn, request.target, **arguments)
+                return self._restore_once(arguments)
             except (TargetTableExistsError, TableInUseError) as error:
                 if found := self._find_target():
                     return found
@@ -217,13 +271,21 @@ class _Restore:
                 self._count_not_found(error)
                 raise
             except AmbiguousOutcomeError as error:
+                self._called_at = self._called_at or began_at
                 self._log.warning("%s Looking for the table.", error)
                 if found := self._look_for_target():
                     return found
                 self._ambiguous += 1
                 raise
 
-        return retrying(request.deadline, self._log, self._must_stop)(attempt)
+        return retrying(self._give_up, self._log, self._must_stop)(attempt)
+
+    def _restore_once(self, arguments: Mapping[str, Any]) -> Table:
+        request = self._request
+        table = self._hook.restore_table(request.context, request.arn, request.target, **arguments)
+        if table.restore is None:
+            raise AmbiguousOutcomeError.about(request.context, "The response does not tell of a restore.")
+        return table
 
     def _must_stop(self) -> bool:
         return self._ambiguous > _AMBIGUOUS_RETRIES

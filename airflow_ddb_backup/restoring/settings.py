@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_ddb_backup.exceptions import BackupError, ErrorContext
+from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, ErrorContext, TableNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,13 +78,18 @@ class SettingsOf:
         :param request: the arguments
         :raises BackupError: it has failed for good, or for too long
         """
+        seen: set[str] = set()
         token: dict[str, Any] = {}
         while True:
             page = self.call(operation, service=service, **request, **token)
             yield page
-            if not page.get("NextToken"):
+            if not (cursor := page.get("NextToken")):
                 return
-            token = {"NextToken": page["NextToken"]}
+            if cursor in seen:
+                detail = f"The listing goes round: {cursor!r} has been a cursor before."
+                raise AmbiguousOutcomeError.about(self.context, detail)
+            seen.add(cursor)
+            token = {"NextToken": cursor}
 
 
 class Setting(ABC):
@@ -259,6 +264,7 @@ class KinesisDestinations(Setting):
     def read(self, table: SettingsOf) -> dict[str, str | None]:
         """Return the precision of each stream that is on, by its ARN."""
         described = table.call("DescribeKinesisStreamingDestination", TableName=table.name)
+        _ = described["TableName"]  # an empty response is not AWS's
         return {
             stream["StreamArn"]: stream.get("ApproximateCreationDateTimePrecision")
             for stream in described.get("KinesisDataStreamDestinations") or ()
@@ -275,8 +281,8 @@ class KinesisDestinations(Setting):
                 table.call("EnableKinesisStreamingDestination", TableName=table.name, StreamArn=arn, **more)
 
     def is_same(self, wanted: dict[str, str | None], present: dict[str, str | None]) -> bool:
-        """Return whether all of the streams are on."""
-        return wanted.items() <= present.items()
+        """Return whether all of the streams are on, in whatever precision."""
+        return wanted.keys() <= present.keys()
 
 
 class ContributorInsights(Setting):
@@ -290,7 +296,14 @@ class ContributorInsights(Setting):
         modes: dict[str, str | None] = {}
         for index in ("", *table.global_indexes):
             named = {"IndexName": index} if index else {}
-            described = table.call("DescribeContributorInsights", TableName=table.name, **named)
+            try:
+                described = table.call("DescribeContributorInsights", TableName=table.name, **named)
+            except TableNotFoundError:
+                if not index:
+                    raise
+                # The index has been dropped since.
+                continue
+            _ = described["TableName"]  # an empty response is not AWS's
             if described.get("ContributorInsightsStatus") in _ENABLED:
                 modes[index] = described.get("ContributorInsightsMode")
         return modes
@@ -298,7 +311,7 @@ class ContributorInsights(Setting):
     def put_back(self, table: SettingsOf, wanted: dict[str, str | None], present: dict[str, str | None]) -> None:
         """Turn on those that are off, or in another mode."""
         for index, mode in wanted.items():
-            if index not in present or present[index] != mode:
+            if index not in present or mode not in {None, present[index]}:
                 named = {"IndexName": index} if index else {}
                 more = {"ContributorInsightsMode": mode} if mode else {}
                 request = {"ContributorInsightsAction": "ENABLE", **named, **more}
@@ -310,8 +323,8 @@ class ContributorInsights(Setting):
         return {index: mode for index, mode in wanted.items() if not index or index in target.global_indexes}
 
     def is_same(self, wanted: dict[str, str | None], present: dict[str, str | None]) -> bool:
-        """Return whether all of them are on, in their modes."""
-        return wanted.items() <= present.items()
+        """Return whether all of them are on, in their modes as far as they are known."""
+        return all(index in present and mode in {None, present[index]} for index, mode in wanted.items())
 
 
 class AutoScaling(Setting):

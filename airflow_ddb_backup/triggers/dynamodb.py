@@ -240,7 +240,7 @@ class DynamoDBRestoreTrigger(_WaitTrigger):
         finally:
             # A trigger may be cancelled a second time meanwhile.
             await asyncio.shield(asyncio.ensure_future(_stop(polling, client)))
-        return ended.as_event() | {"settings": self.settings}
+        return ended.as_event() | {"backup_arn": self.backup_arn, "settings": self.settings}
 
     async def _poll(self, wait: RestoreWait, client: RateLimitedClient, limits: RateLimits) -> RestoreResult:
         """Poll the table until its wait ends. A restore is polled seldom, and 50 run at once: each by itself."""

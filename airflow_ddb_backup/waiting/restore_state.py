@@ -32,6 +32,14 @@ _SHORTEST_ABSENCE = 10.0
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
 # ACTIVE without somebody's doing.
 _LOST = frozenset({TableStatus.DELETING, "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
+_VANISHED_HINT = (
+    "AWS undoes a restore that fails: check that the credentials keep the item permissions on the new table, without a "
+    "condition on aws:SourceIp, for as long as it runs, and that nobody has deleted the table. To restore anew, clear "
+    "the task."
+)
+_REPLACED_HINT = "Choose another target_table_name, or delete that table yourself."
+_STATUS_HINT = "See to the table; once it is ACTIVE, or gone, clear the task."
+_REFUSED_HINT = "The restore itself may go on: mend that, and clear the task, which takes the same table."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +60,11 @@ class RestoreResult:
         return {"status": self.status.value, "table_arn": self.table_arn, "message": self.message}
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any] | None) -> Self:
+    def from_event(cls, event: Mapping[str, Any] | None, context: ErrorContext) -> Self:
         """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
 
+        :param event: the payload
+        :param context: the table, backup and region, for messages
         :raises TriggerFailedError: it is not one that this package sends
         """
         try:
@@ -64,7 +74,7 @@ class RestoreResult:
                 _check_arn(result.table_arn)
         except (KeyError, TypeError, ValueError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
-            raise TriggerFailedError.about(ErrorContext(), detail) from error
+            raise TriggerFailedError.about(context, detail) from error
         return result
 
     def unwrap(self) -> str:
@@ -75,9 +85,10 @@ class RestoreResult:
         """
         if self.status is WaitStatus.SUCCESS:
             return self.table_arn
-        kind = RestoreTimeoutError if self.status is WaitStatus.TIMEOUT else RestoreLostError
-        message = f"{self.message} {kind.hint}"
-        raise kind(message)
+        if self.status is WaitStatus.TIMEOUT:
+            message = f"{self.message} {RestoreTimeoutError.hint}"
+            raise RestoreTimeoutError(message)
+        raise RestoreLostError(self.message)
 
 
 class RestoreWait(Wait["Table | BackupError", RestoreResult]):
@@ -97,6 +108,7 @@ class RestoreWait(Wait["Table | BackupError", RestoreResult]):
         self._table: Table | None = None
         self._absences = 0
         self._absent_since = 0.0
+        self._without_summary = 0
 
     def observe(self, observation: Table | BackupError, now: float) -> RestoreResult | None:
         """Take in what a poll says of the table.
@@ -120,10 +132,15 @@ class RestoreWait(Wait["Table | BackupError", RestoreResult]):
 
     def _observe_table(self, table: Table) -> RestoreResult | None:
         self._table, self._failure, self._absences = table, None, 0
-        if table.restore is None or table.restore.backup_arn != self._arn.text:
-            return self._lost("There is another table of that name now, which is not this backup's restore.")
+        if table.restore is None:
+            # One response without it may be incomplete.
+            self._without_summary += 1
+            return self._replaced() if self._without_summary >= NOT_FOUND_LIMIT else None
+        self._without_summary = 0
+        if table.restore.backup_arn != self._arn.text:
+            return self._replaced()
         if table.status in _LOST:
-            return self._lost(f"The table is {table.status}.")
+            return self._lost(f"The table is {table.status}. {_STATUS_HINT}")
         if table.is_complete:
             return self._result(WaitStatus.SUCCESS, f"Table {table.arn} is restored.")
         return None
@@ -131,13 +148,12 @@ class RestoreWait(Wait["Table | BackupError", RestoreResult]):
     def _observe_failure(self, error: BackupError, now: float) -> RestoreResult | None:
         self._failure = error
         if not isinstance(error, TableNotFoundError):
-            self._absences = 0
-            return self._lost(str(error)) if isinstance(error, PermanentError) else None
+            return self._lost(f"{error} {_REFUSED_HINT}") if isinstance(error, PermanentError) else None
         if not self._absences:
             self._absent_since = now
         self._absences += 1
         if self._absences >= NOT_FOUND_LIMIT and now >= self._absent_since + _SHORTEST_ABSENCE:
-            return self._lost(f"The table was not found {self._absences} times in a row: {error}")
+            return self._lost(f"The table was not found {self._absences} times in a row. {_VANISHED_HINT}")
         return None
 
     def _describe(self, now: float) -> str:
@@ -151,8 +167,14 @@ class RestoreWait(Wait["Table | BackupError", RestoreResult]):
         return f"{status}, {elapsed} s after it was started.{self._last_failure()}"
 
     def _timed_out(self, now: float) -> RestoreResult:
-        message = RestoreTimeoutError.summarize(self.context, f"Last {self._describe(now)}")
+        is_over = self._table and self._table.restore and not self._table.restore.in_progress
+        detail = f"Last {self._describe(now)}{'' if is_over else ' The restore goes on.'}"
+        message = RestoreTimeoutError.summarize(self.context, detail)
         return self._result(WaitStatus.TIMEOUT, message)
+
+    def _replaced(self) -> RestoreResult:
+        reason = "There is another table of that name now, which is not this backup's restore."
+        return self._lost(f"{reason} {_REPLACED_HINT}")
 
     def _lost(self, reason: str) -> RestoreResult:
         return self._result(WaitStatus.ERROR, RestoreLostError.summarize(self.context, reason))

@@ -578,6 +578,7 @@ class TestWaiting:
         clock.sleep(300)
         kwargs = deferred.value.trigger.serialize()[1]
         event = {"status": "success", "table_arn": TARGET, "message": "", "settings": kwargs["settings"]}
+        event["backup_arn"] = kwargs["backup_arn"]
         task = operator(arn, deferrable=True)
         assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
         assert ti.xcoms["settings"] == dict.fromkeys(DEFAULTS, "same") | {"tags": "applied"}
@@ -597,18 +598,21 @@ class TestWaiting:
             {"status": "success", "table_arn": "", "message": "", "settings": {"arn": ARN, "values": {}}},
             {"status": "success", "table_arn": TARGET, "message": "", "settings": None},
             {"status": "success", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": "tags"}},
+            {"status": "success", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": {}}},
         ],
         ids=repr,
     )
     def test_no_event_but_its_own_is_a_success(self, arn: str, event: Any) -> None:
         """Nothing unknown or incomplete is."""
-        with pytest.raises(TriggerFailedError):
+        with pytest.raises(TriggerFailedError, match=f"table 'target', backup '{arn}', region '{REGION}'"):
             operator(arn).resume_execution("execute_complete", {"event": event}, fresh_context())
 
     @pytest.mark.parametrize(("status", "kind"), [("error", RestoreLostError), ("timeout", RestoreTimeoutError)])
     def test_the_event_of_a_wait_that_failed(self, arn: str, status: str, kind: type[Exception]) -> None:
         """Its message is the exception's."""
-        event = {"status": status, "table_arn": "", "message": "It is so.", "settings": {"arn": ARN, "values": {}}}
+        event: dict[str, Any] = {"status": status, "table_arn": "", "message": "It is so."}
+        event["settings"] = {"arn": ARN, "values": {}}
+        event["backup_arn"] = arn
         with pytest.raises(kind, match="It is so"):
             operator(arn).resume_execution("execute_complete", {"event": event}, fresh_context())
 

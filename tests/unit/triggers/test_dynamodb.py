@@ -209,6 +209,7 @@ class TestRestore:
             "status": "success",
             "table_arn": "arn:aws:dynamodb:us-east-1:123456789012:table/restored",
             "message": "Table arn:aws:dynamodb:us-east-1:123456789012:table/restored is restored.",
+            "backup_arn": arn,
             "settings": {"arn": ARN, "values": {}},
         }
         lines = [line for line in log().splitlines() if "Restore of table restored: status CREATING" in line]
