@@ -233,6 +233,7 @@ def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
         "SystemBackupError",
         "TableNotFoundError",
         "TableUnavailableError",
+        "TablesFailedForGoodError",
         "TargetTableExistsError",
         "TooManyDeletionsError",
         "TooManyTablesError",

@@ -16,6 +16,7 @@ from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, PermanentError, TransientError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
@@ -178,6 +179,7 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "BackupNotReusedTimeoutError": takes_forever,
     "BackupSensorTimeoutError": takes_forever,
     "TooManyTablesError": lambda plane: plane.create_table("customers"),
+    "TablesFailedError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
     "TooManyDeletionsError": lambda plane: old_backups(plane, 4),
     "DeletionsFailedError": lambda plane: old_backups(plane, 2, INTERNAL_ERROR),
     "DeletionsFailedForGoodError": lambda plane: old_backups(plane, 2),
@@ -310,6 +312,7 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
 def execute(code: str, plane: ControlPlane, context: Context) -> object:
     """Execute the operator or sensor that a piece of code makes."""
     names = {
+        "DynamoDBBackupTablesOperator": DynamoDBBackupTablesOperator,
         "DynamoDBCreateBackupOperator": DynamoDBCreateBackupOperator,
         "DynamoDBDeleteBackupOperator": DynamoDBDeleteBackupOperator,
         "DynamoDBPruneBackupsOperator": DynamoDBPruneBackupsOperator,
