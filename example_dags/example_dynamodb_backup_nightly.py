@@ -1,14 +1,24 @@
-"""Back several tables up every night, each by a task of its own, and delete old backups behind them."""
+"""Back all tables of a tag up every night, tell of those that failed, and delete old backups behind them."""
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 
-from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator, DynamoDBPruneBackupsOperator
+from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBPruneBackupsOperator
 
-TABLES = ["orders", "customers", "invoices"]
+
+@task(trigger_rule="all_failed", retries=0)
+def alert(ti: Any = None) -> list[str]:
+    """Put your own alert here: the report of the task that failed says which tables, and why."""
+    report = ti.xcom_pull(task_ids="back_up", key="report")
+    for table, reason in report["failed"].items():
+        logging.getLogger(__name__).error("No backup of %s: %s", table, reason)
+    return list(report["failed"])
+
 
 with DAG(
     dag_id="example_dynamodb_backup_nightly",
@@ -18,18 +28,21 @@ with DAG(
     tags=["example"],
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
-    # [START howto_operator_dynamodb_create_backup_mapped]
-    back_up = DynamoDBCreateBackupOperator.partial(
+    # [START howto_operator_dynamodb_backup_tables]
+    back_up = DynamoDBBackupTablesOperator(
         task_id="back_up",
+        tags={"backup": "nightly"},
+        max_tables=500,
         timeout=timedelta(hours=2),
         deferrable=True,
-    ).expand(table_name=TABLES)
-    # [END howto_operator_dynamodb_create_backup_mapped]
+    )
+    # [END howto_operator_dynamodb_backup_tables]
 
     # [START howto_operator_dynamodb_prune_backups]
     prune = DynamoDBPruneBackupsOperator(
         task_id="prune",
-        table_names=TABLES,
+        tags={"backup": "nightly"},
+        max_tables=500,
         # A derived name begins with the DAG's and the task's ID.
         backup_name_prefix="example_dynamodb_backup_nightly.back_up.",
         keep_daily=7,
@@ -40,3 +53,4 @@ with DAG(
 
     # Only if every table has been backed up.
     back_up >> prune
+    back_up >> alert()

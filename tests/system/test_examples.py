@@ -42,18 +42,58 @@ def test_before_rewrite(run_dag: RunDag, control_plane: ControlPlane) -> None:
 
 
 def test_nightly(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """Every table that has the tag is backed up, and nothing is pruned yet."""
+    for table in ("customers", "invoices"):
+        control_plane.create_table(table)
+        control_plane.tag_table(table, backup="nightly")
+    control_plane.creating_for = CREATING_FOR
+    run = run_dag("example_dynamodb_backup_nightly")
+    assert run.state == "success"
+    (report,) = xcoms(run, "back_up")
+    assert isinstance(report, dict)
+    assert list(report["backups"]) == ["customers", "invoices"]
+    assert sorted(report["backups"].values()) == sorted(control_plane.backup_arns())
+    (pruned,) = xcoms(run, "prune")
+    assert isinstance(pruned, dict)
+    assert pruned["deleted"] == []
+
+
+def test_nightly_with_a_table_that_fails(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The alert names it, the others are backed up, and nothing is pruned."""
+    for table in ("customers", "invoices"):
+        control_plane.create_table(table)
+        control_plane.tag_table(table, backup="nightly")
+    control_plane.statuses["invoices"] = "ARCHIVED"
+    run = run_dag("example_dynamodb_backup_nightly")
+    assert run.state == "failed"
+    assert xcoms(run, "alert") == [["invoices"]]
+    assert [arn.split("/")[1] for arn in control_plane.backup_arns()] == ["customers"]
+
+
+def test_mapped(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """Every table has its own task and its own backup."""
     for table in ("customers", "invoices"):
         control_plane.create_table(table)
     control_plane.creating_for = CREATING_FOR
-    run = run_dag("example_dynamodb_backup_nightly")
+    run = run_dag("example_dynamodb_backup_mapped")
     assert run.state == "success"
     arns = [str(arn) for arn in xcoms(run, "back_up")]
     assert [arn.split("/")[1] for arn in arns] == ["orders", "customers", "invoices"]
     assert sorted(arns) == sorted(control_plane.backup_arns())
-    (report,) = xcoms(run, "prune")
-    assert isinstance(report, dict)
-    assert report["deleted"] == []
+
+
+def test_wait_for_many(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The sensor ends once all are AVAILABLE."""
+    tables = [f"shop-{number}" for number in range(5)]
+    for table in tables:
+        control_plane.create_table(table)
+    control_plane.creating_for = CREATING_FOR
+    run = run_dag("example_dynamodb_backup_wait_for_many")
+    assert run.state == "success"
+    (details,) = xcoms(run, "wait")
+    assert isinstance(details, list)
+    assert [one["table_name"] for one in details] == tables
+    assert {one["status"] for one in details} == {"AVAILABLE"}
 
 
 def test_prune_by_hand(run_dag: RunDag, control_plane: ControlPlane) -> None:
@@ -196,6 +236,8 @@ def test_every_operator_and_sensor_has_an_example() -> None:
         if isinstance(node, ast.Call)
     }
     assert called >= {
+        "DynamoDBBackupTablesOperator",
+        "DynamoDBBackupsSensor",
         "DynamoDBCreateBackupOperator",
         "DynamoDBDeleteBackupOperator",
         "DynamoDBPruneBackupsOperator",
