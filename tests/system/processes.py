@@ -188,6 +188,14 @@ class Processes:
         taken = [process.memory_full_info() for process in processes]
         return Memory(rss=sum(one.rss for one in taken) / 1e6, pss=sum(one.pss for one in taken) / 1e6)
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the processor time that each running program has taken, with its children, also those that ended."""
+        spent = {}
+        for name, running in self._running.items():
+            processes = [psutil.Process(running.pid), *self._family(name)]
+            spent[name] = float(sum(sum(process.cpu_times()[:4]) for process in processes))
+        return spent
+
     def log(self, name: str) -> str:
         """Return what a program has printed."""
         return Path(self.home, f"{name}.log").read_text(errors="replace")

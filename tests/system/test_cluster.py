@@ -181,6 +181,93 @@ class TestKilled:
         assert [operation for operation, _ in called].count("TagResource") == 1
         assert plane.calls["RestoreTableFromBackup"] == 1
 
+    def test_a_task_for_many_tables(self, running: Cluster, plane: ControlPlane) -> None:
+        """At its first, twentieth and last creation: 40 tables have 40 backups."""
+        processes = running.airflow.processes
+        plane.creating_for = 20.0
+        tables = [f"many-{number:02}" for number in range(40)]
+        for table in tables:
+            plane.create_table(table)
+        killed: list[str] = []
+        moments = [1, 20, 40]
+
+        def kill_at_some(arn: str, port: int) -> None:
+            if moments and len(plane.backup_arns()) >= moments[0] and (task := processes.child_with_port(port)):
+                moments.pop(0)
+                task.kill()
+                killed.append(arn)
+
+        plane.on_commit = kill_at_some
+        run = running.airflow.api.start_run("all_tables_patient", {"tables": tables})
+        assert run.end(PATIENCE) == "success"
+        assert len(killed) == 3
+        made = plane.backup_arns()
+        assert Counter(arn.split("/")[1] for arn in made) == dict.fromkeys(tables, 1)
+        report = run.xcom("back_up", "return_value")
+        assert (sorted(report["backups"].values()), report["failed"]) == (sorted(made), {})
+
+
+class TestManyTables:
+    """Thousands of tables, by one task and by several at once."""
+
+    def test_five_tasks_at_once(self, running: Cluster, plane: ControlPlane) -> None:
+        """Of 500 tables each, on two workers: all are done, at no more than AWS's rate."""
+        plane.creating_for = 30.0
+        runs = []
+        for task in range(5):
+            tables = [f"task-{task}-{number:03}" for number in range(500)]
+            for table in tables:
+                plane.create_table(table)
+            runs.append((tables, running.airflow.api.start_run("all_tables_patient", {"tables": tables})))
+        for tables, run in runs:
+            assert run.end(PATIENCE) == "success"
+            assert list(run.xcom("back_up", "return_value")["backups"]) == tables
+        made = Counter(arn.split("/")[1] for arn in plane.backup_arns())
+        assert made == {table: 1 for tables, _ in runs for table in tables}
+        calls, throttled = plane.calls["CreateBackup"], plane.throttled["CreateBackup"]
+        print(f"{calls} CreateBackup calls, {throttled} of them throttled")  # noqa: T201  # figures to quote
+
+    def test_a_triggerer_with_thousands_of_waits(self, running: Cluster, plane: ControlPlane) -> None:
+        """Killed, it resumes with the old deadline."""
+        plane.creating_for = 99_999
+        tables = [f"many-{number:04}" for number in range(2500)]
+        for table in tables:
+            plane.create_table(table)
+        begun = plane.clock.time()
+        run = running.airflow.api.start_run("all_tables_impatient", {"tables": tables})
+        wait_until("the deferral", lambda: run.task_states().get("back_up") == "deferred", PATIENCE)
+        for triggerer in TRIGGERERS:
+            running.airflow.processes.kill(triggerer)
+        running.start_again()
+        assert run.end(PATIENCE) == "failed"
+        # A whole new wait would take 300 s more.
+        assert 290 <= plane.clock.time() - begun < 420
+        assert len(run.xcom("back_up", "report")["failed"]) == 2500
+        assert "were not AVAILABLE in time" in run.task_log("back_up") or "was not AVAILABLE in time" in run.task_log(
+            "back_up"
+        )
+
+    def test_beside_a_task_for_each(self, running: Cluster, plane: ControlPlane) -> None:
+        """Of the same 300 tables: one task takes at most a tenth of the mapped tasks' processor time."""
+        plane.creating_for = 60.0
+        processes = running.airflow.processes
+        before, begun = processes.cpu_seconds(), plane.clock.time()
+        mapped = Backups(running, plane, "many_tables_patient", 300)
+        mapped.assert_each_once()
+        between, middle = processes.cpu_seconds(), plane.clock.time()
+        tables = list({arn.split("/")[1] for arn in plane.backup_arns()})
+        run = running.airflow.api.start_run("all_tables_patient", {"tables": tables})
+        assert run.end(PATIENCE) == "success"
+        after, end = processes.cpu_seconds(), plane.clock.time()
+        for what, (first, second), seconds in (
+            ("mapped", (before, between), middle - begun),
+            ("one task", (between, after), end - middle),
+        ):
+            spent = {name: round(second[name] - first[name], 1) for name in first}
+            print(what, f"{seconds:.0f} s,", spent, round(sum(spent.values()), 1))  # noqa: T201  # figures to quote
+        workers = [sum(many[name] for name in WORKERS) for many in (before, between, after)]
+        assert workers[2] - workers[1] <= (workers[1] - workers[0]) / 10
+
 
 class TestAway:
     """Something stops, and comes back."""
