@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger, DynamoDBRestoreTrigger
+from airflow_ddb_backup.triggers.dynamodb import (
+    DynamoDBBackupsTrigger,
+    DynamoDBBackupTrigger,
+    DynamoDBRestoreTrigger,
+)
 from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient
 from tests.simulator.faults import Answer, Fault
 from tests.unit.conftest import SETTINGS
@@ -29,7 +33,7 @@ def trigger(clock: Clock, arn: str = ARN, timeout: float = 600, **kwargs: Any) -
     return DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + timeout, **kwargs)
 
 
-async def event_of(waiting: DynamoDBBackupTrigger | DynamoDBRestoreTrigger) -> dict[str, Any]:
+async def event_of(waiting: DynamoDBBackupTrigger | DynamoDBBackupsTrigger | DynamoDBRestoreTrigger) -> dict[str, Any]:
     """Run a trigger to its end; it has one event."""
     events = [event.payload async for event in waiting.run()]
     assert len(events) == 1
@@ -305,3 +309,74 @@ class TestRestore:
         assert control_plane.calls["DescribeTable"] == calls
         assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
         assert "restored" in await asyncio.to_thread(lambda: control_plane.client().list_tables()["TableNames"])
+
+
+class TestMany:
+    """The trigger that waits for many backups."""
+
+    @staticmethod
+    def trigger(clock: Clock, arns: list[str], timeout: float = 600, **kwargs: Any) -> DynamoDBBackupsTrigger:
+        """Return a trigger that polls every 5 s."""
+        settings: dict[str, Any] = {"poll_interval": 5, **kwargs}
+        return DynamoDBBackupsTrigger(backup_arns=arns, deadline=clock.time() + timeout, **settings)
+
+    async def test_it_goes_through_airflow_s_own_serialization(self, clock: Clock) -> None:
+        """With what the worker knows already."""
+        models = await asyncio.to_thread(import_module, "airflow.models.trigger")
+        before = self.trigger(clock, [ARN], report={"failed": {}, "skipped": {"orders": "gone"}}, **SETTINGS)
+        row = await asyncio.to_thread(models.Trigger.from_object, before)
+        after = DynamoDBBackupsTrigger(**await asyncio.to_thread(lambda: row.kwargs))
+        assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupsTrigger"
+        assert after.serialize() == before.serialize()
+
+    async def test_its_event_names_only_what_failed(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Lost, or not AVAILABLE in time; the others are not in it."""
+        arns = [str(arn) for arn in control_plane.add_backups("orders", 200)]
+        control_plane.statuses = {arns[7]: "DELETED", arns[9]: "CREATING"}
+        event = await event_of(self.trigger(clock, arns, timeout=60, report={"failed": {}}))
+        assert (event["status"], event["report"]) == ("error", {"failed": {}})
+        assert {arn: one["status"] for arn, one in event["failed"].items()} == {arns[7]: "error", arns[9]: "timeout"}
+        assert control_plane.calls["ListBackups"] + control_plane.calls["DescribeBackup"] < 100
+
+    async def test_success_has_no_failures(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Not before Airflow can take it."""
+        begun, arns = clock.time(), [str(arn) for arn in control_plane.add_backups("orders", 20)]
+        event = await event_of(self.trigger(clock, arns, poll_interval=0.5))
+        assert (event["status"], event["failed"]) == ("success", {})
+        assert clock.time() - begun >= 7
+
+    async def test_one_line_tells_the_progress_of_all(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """Every 30 s, and one for each that fails."""
+        arns = [str(arn) for arn in control_plane.add_backups("orders", 50)]
+        control_plane.statuses = dict.fromkeys(arns[:2], "CREATING") | {arns[3]: "DELETED"}
+        await event_of(self.trigger(clock, arns, timeout=70))
+        lines = log()
+        assert lines.count("50 backups: 47 AVAILABLE, 2 waiting, 1 failed") == 2
+        assert lines.count("50 backups: 47 AVAILABLE, 0 waiting, 3 failed") == 1
+        assert lines.count("It was deleted") == 1
+
+    async def test_time_is_up_at_the_deadline_whenever_it_started(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """A restarted triggerer gives no more time."""
+        control_plane.creating_for = 9999
+        arns = [str(arn) for arn in control_plane.add_backups("orders", 20)]
+        event = await event_of(self.trigger(clock, arns, timeout=-60))
+        assert (event["status"], len(event["failed"])) == ("timeout", 20)
+
+    async def test_cancelled_it_leaves_nothing(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """No client, no call, and the backups as they are."""
+        control_plane.creating_for = 9999
+        arns = [str(arn) for arn in control_plane.add_backups("orders", 20)]
+        task = asyncio.ensure_future(event_of(self.trigger(clock, arns)))
+        await asyncio.sleep(45)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        calls = control_plane.calls.total()
+        await asyncio.sleep(300)
+        assert control_plane.calls.total() == calls
+        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert len(control_plane.backup_arns()) == 20
