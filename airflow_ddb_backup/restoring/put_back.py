@@ -137,10 +137,11 @@ def put_back(
         if setting.name not in names and not more:
             continue
         is_known = setting.name in names and setting.name in source.values
-        wanted = source.values[setting.name] if is_known else None
-        wanted = {**(wanted or {}), **more} if more else wanted
         outcome = SAME
         try:
+            wanted = source.values[setting.name] if is_known else None
+            if more:
+                wanted = {**(wanted or {}), **more}
             if is_known or more:
                 # Each on its own description: the settings before have changed the table.
                 outcome = _put_back(setting, wanted, source.arn, replace(target), give_up)
