@@ -44,8 +44,9 @@ screenshots: $(READY) ## Take the documentation's pictures of Airflow's web UI: 
 matrix: $(READY) ## Run the tests on every Airflow and Python that is claimed; writes docs/versions.csv
 	$(BIN)/nox --session tests write_results
 
-bench: $(READY) ## Measure beside the amazon provider's way (10 minutes); writes docs/benchmarks.rst and docs/retention.csv
+bench: $(READY) ## Measure beside the ways of others (20 minutes); writes docs/benchmarks.rst, docs/retention.csv, docs/tables.csv
 	$(BIN)/python -W ignore -m benchmarks.retention
+	$(BIN)/python -W ignore -m benchmarks.tables
 	$(BIN)/python -W ignore -m benchmarks.waiting
 
 bench-imports: $(READY) ## Measure the import of the operators beside the amazon provider's; writes docs/imports.csv

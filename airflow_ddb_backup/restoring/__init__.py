@@ -2,7 +2,14 @@
 
 The problem: AWS restores the data, the keys and the indexes of a table, always into a new one, and drops tags, table
 class, point-in-time recovery, deletion protection, time to live, stream, Kinesis destinations, Contributor Insights,
-auto scaling and the resource policy. The plan: :mod:`.settings` has a unit for each, which reads it from a table as
-plain values and puts it back, and :mod:`.put_back` does so for several: all are tried, each is verified by reading it
-again, and only what differs is put back, so that a retry does the rest.
+auto scaling and the resource policy. RestoreTableFromBackup has no idempotency token. The plan, a chapter each:
+
+* :mod:`.request` is what a task asks for, and what RestoreTableFromBackup is sent for it (no I/O);
+* :mod:`.restore` checks all that can be known to fail, reads the settings, and starts the restore, or finds the table
+  that an earlier try has started;
+* :mod:`.settings` has a unit for each setting, which reads it from a table as plain values and puts it back;
+* :mod:`.put_back` does so for several: all are tried, each is verified by reading it again, and only what differs is put
+  back, so that a retry does the rest.
+
+In between the task waits, by :mod:`airflow_ddb_backup.waiting`, as it does for a backup.
 """
