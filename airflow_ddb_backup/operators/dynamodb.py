@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -782,8 +782,6 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
             if self.do_xcom_push:
                 backups = {table: arn.text for table, arn in sorted(report.backups.items())}
                 context["ti"].xcom_push(key=XCOM_BACKUP_ARNS, value=backups)
-            if not self.wait_for_completion or not arns:
-                return self._finish(context, report, region)
         except EmptySelectionError as error:
             if self.if_empty == IfEmpty.SKIP:
                 raise AirflowSkipException(str(error)) from None
@@ -791,6 +789,8 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         except BaseException:
             push_before_failing(self, context, XCOM_REPORT, report.as_dict())
             raise
+        if not self.wait_for_completion or not arns:
+            return self._finish(context, report, region)
         interval = check_interval("poll_interval", self.poll_interval)
         settings = self.triggerer_settings(region)
         if self.deferrable:
@@ -826,6 +826,23 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error
         return self._judge(context, report, result, region)
+
+    def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
+        """Raise this package's exception for what Airflow calls a trigger's failure, and push the report first.
+
+        :param error: Airflow's reason
+        :param traceback: the trigger's, if it raised
+        :raises BackupTimeoutError: no triggerer has answered until after the deadline
+        :raises TriggerFailedError: the trigger has raised
+        """
+        try:
+            super().wait_failed(context, error, traceback)
+        except BackupError as failure:
+            ti = context["ti"]
+            started = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARNS, map_indexes=ti.map_index) or {}
+            report = TablesReport(failed=dict.fromkeys(started, failure))
+            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
+            raise
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in."""

@@ -8,8 +8,8 @@ auto scaling and the resource policy. RestoreTableFromBackup has no idempotency 
 * :mod:`.restore` checks all that can be known to fail, reads the settings, and starts the restore, or finds the table
   that an earlier try has started;
 * :mod:`.settings` has a unit for each setting, which reads it from a table as plain values and puts it back;
-* :mod:`.put_back` does so for several: all are tried, each is verified by reading it again, and only what differs is put
-  back, so that a retry does the rest.
+* :mod:`.put_back` does so for several: all are tried, each is verified by reading it again, and only what differs is
+  put back, so that a retry does the rest.
 
 In between the task waits, by :mod:`airflow_ddb_backup.waiting`, as it does for a backup.
 """

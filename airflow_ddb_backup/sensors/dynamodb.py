@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 # A backup that is not found is polled again in the same poke: the next poke of a rescheduled sensor is a new process,
 # which knows nothing of this one.
 _LONGEST_DELAY = 5.0
+# After the triggerer has seen them all AVAILABLE, their details are read again; an outage may come in between.
+_DETAILS_SECONDS = 300.0
 # An exception's message names so many failures.
 _NAMED = 5
 
@@ -276,8 +278,11 @@ class DynamoDBBackupsSensor(_WaitSensor):
         try:
             self._judge(result)
             # Their details are in no event: there may be thousands.
-            poll = self._start(deadline=float("inf"))
+            poll = self._start(deadline=time.time() + _DETAILS_SECONDS)
             self._poll_until_sure(poll)
+            while poll.pending:
+                time.sleep(min(self.poke_interval, _LONGEST_DELAY))
+                self._poll_until_sure(poll)
             return self._details(poll)
         except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
@@ -320,9 +325,7 @@ class DynamoDBBackupsSensor(_WaitSensor):
 
     def _details(self, poll: BackupsPoll) -> list[dict[str, Any]]:
         self._judge(BackupsResult.of(poll.results))
-        return [
-            poll.results[arn.text].unwrap() for arn in check_backup_arns(self.backup_arns) if arn.text in poll.results
-        ]
+        return [poll.results[arn.text].unwrap() for arn in check_backup_arns(self.backup_arns)]
 
     def _judge(self, result: BackupsResult) -> None:
         """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way."""

@@ -358,9 +358,15 @@ class TestPartialFailure:
         assert report["backups"] == backed_up(control_plane)
 
     def test_an_outage(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """Two minutes of server errors: everything is done afterwards, once."""
-        control_plane.fail_next("CreateBackup", INTERNAL_ERROR, times=25)
-        report = operator(wait_for_completion=False).execute(context_for(clock))
+        """Every table fails, each after four calls; a retry does them all, once."""
+        control_plane.fail_next("CreateBackup", INTERNAL_ERROR, times=9999)
+        context = context_for(clock)
+        with pytest.raises(TablesFailedError, match="40 failed, 0 have a backup") as failure:
+            operator(timeout=7200).execute(context)
+        assert not isinstance(failure.value, PermanentError)
+        assert control_plane.calls["CreateBackup"] == 4 * COUNT
+        control_plane.clear_faults()
+        report = operator(wait_for_completion=False).execute(retry_of(context))
         assert report["backups"] == backed_up(control_plane)
 
     def test_a_denied_listing_is_each_table_s_failure(self, control_plane: ControlPlane, clock: Clock) -> None:
@@ -483,5 +489,8 @@ class TestEvents:
 
     def test_no_triggerer_has_answered(self, clock: Clock) -> None:
         """Airflow's own limit is the net below."""
-        with pytest.raises(BackupTimeoutError, match=f"region '{REGION}'"):
-            operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context_for(clock))
+        context = context_for(clock, xcoms={"backup_arns": {"table-01": "arn"}})
+        with pytest.raises(BackupTimeoutError, match=f"region '{REGION}'") as failure:
+            operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+        ti: Any = context["ti"]
+        assert ti.xcoms["report"] == {"backups": {}, "failed": {"table-01": str(failure.value)}, "skipped": {}}

@@ -164,3 +164,19 @@ def test_no_event_but_its_own_is_a_success(context: Context, arns: list[str], ev
     task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns)
     with pytest.raises(TriggerFailedError):
         task.resume_execution("execute_complete", {"event": event}, context)
+
+
+def test_details_that_can_t_be_read_again_are_waited_for(
+    control_plane: ControlPlane, context: Context, arns: list[str]
+) -> None:
+    """After the event; the list is complete, or the sensor fails."""
+    task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns)
+    event = {"event": {"status": "success", "failed": {}, "message": ""}}
+    for operation in ("ListBackups", "DescribeBackup"):
+        control_plane.fail_next(operation, INTERNAL_ERROR, times=40)
+    details = task.resume_execution("execute_complete", event, context)
+    assert [one["backup_arn"] for one in details] == arns
+    for operation in ("ListBackups", "DescribeBackup"):
+        control_plane.fail_next(operation, INTERNAL_ERROR, times=9999)
+    with pytest.raises(BackupSensorTimeoutError, match="30 backups have failed"):
+        task.resume_execution("execute_complete", event, context)
