@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.conftest import DAGS_FOLDER
 
 if TYPE_CHECKING:
@@ -14,17 +16,22 @@ if TYPE_CHECKING:
 
 README = Path(__file__).parents[2] / "README.md"
 
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
-def test_the_dag_of_the_readme(run_dag: RunDag, control_plane: ControlPlane) -> None:
-    """It makes one backup, in ten lines at most."""
+
+@pytest.mark.parametrize(("code", "dag_id"), list(zip(BLOCKS, ["rewrite_orders", "nightly"], strict=True)))
+def test_a_dag_of_the_readme(run_dag: RunDag, control_plane: ControlPlane, code: str, dag_id: str) -> None:
+    """It makes one backup of the one table, in ten lines at most."""
     control_plane.creating_for = 20
-    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    control_plane.tag_table("orders", backup="nightly")
     (dag_file := DAGS_FOLDER / "readme.py").write_text(code)
     try:
-        run = run_dag("rewrite_orders")
+        run = run_dag(dag_id)
     finally:
         dag_file.unlink()
     assert run.state == "success"
     (task,) = (ti for ti in run.get_task_instances() if ti.task_id == "back_up")
-    assert [task.xcom_pull(task_ids="back_up", map_indexes=-1)] == control_plane.backup_arns()
+    returned = task.xcom_pull(task_ids="back_up", map_indexes=-1)
+    (arn,) = control_plane.backup_arns()
+    assert returned in (arn, {"backups": {"orders": arn}, "failed": {}, "skipped": {}})
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
