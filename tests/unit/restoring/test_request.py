@@ -1,0 +1,135 @@
+"""The arguments that RestoreTableFromBackup is sent. No I/O."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_ddb_backup.exceptions import InvalidValueError
+from airflow_ddb_backup.models import BackupDescription
+from airflow_ddb_backup.restoring.request import BillingMode, Overrides
+from tests.unit.restoring.tables import ARN
+
+UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
+
+
+def index(name: str, **more: Any) -> dict[str, Any]:
+    """Return an index as DescribeBackup does."""
+    key = [{"AttributeName": "by", "KeyType": "HASH"}]
+    return {
+        "IndexName": name,
+        "KeySchema": key,
+        "Projection": {"ProjectionType": "ALL", "NonKeyAttributes": []},
+        **more,
+    }
+
+
+def sent(name: str, **more: Any) -> dict[str, Any]:
+    """Return an index as it is sent: nothing in it is empty."""
+    return {**index(name), "Projection": {"ProjectionType": "ALL"}, **more}
+
+
+def description(*global_indexes: dict[str, Any], local: tuple[dict[str, Any], ...] = ()) -> BackupDescription:
+    """Return the description of a backup of a table with some indexes."""
+    details = {
+        "BackupArn": f"{ARN}/backup/01795422913684-770da1ee",
+        "BackupName": "nightly",
+        "BackupStatus": "AVAILABLE",
+        "BackupCreationDateTime": datetime.now(tz=UTC),
+    }
+    features = {"GlobalSecondaryIndexes": list(global_indexes), "LocalSecondaryIndexes": list(local)}
+    return BackupDescription.from_response(
+        {"BackupDescription": {"BackupDetails": details, "SourceTableFeatureDetails": features}}
+    )
+
+
+def test_nothing_is_sent_that_was_not_asked_for() -> None:
+    """AWS takes it from the backup."""
+    assert Overrides().arguments(description(index("one"), local=(index("two"),))) == {}
+
+
+def test_some_indexes_are_excluded() -> None:
+    """A list has those that are kept, and is sent only where one is left out."""
+    arguments = Overrides(exclude_indexes=("one",)).arguments(
+        description(index("one"), index("two"), local=(index("mine"),))
+    )
+    assert arguments == {"GlobalSecondaryIndexOverride": [sent("two")]}
+    arguments = Overrides(exclude_indexes=("mine",)).arguments(
+        description(index("one"), local=(index("mine"), index("ours")))
+    )
+    assert arguments == {"LocalSecondaryIndexOverride": [sent("ours")]}
+
+
+def test_all_indexes_are_excluded() -> None:
+    """An empty list, of each kind that there is."""
+    assert Overrides(exclude_all_indexes=True).arguments(description(index("one"))) == {
+        "GlobalSecondaryIndexOverride": []
+    }
+    both = Overrides(exclude_indexes=("one", "mine")).arguments(description(index("one"), local=(index("mine"),)))
+    assert both == {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "recorded", "expected"),
+    [
+        ({}, {"ProvisionedThroughput": UNITS}, {"ProvisionedThroughput": UNITS}),
+        ({}, {"ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}}, {}),
+        ({"billing_mode": BillingMode.PAY_PER_REQUEST}, {"ProvisionedThroughput": UNITS}, {}),
+        (
+            {"billing_mode": BillingMode.PROVISIONED, "provisioned_throughput": UNITS},
+            {"ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}},
+            {"ProvisionedThroughput": UNITS},
+        ),
+        ({}, {"OnDemandThroughput": {"MaxReadRequestUnits": 9}}, {"OnDemandThroughput": {"MaxReadRequestUnits": 9}}),
+        ({"billing_mode": BillingMode.PROVISIONED}, {"OnDemandThroughput": {"MaxReadRequestUnits": 9}}, {}),
+        ({}, {"OnDemandThroughput": {}}, {}),
+    ],
+)
+def test_a_kept_index_has_its_capacity(
+    overrides: dict[str, Any], recorded: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """As far as it fits how the new table is billed."""
+    arguments = Overrides(exclude_indexes=("two",), **overrides).arguments(
+        description(index("one", **recorded), index("two"))
+    )
+    assert arguments["GlobalSecondaryIndexOverride"] == [sent("one", **expected)]
+
+
+def test_an_unknown_index_is_refused() -> None:
+    """The message has the names that there are."""
+    with pytest.raises(InvalidValueError, match=r"which are \['one', 'mine'\]; got \['two'\]"):
+        Overrides(exclude_indexes=("two",)).arguments(description(index("one"), local=(index("mine"),)))
+
+
+@given(
+    names=st.lists(st.sampled_from(["one", "two", "mine", "ours"]), unique=True),
+    everything=st.booleans(),
+    billing_mode=st.sampled_from([None, *BillingMode]),
+    throughput=st.sampled_from([None, UNITS]),
+    key=st.sampled_from([None, "alias/shop"]),
+)
+def test_no_structure_is_ever_empty(
+    names: list[str], everything: bool, billing_mode: BillingMode | None, throughput: Any, key: str | None
+) -> None:
+    """AWS answers an empty one with an error, and starts the restore all the same."""
+    overrides = Overrides(
+        billing_mode=billing_mode,
+        provisioned_throughput=throughput,
+        kms_key_id=key,
+        exclude_indexes=tuple(names),
+        exclude_all_indexes=everything,
+    )
+    known = description(index("one"), index("two", ProvisionedThroughput={}), local=(index("mine"), index("ours")))
+    assert empty_structures(list(overrides.arguments(known).values())) == []
+
+
+def empty_structures(value: Any) -> list[Any]:
+    """Return all dicts without members."""
+    if isinstance(value, dict):
+        inner = [one for member in value.values() for one in empty_structures(member)]
+        return inner if value else [value, *inner]
+    return [one for member in value for one in empty_structures(member)] if isinstance(value, list) else []
