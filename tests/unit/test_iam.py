@@ -12,6 +12,7 @@ import pytest
 
 from airflow_ddb_backup.exceptions import PermanentError
 from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
@@ -103,6 +104,54 @@ def test_a_missing_action_is_named(control_plane: ControlPlane, context: Context
         run(control_plane, context, without(document, action), settings)
     assert "table 'orders'" in str(refusal.value)
     assert len(control_plane.backup_arns()) == (action == "dynamodb:DescribeBackup")
+
+
+MANY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "named": (policy("create_and_wait"), {"table_names": ["orders"]}),
+    "tagged": (
+        without(policy("create_and_wait", "select"), "dynamodb:ListTagsOfResource"),
+        {"tags": {"backup": "nightly"}},
+    ),
+}
+
+
+def back_up_many(
+    control_plane: ControlPlane, context: Context, document: dict[str, Any], settings: dict[str, Any]
+) -> list[str]:
+    """Run a later try of the operator for many tables under a policy; return the tables with a backup."""
+    control_plane.tag_table("orders", backup="nightly")
+    context["ti"].try_number = 2
+    control_plane.policy = document
+    task = DynamoDBBackupTablesOperator(task_id="back_up", wait_for_completion=False, **settings)
+    return list(task.execute(context)["backups"])
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_tables_are_backed_up_under_the_same_policy(
+    control_plane: ControlPlane, context: Context, name: str
+) -> None:
+    """With what their selection needs, as the documentation says."""
+    assert back_up_many(control_plane, context, *MANY[name]) == ["orders"]
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        (name, action)
+        for name, (document, _) in MANY.items()
+        for action in actions(document)
+        # Nothing is waited for.
+        if action != "dynamodb:DescribeBackup"
+    ],
+)
+def test_a_task_for_many_names_its_missing_action(
+    control_plane: ControlPlane, context: Context, name: str, action: str
+) -> None:
+    """It needs no less."""
+    document, settings = MANY[name]
+    with pytest.raises(PermanentError, match=action):
+        back_up_many(control_plane, context, without(document, action), settings)
+    assert control_plane.backup_arns() == []
 
 
 DELETIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
