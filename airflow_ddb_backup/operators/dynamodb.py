@@ -413,7 +413,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         :ref:`howto/operator:DynamoDBRestoreTableFromBackupOperator`
 
     The ARN is pushed to XCom as ``table_arn`` before any waiting. XCom ``settings`` says for each setting ``applied``,
-    ``same``, ``unavailable``, or ``failed: `` with the reason. No table is ever deleted, and none is overwritten.
+    ``same``, ``unavailable``, or ``failed: …`` with the reason. No table is ever deleted, and none is overwritten.
 
     :param backup_arn: the ARN of the backup (templated)
     :param target_table_name: the name of the new table, 3 to 255 characters (templated)

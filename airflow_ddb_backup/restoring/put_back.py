@@ -55,7 +55,7 @@ _NEVER_PUT_BACK = (
 class SettingsReport:
     """How putting back went.
 
-    :param outcomes: for each setting ``applied``, ``same``, ``unavailable``, or ``failed: `` with the reason
+    :param outcomes: for each setting ``applied``, ``same``, ``unavailable``, or ``failed: …`` with the reason
     :param failures: why settings could not be put back
     """
 
