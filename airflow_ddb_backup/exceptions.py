@@ -168,8 +168,8 @@ class ListBackupsDeniedError(AccessDeniedError):
     codes: ClassVar[tuple[str, ...]] = ()
     summary = "Backups can't be listed"
     hint = (
-        "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only DynamoDBCreateBackupOperator can "
-        "do without it, with if_exists='create'."
+        "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only tasks that create backups can do "
+        "without it, with if_exists='create'."
     )
 
 

@@ -95,17 +95,24 @@ class RateLimit:
         self._next = float("-inf")
         self._lock = threading.Lock()
 
-    def acquire(self) -> None:
-        """Wait until a call may be made."""
+    def acquire(self, longest: float = float("inf")) -> bool:
+        """Wait until a call may be made.
+
+        :param longest: the most seconds to wait
+        :return: whether it may be made; otherwise too many others wait already
+        """
         with self._lock:
             now = time.monotonic()
             begin, interval = max(now, self._next), 1 / self._rate.per_second(now)
+            if begin - now > longest:
+                return False
             if self._rate.slots(now) > 1:
                 # AWS's limit refills evenly: calls evenly spaced may find it empty each time, beside a neighbour.
                 interval += random.uniform(0, 1 / self._rate.full)  # noqa: S311  # no secret
             self._next = begin + interval
         if begin > now:
             time.sleep(begin - now)
+        return True
 
     def throttled(self) -> None:
         """Take in that a call was throttled."""

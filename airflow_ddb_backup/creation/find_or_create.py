@@ -100,18 +100,26 @@ class Creation:
     :param request: what the task asks for
     :param listing: lists the table's backups
     :param log: the task's log
+    :param patient: make a call that may yet succeed again and again; otherwise raise, and :meth:`find` and
+        :meth:`create` may be called again
     """
 
-    def __init__(self, hook: DynamoDBBackupHook, request: BackupRequest, listing: Listing, log: Any) -> None:
+    def __init__(
+        self, hook: DynamoDBBackupHook, request: BackupRequest, listing: Listing, log: Any, *, patient: bool = True
+    ) -> None:
         self._hook = hook
         self._request = request
         self._listing = listing
         self._log = log
-        self._retry = retrying(request.deadline, log)
+        self._patient = patient
+        self._retry = retrying(request.deadline, log, lambda: not patient)
+        self._ambiguity = _Ambiguity()
         # What an earlier try has made, it has made by then.
         self._began_at = time.monotonic()
         self._table: Table | None = None
         self._created_at = 0.0
+        #: whether :meth:`find` has ended, and found nothing
+        self.is_ready = False
         #: whether the table was DELETING when it was last described
         self.table_is_going = False
 
@@ -136,7 +144,9 @@ class Creation:
             raise
         if self._request.require_point_in_time_recovery:
             self._check_point_in_time_recovery()
-        return self._existing(table)
+        found = self._existing(table)
+        self.is_ready = found is None
+        return found
 
     def _ready_table(self) -> Table:
         table = self._hook.describe_table(self._request.context, self._request.table_name)
@@ -215,16 +225,18 @@ class Creation:
         """
         request = self._request
         self._log.info("Starting backup creation: table %s, backup name %s", request.table_name, request.backup_name)
-        ambiguity = _Ambiguity()
+        ambiguity = self._ambiguity
         self._check_time()
 
         def attempt() -> Backup:
-            if not self._hook.may_still_create(request.table_name):
-                ambiguity.began_at = time.monotonic()
+            is_first, asked_at = not self._hook.may_still_create(request.table_name), time.monotonic()
             try:
                 return self._hook.create_backup(request.context, request.table_name, request.backup_name)
             except AmbiguousOutcomeError as error:
                 ambiguous = error
+            if is_first:
+                # Not before the call itself, which may have waited for the rate: another run's may have been made then.
+                ambiguity.began_at = max(asked_at, self._hook.creation_began.get(request.table_name, asked_at))
             self._log.warning("%s Looking for the backup.", ambiguous)
             ambiguity.settled = False
             if found := self._made_since(ambiguity.began_at, ambiguous):
@@ -233,9 +245,15 @@ class Creation:
             ambiguity.retries += 1
             raise ambiguous
 
-        created = retrying(request.deadline, self._log, ambiguity.must_stop)(attempt)
+        must_stop = ambiguity.must_stop if self._patient else lambda: True
+        created = retrying(request.deadline, self._log, must_stop)(attempt)
         self._created_at = time.monotonic()
         return created
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether another call is safe after one that has failed, as far as its outcome was ambiguous."""
+        return not self._ambiguity.must_stop()
 
     def settle(self, created: Backup) -> Backup:
         """Return the older of two backups that two tries of this run have made at the same time.
@@ -259,7 +277,7 @@ class Creation:
 
         try:
             # The table may have been dropped and made again since the task began.
-            table = self._retry(self._ready_table)
+            table = retrying(self._request.deadline, self._log)(self._ready_table)
             return self._search(made, time.monotonic())
         except BackupError as error:
             message = f"{ambiguous} Whether it has made the backup can't be found out: {error}"
@@ -292,12 +310,14 @@ class Creation:
         :raises CreationTimeoutError: the task's time was up before that
         """
         known_by = made_by + lag
+        # At first any listing will do that may show it: tables that share one need no other then.
+        begun_after = made_by
         while True:
             self._check_time()
-            begun_after = min(time.monotonic(), known_by)
             if (found := find(begun_after)) or begun_after >= known_by:
                 return found
             time.sleep(max(0.0, min(_LISTING_INTERVAL, known_by - time.monotonic())))
+            begun_after = min(time.monotonic(), known_by)
 
     def _check_time(self) -> None:
         if time.time() >= self._request.deadline:

@@ -10,17 +10,29 @@ import threading
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_ddb_backup.exceptions import PermanentError
+from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
+    CreationTimeoutError,
+    InvalidRequestError,
+    PermanentError,
+)
 from airflow_ddb_backup.models import TABLE_ARN
-from airflow_ddb_backup.retries import all_pages
+from airflow_ddb_backup.retries import all_pages, retrying
 
 if TYPE_CHECKING:
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup
+    from airflow_ddb_backup.models import Backup, BackupPage
     from airflow_ddb_backup.retries import Retry
+
+
+_MOST_LISTINGS = 5
+
+
+class _CursorLostError(Exception):
+    """AWS does not take the cursor of a page."""
 
 
 class Listing(Protocol):
@@ -58,14 +70,16 @@ class SharedListing:
     """Lists the backups of the account, once for all threads that ask meanwhile.
 
     :param hook: makes the calls
-    :param retry: repeats a call that may yet succeed
     :param context: the region, for messages
+    :param deadline: when to give up, in Unix seconds
+    :param log: the task's log
     """
 
-    def __init__(self, hook: DynamoDBBackupHook, retry: Retry, context: ErrorContext) -> None:
+    def __init__(self, hook: DynamoDBBackupHook, context: ErrorContext, deadline: float, log: Any) -> None:
         self._hook = hook
-        self._retry = retry
+        self._retry = retrying(deadline, log)
         self._context = context
+        self._deadline = deadline
         self._lock = threading.Lock()
         self._since: datetime | None = None
         self._began = float("-inf")
@@ -83,6 +97,8 @@ class SharedListing:
                 # It would be refused for each table alike.
                 raise self._refusal
             if self._since is None or since < self._since or self._began < begun_after:
+                if time.time() >= self._deadline:
+                    raise CreationTimeoutError.about(self._context, "The backups could not be listed in time.")
                 self._list(self._reach(since))
             return list(self._by_table.get(name, ()))
 
@@ -107,7 +123,20 @@ class SharedListing:
 def _all(
     hook: DynamoDBBackupHook, retry: Retry, context: ErrorContext, table_name: str | None, since: datetime
 ) -> list[Backup]:
-    pages = all_pages(
-        lambda cursor: retry(hook.list_backups, context, table_name, created_since=since, cursor=cursor), context
-    )
-    return [backup for page in pages for backup in page.backups]
+    def page_at(cursor: str | None) -> BackupPage:
+        try:
+            return retry(hook.list_backups, context, table_name, created_since=since, cursor=cursor)
+        except InvalidRequestError as error:
+            if cursor is None:
+                raise
+            raise _CursorLostError from error
+
+    refusal: _CursorLostError | None = None
+    for _ in range(_MOST_LISTINGS):
+        try:
+            return [backup for page in all_pages(page_at, context) for backup in page.backups]
+        except _CursorLostError as lost:
+            # A prune may have deleted the backup that the cursor names.
+            refusal = lost
+    detail = f"AWS has refused a cursor of the listing {_MOST_LISTINGS} times."
+    raise AmbiguousOutcomeError.about(context, detail) from refusal

@@ -6,15 +6,18 @@ the other, at the rate of the hook that they share, with one listing of the acco
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup.creation.find_or_create import Creation
 from airflow_ddb_backup.creation.listing import SharedListing
 from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
     BackupError,
     CreationTimeoutError,
     PermanentError,
@@ -22,13 +25,13 @@ from airflow_ddb_backup.exceptions import (
     TablesFailedError,
     TablesFailedForGoodError,
     TableUnavailableError,
+    TransientError,
 )
 from airflow_ddb_backup.hooks.dynamodb import run_in_thread
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_ddb_backup.creation.find_or_create import BackupRequest
     from airflow_ddb_backup.exceptions import ErrorContext
@@ -40,6 +43,12 @@ if TYPE_CHECKING:
 _THREADS = 10
 _PROGRESS_INTERVAL = 30.0
 _TICK = 0.5
+# As the retries of one table's calls: from 1 to 30 s, plus up to 2 s of jitter.
+_LONGEST_BACKOFF, _JITTER = 30.0, 2.0
+# A thread that waits for a table's turn sees within this time that another is first, or that the task has ended.
+_LONGEST_NAP = 1.0
+# The last turn is so many seconds before the deadline.
+_LAST_TURN = 1.0
 # An exception's message names so many failures.
 _NAMED = 5
 
@@ -89,12 +98,17 @@ class TablesReport:
         arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
         return cls(arns, failed, dict(carried["skipped"]))
 
+    def counts(self) -> str:
+        """Return how many tables have what, for the log."""
+        done = len(self.backups.keys() - self.failed.keys())
+        return f"{done} with a backup, {len(self.failed)} failed, {len(self.skipped)} skipped"
+
     def log(self, log: Any) -> None:
         """Write what failed as a table, or one line if nothing has.
 
         :param log: the task's log
         """
-        counts = f"{len(self.backups)} with a backup, {len(self.failed)} failed, {len(self.skipped)} skipped"
+        counts = self.counts()
         if not self.failed:
             log.info("Tables: %s", counts)
             return
@@ -102,10 +116,11 @@ class TablesReport:
         rows = [f"{table:<{width}}  {error}" for table, error in sorted(self.failed.items())]
         log.error("Tables: %s\n%s", counts, "\n".join(rows))
 
-    def judge(self, context: ErrorContext) -> None:
+    def judge(self, context: ErrorContext, hint: str | None = None) -> None:
         """Raise if any table has failed.
 
         :param context: the region
+        :param hint: the hint for a failure that is retried; ``None``: the retry does what is missing
         :raises TablesFailedForGoodError: some have failed, and no retry can fix any
         :raises TablesFailedError: some have failed
         """
@@ -116,7 +131,8 @@ class TablesReport:
         failed = sorted(self.failed.items())
         some = " ".join(f"{table}: {error}" for table, error in failed[:_NAMED])
         detail = f"{len(failed)} failed, {len(set(self.backups) - set(self.failed))} have a backup. {some}"
-        raise kind.about(context, detail)
+        message = f"{kind.summarize(context, detail)} {kind.hint if final or hint is None else hint}"
+        raise kind(message)
 
 
 class TablesCreation:
@@ -139,9 +155,10 @@ class TablesCreation:
         self._tables = tables
         self._report = report
         self._log = log
-        self._stopped = False
         self._creations: dict[SelectedTable, Creation] = {}
         self._created: dict[SelectedTable, Backup] = {}
+        # Why a table was to be tried again.
+        self._errors: dict[SelectedTable, BackupError] = {}
 
     def run(self, context: ErrorContext, deadline: float) -> None:
         """Try every table.
@@ -150,12 +167,12 @@ class TablesCreation:
         :param deadline: when to give up, in Unix seconds
         """
         quiet = _QuietLog(self._log)
-        listing = SharedListing(self._hook, retrying(deadline, quiet), context)
+        listing = SharedListing(self._hook, context, deadline, quiet)
         for table, request in self._tables.items():
-            self._creations[table] = Creation(self._hook, request, listing, quiet)
-        self._each(list(self._creations), self._find_or_create, "found or created")
+            self._creations[table] = Creation(self._hook, request, listing, quiet, patient=False)
+        self._each(list(self._creations), self._find_or_create, quiet)
         # Once for all that were created: another try of this run may have made one too.
-        self._each(list(self._created), self._settle, "settled")
+        self._each(list(self._created), self._settle, quiet)
 
     def _find_or_create(self, table: SelectedTable) -> None:
         creation, context = self._creations[table], self._tables[table].context
@@ -163,7 +180,7 @@ class TablesCreation:
             raise CreationTimeoutError.about(context, "It was not tried.")
         if table.missing:
             raise TableNotFoundError.about(context, "ListTables does not list it, so nobody knows its tags.")
-        if found := creation.find():
+        if not creation.is_ready and (found := creation.find()):
             self._take(table, found)
             return
         created = creation.create()
@@ -176,12 +193,10 @@ class TablesCreation:
     def _take(self, table: SelectedTable, backup: Backup) -> None:
         self._report.backups[table.name] = backup.arn
 
-    def _each(self, tables: list[SelectedTable], step: Callable[[SelectedTable], None], done: str) -> None:
+    def _each(self, tables: list[SelectedTable], step: Callable[[SelectedTable], None], quiet: _QuietLog) -> None:
         """Take a step for each table, several at once."""
-        pending: SimpleQueue[SelectedTable] = SimpleQueue()
-        for table in tables:
-            pending.put(table)
-        threads = {run_in_thread(lambda: self._work(pending, step)) for _ in range(min(_THREADS, len(tables)))}
+        turns = _Turns(tables)
+        threads = {run_in_thread(lambda: self._work(turns, step, quiet)) for _ in range(min(_THREADS, len(tables)))}
         report_at = time.time() + _PROGRESS_INTERVAL
         try:
             while threads:
@@ -190,40 +205,108 @@ class TablesCreation:
                     thread.result()
                 if threads and time.time() >= report_at:
                     report_at = time.time() + _PROGRESS_INTERVAL
-                    tried, failed = len(tables) - pending.qsize(), len(self._report.failed)
-                    self._log.info("%s of %s tables tried, %s failed, the others %s", tried, len(tables), failed, done)
+                    self._log.info("%s of %s tables are open: %s", turns.open, len(tables), self._report.counts())
         finally:
             # Such as when the task's execution_timeout has passed: the threads start nothing more.
-            self._stopped = True
-        self._stopped = False
+            turns.stop()
 
-    def _work(self, pending: SimpleQueue[SelectedTable], step: Callable[[SelectedTable], None]) -> None:
-        while not self._stopped:
-            try:
-                table = pending.get_nowait()
-            except Empty:
-                return
-            self._try(table, step)
+    def _work(self, turns: _Turns, step: Callable[[SelectedTable], None], quiet: _QuietLog) -> None:
+        while (table := turns.take()) is not None:
+            deadline = self._tables[table].deadline
+            error = self._errors.get(table) if time.time() >= deadline else None
+            error = error or self._try(table, step)
+            if error is None:
+                turns.end()
+                continue
+            self._errors[table] = error
+            if turns.put_back(table, deadline):
+                quiet.warning("%s It is tried again.", error)
+            else:
+                turns.end()
+                self._fail(table, error)
 
-    def _try(self, table: SelectedTable, step: Callable[[SelectedTable], None]) -> None:
+    def _try(self, table: SelectedTable, step: Callable[[SelectedTable], None]) -> BackupError | None:
+        """Take a step for a table; return why it has failed if it is worth another try, which holds up no other."""
         try:
             step(table)
         except (TableNotFoundError, TableUnavailableError) as error:
             vanished = isinstance(error, TableNotFoundError) or self._creations[table].table_is_going
             if table.named or not vanished:
                 self._fail(table, error)
-                return
+                return None
             self._report.skipped[table.name] = str(error)
             self._log.warning("Table %s is skipped, since the task does not name it: %s", table.name, error)
-        except BackupError as error:
+        except (TransientError, AmbiguousOutcomeError) as error:
+            if self._creations[table].may_try_again:
+                return error
             self._fail(table, error)
+        except BackupError as error:
+            # The reason why a table was tried again says more than that time is up now.
+            reason = self._errors.get(table) if isinstance(error, CreationTimeoutError) else None
+            self._fail(table, reason or error)
         except Exception as error:  # noqa: BLE001  # it is one table's, and told as such
             self._log.exception("A defect in one table; all others go on.")
             self._fail(table, BackupError.about(self._tables[table].context, f"{type(error).__name__}: {error}."))
+        return None
 
     def _fail(self, table: SelectedTable, error: BackupError) -> None:
         self._report.failed[table.name] = error
         self._log.error("%s: %s", table.name, error)
+
+
+class _Turns:
+    """Whose turn it is: each table once, and again those that have to wait, for other threads or for time to pass.
+
+    :param tables: the tables
+    """
+
+    def __init__(self, tables: Iterable[SelectedTable]) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[float, int, SelectedTable]] = []
+        self._backoffs: dict[SelectedTable, float] = {}
+        self._number = 0
+        self.stopped = False
+        for table in tables:
+            self._push(0.0, table)
+        #: how many tables have not ended
+        self.open = self._number
+
+    def take(self) -> SelectedTable | None:
+        """Return the table whose turn it is, once it is; ``None``: there is none left."""
+        while not self.stopped:
+            with self._lock:
+                if not self._waiting:
+                    return None
+                delay = self._waiting[0][0] - time.time()
+                if delay <= 0:
+                    return heappop(self._waiting)[2]
+            time.sleep(min(delay, _LONGEST_NAP))
+        return None
+
+    def put_back(self, table: SelectedTable, deadline: float) -> bool:
+        """Let a table wait for another turn, longer each time; return whether there is time for one."""
+        last = deadline - _LAST_TURN
+        if self.stopped or time.time() >= last:
+            return False
+        backoff = self._backoffs[table] = min(2 * self._backoffs.get(table, 0.5), _LONGEST_BACKOFF)
+        jitter = random.uniform(0, _JITTER)  # noqa: S311  # no secret
+        with self._lock:
+            self._push(min(time.time() + backoff + jitter, last), table)
+        return True
+
+    def end(self) -> None:
+        """Count a table that has ended."""
+        with self._lock:
+            self.open -= 1
+
+    def stop(self) -> None:
+        """Give no more turns."""
+        self.stopped = True
+
+    def _push(self, at: float, table: SelectedTable) -> None:
+        # The number tells those of one moment apart, and keeps their order.
+        heappush(self._waiting, (at, self._number, table))
+        self._number += 1
 
 
 class _QuietLog:

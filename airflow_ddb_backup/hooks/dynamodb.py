@@ -77,8 +77,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._opening: dict[str, Future[Any]] = {}
         self._limits = {operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()}
         self._creations: defaultdict[str, list[Future[Any]]] = defaultdict(list)
+        #: when the last CreateBackup call for a table began, after it had waited for the rate, by the monotonic clock
+        self.creation_began: dict[str, float] = {}
         # Of the clients: a task for many tables has several threads.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def region_name(self) -> str | None:
@@ -115,6 +117,10 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def reopen(self) -> None:
         """Forget connection, credentials and clients: the next call reads them anew."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
         self._opening = {}
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
@@ -293,10 +299,10 @@ class DynamoDBBackupHook(AwsBaseHook):
     ) -> _T:
         # The wait for the rate is a part of the call: it must not outlive a task's timeout.
         began_at = monotonic()
-        if limit := self._limits.get(action):
-            limit.acquire()
-            # Where many threads wait in turn, what is left must still do for the call itself.
-            began_at = max(began_at, monotonic() - self.call_seconds / 2)
+        limit = self._limits.get(action)
+        # Where many threads wait in turn, what is left must still do for the call itself.
+        if limit and not limit.acquire(self.call_seconds / 2):
+            raise ThrottledError.about(context, f"Too many calls of {action} wait for their turn here already.")
         client = self._client_for(service, context)
         sending = _Sending()
 
@@ -309,6 +315,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         called_at = time.monotonic()
         calling = run_in_thread(call)
         if action == "CreateBackup":
+            self.creation_began[request["TableName"]] = called_at
             self._creations[request["TableName"]].append(calling)
         try:
             response = calling.result(self.call_seconds - (monotonic() - began_at))
@@ -320,7 +327,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             if limit and isinstance(error, ThrottledError):
                 limit.throttled()
             if isinstance(error, CredentialsError | UnreachableError):
-                self.reopen()
+                self._reopen_after(client, service)
             raise
         self._observe_clock(response, called_at)
         with map_exceptions(context):
@@ -355,6 +362,13 @@ class DynamoDBBackupHook(AwsBaseHook):
                 _ = self.conn_config
                 self._opening[service] = run_in_thread(partial(self._open, service))
             return self._opening[service]
+
+    def _reopen_after(self, client: Any, service: str) -> None:
+        """Open the clients anew, unless another thread has done so since this one was used."""
+        with self._lock:
+            opening = self._opening.get(service)
+            if opening and opening.done() and not opening.exception() and opening.result() is client:
+                self._forget()
 
     def limited_config(self, **options: Any) -> Config:
         """Return a client's configuration: the user's, without botocore's retries and with short timeouts.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -110,6 +109,10 @@ _LONGEST_RESTORE = int(timedelta(days=7).total_seconds())
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
 _CAPACITY_UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
 _REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
+_AGAIN_HINT = (
+    "The others are done, but a retry makes a backup of every table again, since if_exists is 'create'. XCom 'report' "
+    "has all failures."
+)
 _KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
@@ -794,6 +797,9 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         interval = check_interval("poll_interval", self.poll_interval)
         settings = self.triggerer_settings(region)
         if self.deferrable:
+            if report.failed or report.skipped:
+                # Nobody else knows of them should the trigger fail.
+                push_before_failing(self, context, XCOM_REPORT, report.as_dict())
             trigger = DynamoDBBackupsTrigger(
                 backup_arns=[arn.text for arn in arns],
                 report=self._carried(report),
@@ -803,7 +809,11 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
             )
             self.defer_wait(trigger, deadline)
         wait = BackupsWait(AwsSettings(**settings), deadline, interval, self.log)
-        results = asyncio.run(wait.run(arns, 0.0))
+        try:
+            results = wait.run_on_worker(arns)
+        except BaseException:
+            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
+            raise
         return self._judge(context, report, BackupsResult.of(results), region)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -813,18 +823,17 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         :raises TablesFailedError: some tables have no AVAILABLE backup
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        result = BackupsResult.from_event(event)
-        ti = context["ti"]
         try:
+            result = BackupsResult.from_event(event)
             carried = (event or {})["report"]
-            backups = carried.get("backups") or ti.xcom_pull(
-                task_ids=ti.task_id, key=XCOM_BACKUP_ARNS, map_indexes=ti.map_index
-            )
+            backups = carried.get("backups") or self._xcom(context, XCOM_BACKUP_ARNS)
             report = TablesReport.carried(backups, carried)
             region = next(iter(report.backups.values())).region
-        except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
-            raise TriggerFailedError.about(self.awaited(context), detail) from error
+            failure = TriggerFailedError.about(self.awaited(context), detail)
+            self._push_unknown(context, failure)
+            raise failure from error
         return self._judge(context, report, result, region)
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
@@ -838,19 +847,34 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         try:
             super().wait_failed(context, error, traceback)
         except BackupError as failure:
-            ti = context["ti"]
-            started = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARNS, map_indexes=ti.map_index) or {}
-            report = TablesReport(failed=dict.fromkeys(started, failure))
-            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
+            self._push_unknown(context, failure)
             raise
 
+    def _push_unknown(self, context: Context, failure: BackupError) -> None:
+        """Push the report of a wait whose end nobody knows, from what was known before it."""
+        known = self._xcom(context, XCOM_REPORT) or {}
+        failed = dict(known.get("failed", {}))
+        for table, arn in (self._xcom(context, XCOM_BACKUP_ARNS) or {}).items():
+            about = BackupArn.parse(arn).context
+            failed[table] = str(type(failure).about(about, "The wait for all backups of the task has failed."))
+        report = {"backups": {}, "failed": failed, "skipped": known.get("skipped", {})}
+        push_before_failing(self, context, XCOM_REPORT, report)
+
     def awaited(self, context: Context) -> ErrorContext:
-        """Return the region that this task waits in."""
+        """Return the region that this task waits in, as the ARNs tell."""
+        for arn in (self._xcom(context, XCOM_BACKUP_ARNS) or {}).values():
+            return ErrorContext(region=BackupArn.parse(arn).region)
         known = ErrorContext(region=self.region_name)
         try:
             return replace(known, region=self.hook.resolve_region(known))
         except BackupError:
             return known
+
+    @staticmethod
+    def _xcom(context: Context, key: str) -> Any:
+        """Return an XCom that this task has pushed."""
+        ti = context["ti"]
+        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
     def _create_all(self, context: Context, deadline: float, report: TablesReport) -> str:
         """Fill the report with the backups of all tables; return the region."""
@@ -883,7 +907,7 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         report.log(self.log)
         if report.failed:
             push_before_failing(self, context, XCOM_REPORT, report.as_dict())
-            report.judge(ErrorContext(region=region))
+            report.judge(ErrorContext(region=region), _AGAIN_HINT if self.if_exists == IfExists.CREATE else None)
         self._hand_to_outlets(context, report.as_dict())
         return report.as_dict()
 

@@ -29,9 +29,11 @@ from airflow_ddb_backup.validation import (
     check_literal_backup_arns,
     check_region,
 )
+from airflow_ddb_backup.waiting.awaiting import BackupsWait
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
-from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait, WaitResult
-from airflow_ddb_backup.waiting.worker import BackupsPoll, WorkerWait
+from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
+from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait, WaitResult, WaitStatus
+from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 # A backup that is not found is polled again in the same poke: the next poke of a rescheduled sensor is a new process,
 # which knows nothing of this one.
 _LONGEST_DELAY = 5.0
+# Three polls, 5 s apart: a backup that is not found in a row is gone.
+_POKE_SECONDS = 11.0
 # After the triggerer has seen them all AVAILABLE, their details are read again; an outage may come in between.
 _DETAILS_SECONDS = 300.0
 # An exception's message names so many failures.
@@ -79,8 +83,6 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
 
     def execute(self, context: Context) -> Any:
         """Wait, in the sensor's mode or on the triggerer."""
-        # An object may be executed more than once: nothing of an earlier execution counts.
-        self._forget()
         check_botocore_config(self.botocore_config)
         try:
             return self._execute_deferrable() if self.deferrable else self._execute_poking(context)
@@ -88,15 +90,12 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
             self._skip_if_soft(error)
             raise
 
-    def _forget(self) -> None:
-        raise NotImplementedError
-
     def _execute_deferrable(self) -> Any:
         raise NotImplementedError
 
     def _progress(self) -> str:
-        """Return a line on the progress; empty: nothing was polled yet."""
-        raise NotImplementedError
+        """Return a line on the progress; empty: nothing is known."""
+        return ""
 
     def _open(self, arn: BackupArn) -> DynamoDBBackupHook:
         """Return the hook, opened anew, for a backup's region."""
@@ -191,8 +190,11 @@ class DynamoDBBackupSensor(_WaitSensor):
         """Return the table, backup and region that this task waits for."""
         return BackupArn.parse(self.backup_arn).context
 
-    def _forget(self) -> None:
+    def execute(self, context: Context) -> Any:
+        """Wait for the backup, in the sensor's mode or on the triggerer."""
+        # An object may be executed more than once: nothing of an earlier execution counts.
         self._wait = self._worker = None
+        return super().execute(context)
 
     def _start(self, deadline: float) -> BackupWait:
         arn = BackupArn.parse(self.backup_arn)
@@ -254,17 +256,13 @@ class DynamoDBBackupsSensor(_WaitSensor):
         super().__init__(deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         check_literal_backup_arns(backup_arns)
         self.backup_arns = backup_arns
-        self._poll: BackupsPoll | None = None
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Poll all backups that are still waited for."""
-        # Airflow itself times a sensor that pokes.
-        poll = self._poll = self._poll or self._start(deadline=float("inf"))
-        self._poll_until_sure(poll)
-        if poll.pending:
-            self.log.info("%s", poll.progress())
+        """Poll all backups, as often as it takes to know that one is gone."""
+        results = self._wait_on_worker(_POKE_SECONDS, last=False)
+        if any(result.status is WaitStatus.TIMEOUT for result in results.values()):
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._details(poll))
+        return PokeReturnValue(is_done=True, xcom_value=self._details(results))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Take the trigger's event.
@@ -278,12 +276,7 @@ class DynamoDBBackupsSensor(_WaitSensor):
         try:
             self._judge(result)
             # Their details are in no event: there may be thousands.
-            poll = self._start(deadline=time.time() + _DETAILS_SECONDS)
-            self._poll_until_sure(poll)
-            while poll.pending:
-                time.sleep(min(self.poke_interval, _LONGEST_DELAY))
-                self._poll_until_sure(poll)
-            return self._details(poll)
+            return self._details(self._wait_on_worker(_DETAILS_SECONDS))
         except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
             raise
@@ -292,28 +285,17 @@ class DynamoDBBackupsSensor(_WaitSensor):
         """Return the region that this task waits in."""
         return ErrorContext(region=check_backup_arns(self.backup_arns)[0].region)
 
-    def _forget(self) -> None:
-        self._poll = None
-
-    def _start(self, deadline: float) -> BackupsPoll:
-        arns = check_backup_arns(self.backup_arns)
-        hook = self._open(arns[0])
-        for arn in arns:
-            check_region(arn.region, ErrorContext(arn.table_name, arn.text, arns[0].region))
-        return BackupsPoll(hook, arns, deadline, self.log)
-
-    def _poll_until_sure(self, poll: BackupsPoll) -> None:
-        poll.poll_once()
-        while poll.is_unsure:
-            time.sleep(min(self.poke_interval, _LONGEST_DELAY))
-            poll.poll_once()
+    def _execute_poking(self, context: Context) -> Any:
+        # A poke that is rescheduled is a process of its own; otherwise one wait does, which says more than pokes.
+        return (
+            super()._execute_poking(context) if self.reschedule else self._details(self._wait_on_worker(self.timeout))
+        )
 
     def _execute_deferrable(self) -> list[dict[str, Any]]:
         deadline = time.time() + self.timeout
-        poll = self._start(deadline)
-        poll.poll_once()
-        if poll.pending:
-            arns = check_backup_arns(self.backup_arns)
+        results = self._wait_on_worker(0.0, last=False)
+        if any(result.status is WaitStatus.TIMEOUT for result in results.values()):
+            arns = self._checked_arns()
             trigger = DynamoDBBackupsTrigger(
                 backup_arns=[arn.text for arn in arns],
                 poll_interval=self.poke_interval,
@@ -321,11 +303,26 @@ class DynamoDBBackupsSensor(_WaitSensor):
                 **self.triggerer_settings(arns[0].region),
             )
             self.defer_wait(trigger, deadline)
-        return self._details(poll)
+        return self._details(results)
 
-    def _details(self, poll: BackupsPoll) -> list[dict[str, Any]]:
-        self._judge(BackupsResult.of(poll.results))
-        return [poll.results[arn.text].unwrap() for arn in check_backup_arns(self.backup_arns)]
+    def _checked_arns(self) -> list[BackupArn]:
+        arns = check_backup_arns(self.backup_arns)
+        self._open(arns[0])
+        for arn in arns:
+            check_region(arn.region, ErrorContext(arn.table_name, arn.text, arns[0].region))
+        return arns
+
+    def _wait_on_worker(self, seconds: float, *, last: bool = True) -> dict[str, WaitResult]:
+        """Wait so long; a timeout is a failure only if it is the last wait."""
+        arns = self._checked_arns()
+        settings = AwsSettings(**self.triggerer_settings(arns[0].region))
+        interval = min(self.poke_interval, _LONGEST_DELAY)
+        wait = BackupsWait(settings, time.time() + seconds, interval, self.log, last=last)
+        return wait.run_on_worker(arns)
+
+    def _details(self, results: Mapping[str, WaitResult]) -> list[dict[str, Any]]:
+        self._judge(BackupsResult.of(results))
+        return [results[arn.text].unwrap() for arn in check_backup_arns(self.backup_arns)]
 
     def _judge(self, result: BackupsResult) -> None:
         """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way."""
@@ -338,6 +335,3 @@ class DynamoDBBackupsSensor(_WaitSensor):
         some = " ".join(message for _, message in list(result.failed.values())[:_NAMED])
         region = check_backup_arns(self.backup_arns)[0].region
         raise kind.about(ErrorContext(region=region), f"{len(errors)} backups have failed. {some}")
-
-    def _progress(self) -> str:
-        return self._poll.progress() if self._poll else ""

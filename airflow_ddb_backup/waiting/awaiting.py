@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent import futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
 from airflow_ddb_backup.waiting.poller import BackupPoller
-from airflow_ddb_backup.waiting.state import REPORT_INTERVAL, BackupWait, WaitResult, WaitStatus
+from airflow_ddb_backup.waiting.state import LAST_POLL_LIMIT, REPORT_INTERVAL, BackupWait, WaitResult, WaitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 # So many waits begin before the loop gets its turn: thousands at once would block it.
 _BEGIN_AT_ONCE = 50
+# Seconds after which the main thread sees that all waits have ended.
+_TICK = 0.1
 
 
 async def end_of(wait: Wait[Any, _Result], result: asyncio.Future[_Result], report: Callable[[str], object]) -> _Result:
@@ -59,13 +63,18 @@ class BackupsWait:
     :param deadline: when time is up, in Unix seconds
     :param poll_interval: seconds between polls
     :param log: the task's log
+    :param last: there is no other wait for them after this: one whose time is up has failed
     """
 
-    def __init__(self, settings: AwsSettings, deadline: float, poll_interval: float, log: Any) -> None:
+    def __init__(
+        self, settings: AwsSettings, deadline: float, poll_interval: float, log: Any, *, last: bool = True
+    ) -> None:
         self._settings = settings
         self._deadline = deadline
         self._poll_interval = poll_interval
         self._log = log
+        self._last = last
+        self._last_poll_limit = LAST_POLL_LIMIT
         self._results: dict[str, WaitResult] = {}
 
     async def run(self, arns: Collection[BackupArn], first_delay: float) -> dict[str, WaitResult]:
@@ -87,11 +96,41 @@ class BackupsWait:
         self._log.info("%s", self._progress(len(arns)))
         return self._results
 
+    def run_on_worker(self, arns: Collection[BackupArn]) -> dict[str, WaitResult]:
+        """Return the end of each wait, by ARN, on a worker.
+
+        The event loop runs in a thread of its own: an exception that Airflow raises in the main thread, for the task's
+        execution_timeout say, would get lost in a callback of the loop. What hangs there at its end is left behind.
+
+        :param arns: the backups
+        """
+        # As on a worker any call: none outlives the timeout by more.
+        self._last_poll_limit = DynamoDBBackupHook.call_seconds
+        outcome: futures.Future[dict[str, WaitResult]] = futures.Future()
+        running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+        async def run() -> None:
+            if task := asyncio.current_task():
+                running.append((asyncio.get_running_loop(), task))
+            outcome.set_result(await self.run(arns, 0.0))
+
+        thread = run_in_thread(lambda: asyncio.run(run()))
+        ends: list[futures.Future[Any]] = [outcome, thread]
+        try:
+            while not any(end.done() for end in ends):
+                futures.wait(ends, _TICK, futures.FIRST_COMPLETED)
+            if not outcome.done():
+                thread.result()
+            return outcome.result()
+        finally:
+            for loop, task in running if not outcome.done() else ():
+                loop.call_soon_threadsafe(task.cancel)
+
     async def _wait(self, arn: BackupArn, first_delay: float) -> None:
-        wait = BackupWait(arn, self._deadline, time.time())
+        wait = BackupWait(arn, self._deadline, time.time(), self._last_poll_limit)
         result = await wait_for_backup(self._settings, wait, self._poll_interval, first_delay, lambda _: None)
         self._results[arn.text] = result
-        if result.status is not WaitStatus.SUCCESS:
+        if self._has_failed(result):
             self._log.error("%s", result.message)
 
     async def _report(self, count: int) -> None:
@@ -100,6 +139,9 @@ class BackupsWait:
             self._log.info("%s", self._progress(count))
 
     def _progress(self, count: int) -> str:
-        done = len(self._results)
-        failed = sum(result.status is not WaitStatus.SUCCESS for result in self._results.values())
-        return f"{count} backups: {done - failed} AVAILABLE, {count - done} waiting, {failed} failed"
+        failed = sum(map(self._has_failed, self._results.values()))
+        done = sum(result.status is WaitStatus.SUCCESS for result in self._results.values())
+        return f"{count} backups: {done} AVAILABLE, {count - done - failed} waiting, {failed} failed"
+
+    def _has_failed(self, result: WaitResult) -> bool:
+        return result.status is WaitStatus.ERROR or (self._last and result.status is WaitStatus.TIMEOUT)

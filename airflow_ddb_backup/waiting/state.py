@@ -116,13 +116,13 @@ class BackupsResult:
     @classmethod
     def of(cls, results: Mapping[str, WaitResult]) -> Self:
         """Take the ends of all waits, by ARN."""
-        return cls(
-            {
-                arn: (result.status, result.message)
-                for arn, result in results.items()
-                if result.status is not WaitStatus.SUCCESS
-            }
-        )
+        failed = {
+            arn: (result.status, result.message)
+            for arn, result in results.items()
+            if result.status is not WaitStatus.SUCCESS
+        }
+        # Messages name the first: those that are lost say more than those that only take long.
+        return cls(dict(sorted(failed.items(), key=lambda one: one[1][0] is WaitStatus.TIMEOUT)))
 
     def as_event(self) -> dict[str, Any]:
         """Return the payload of the trigger's event, which names only what failed: there may be thousands."""
@@ -171,18 +171,26 @@ class Wait(ABC, Generic[_Seen_contra, _Result_co]):
     :param now: the present, in Unix seconds
     :param reports_from: Unix seconds that the lines on the progress are counted from: the same in every process, and
         another for every wait, so that a restarted triggerer's thousands of waits don't all report at once
+    :param last_poll_limit: seconds after the deadline until a last poll is given up
     """
 
     #: the AWS operation that polls it
     operation: ClassVar[str]
 
-    def __init__(self, context: ErrorContext, deadline: float, now: float, reports_from: float) -> None:
+    def __init__(
+        self,
+        context: ErrorContext,
+        deadline: float,
+        now: float,
+        reports_from: float,
+        last_poll_limit: float = LAST_POLL_LIMIT,
+    ) -> None:
         self.context = context
         self.deadline = deadline
         self._failure: BackupError | None = None
         self._reports_from = reports_from
         self._next_report = self._report_after(now)
-        self._end = max(deadline, now) + LAST_POLL_LIMIT
+        self._end = max(deadline, now) + last_poll_limit
 
     @abstractmethod
     def observe(self, observation: _Seen_contra, now: float) -> _Result_co | None:
@@ -254,12 +262,14 @@ class BackupWait(Wait[Observation, WaitResult]):
     :param arn: the backup
     :param deadline: when time is up, in Unix seconds
     :param now: the present, in Unix seconds
+    :param last_poll_limit: seconds after the deadline until a last poll is given up
     """
 
     operation = "DescribeBackup"
 
-    def __init__(self, arn: BackupArn, deadline: float, now: float) -> None:
-        super().__init__(arn.context, deadline, now, arn.created_hint.timestamp() if arn.created_hint else now)
+    def __init__(self, arn: BackupArn, deadline: float, now: float, last_poll_limit: float = LAST_POLL_LIMIT) -> None:
+        reports_from = arn.created_hint.timestamp() if arn.created_hint else now
+        super().__init__(arn.context, deadline, now, reports_from, last_poll_limit)
         self.arn = arn
         self.not_found_in_a_row = 0
         self._backup: Backup | None = None

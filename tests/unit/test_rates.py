@@ -109,3 +109,15 @@ class TestRateLimit:
             begun = clock.time()
             limit.acquire()
             assert clock.time() - begun < 4
+
+    def test_nobody_waits_longer_than_asked(self, clock: Clock) -> None:
+        """Where others wait already: the call is not made, and takes no turn."""
+        limit = RateLimit(5)
+        for _ in range(5):
+            limit.throttled()
+            clock.sleep(1)
+        begun = clock.time()
+        assert limit.acquire()
+        assert not limit.acquire(0.1)
+        assert clock.time() - begun < 0.1
+        assert limit.acquire()

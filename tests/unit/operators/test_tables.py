@@ -387,7 +387,7 @@ class TestPartialFailure:
         with pytest.raises(TablesFailedForGoodError):
             operator(table_names=[*TABLES, "nowhere"], wait_for_completion=False).execute(context_for(clock))
         lines = log().splitlines()
-        assert len([line for line in lines if "Retrying in" in line and "ThrottlingException" in line]) == 1
+        assert len([line for line in lines if "It is tried again" in line and "ThrottlingException" in line]) == 1
         assert len([line for line in lines if "nowhere: The table does not exist" in line]) == 1
         assert len([line for line in lines if "Tables: 40 with a backup, 1 failed, 0 skipped" in line]) == 1
         assert len([line for line in lines if "Starting backup creation" in line and "[info" in line]) == 0
@@ -487,10 +487,15 @@ class TestEvents:
         with pytest.raises(TriggerFailedError):
             operator().resume_execution("execute_complete", {"event": event}, context)
 
-    def test_no_triggerer_has_answered(self, clock: Clock) -> None:
+    def test_no_triggerer_has_answered(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Airflow's own limit is the net below."""
-        context = context_for(clock, xcoms={"backup_arns": {"table-01": "arn"}})
-        with pytest.raises(BackupTimeoutError, match=f"region '{REGION}'") as failure:
+        (arn,) = control_plane.add_backups("table-01", 1)
+        context = context_for(
+            clock, xcoms={"backup_arns": {"table-01": arn}, "report": {"failed": {"nowhere": "gone"}}}
+        )
+        with pytest.raises(BackupTimeoutError, match=f"region '{REGION}'"):
             operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
         ti: Any = context["ti"]
-        assert ti.xcoms["report"] == {"backups": {}, "failed": {"table-01": str(failure.value)}, "skipped": {}}
+        report = ti.xcoms["report"]
+        assert (report["backups"], list(report["failed"]), report["skipped"]) == ({}, ["nowhere", "table-01"], {})
+        assert f"table 'table-01', backup '{arn}', region '{REGION}'" in report["failed"]["table-01"]
