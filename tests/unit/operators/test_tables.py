@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -368,6 +369,23 @@ class TestPartialFailure:
         control_plane.clear_faults()
         report = operator(wait_for_completion=False).execute(retry_of(context))
         assert report["backups"] == backed_up(control_plane)
+
+    @pytest.mark.clock_speed(40)
+    def test_another_client_takes_the_whole_rate(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """For two minutes: it takes longer, nothing is lost, and no storm of calls makes it worse."""
+        control_plane.add_neighbour("CreateBackup", 500)
+
+        def leave() -> None:
+            clock.sleep(120)
+            control_plane.add_neighbour("CreateBackup", 0)
+
+        neighbour = threading.Thread(target=leave)
+        neighbour.start()
+        report = operator(wait_for_completion=False).execute(context_for(clock))
+        neighbour.join()
+        assert report["backups"] == backed_up(control_plane)
+        # AWS's own rate would be 6,000 calls.
+        assert control_plane.calls["CreateBackup"] < 500
 
     def test_a_denied_listing_is_each_table_s_failure(self, control_plane: ControlPlane, clock: Clock) -> None:
         """A later try needs it; AWS is not asked again for each table."""
