@@ -9,5 +9,6 @@ triggers only, and can't do this. The plan, a chapter each:
 * :mod:`.planner` says which call comes next, at the rates that AWS allows now (no I/O);
 * :mod:`.rate_limited_client` makes the calls, and keeps all that can block off the event loop;
 * :mod:`.poller` runs the two operations side by side, and delivers what they say to the subscribers;
-* :mod:`.worker` polls on the worker, and :mod:`.deferral` hands a wait to the triggerer.
+* :mod:`.awaiting` awaits the end of a wait on an event loop, or of many;
+* :mod:`.worker` polls one backup or table on the worker, and :mod:`.deferral` hands a wait to the triggerer.
 """
