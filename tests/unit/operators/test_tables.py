@@ -177,6 +177,7 @@ def resumed(task: DynamoDBBackupTablesOperator, context: Context) -> Any:
     return task.resume_execution("execute_complete", {"event": payload}, context)
 
 
+@pytest.mark.load
 class TestOneBackupPerRun:
     """All that holds for one table holds for each: one of them meets the fault, and the others are untouched."""
 
@@ -272,6 +273,7 @@ class TestOneBackupPerRun:
         assert report["backups"][name["TableName"]] == min(twins)
 
 
+@pytest.mark.load
 class TestPartialFailure:
     """All are tried, all are reported, then the task is judged."""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.loop import SkippingLoop
 
+pytestmark = pytest.mark.load
 HANGING = Fault(Answer.HANGING)
 BLOCKED = TABLES[:10]
 

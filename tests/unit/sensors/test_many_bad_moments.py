@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.simulator.loop import SkippingLoop
 
 
+pytestmark = pytest.mark.load
+
+
 @pytest.fixture(autouse=True)
 def _fast_loop(loop_factory: Callable[[], SkippingLoop], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a trigger's loop skip the time in which nothing happens."""
