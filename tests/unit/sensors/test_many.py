@@ -180,3 +180,18 @@ def test_details_that_can_t_be_read_again_are_waited_for(
         control_plane.fail_next(operation, INTERNAL_ERROR, times=9999)
     with pytest.raises(BackupSensorTimeoutError, match="30 backups have failed"):
         task.resume_execution("execute_complete", event, context)
+
+
+def test_a_rescheduled_poke_polls_all_once_more(control_plane: ControlPlane, context: Context, arns: list[str]) -> None:
+    """A new process each time: what is lost must be known within one, what is CREATING is left to the next."""
+    task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, mode="reschedule", poke_interval=60)
+    control_plane.statuses = dict.fromkeys(arns[:5], "CREATING")
+    assert not task.poke(context).is_done
+    control_plane.statuses.clear()
+    poked = task.poke(context)
+    assert poked.is_done
+    assert poked.xcom_value is not None
+    assert [one["backup_arn"] for one in poked.xcom_value] == arns
+    control_plane.lose_backup(arns[7])
+    with pytest.raises(BackupLostError, match="1 backups have failed"):
+        task.poke(context)
