@@ -26,6 +26,7 @@ from airflow_ddb_backup.exceptions import (
     ThrottledError,
     TriggerFailedError,
 )
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
 from airflow_ddb_backup.waiting.worker import WorkerWait
 from tests.simulator import faults
@@ -234,8 +235,12 @@ class TestOneTable:
         ids=repr,
     )
     @pytest.mark.parametrize("if_exists", ["reuse", "fail"])
-    def test_a_lost_response(self, control_plane: ControlPlane, arn: str, fault: Fault, if_exists: str) -> None:
+    def test_a_lost_response(
+        self, control_plane: ControlPlane, arn: str, fault: Fault, if_exists: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Whether the restore was committed or not is found out."""
+        # The hook counts in real seconds.
+        monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.5)
         control_plane.fail_next("RestoreTableFromBackup", fault)
         assert run(arn, if_exists=if_exists) == TARGET
         assert describe(control_plane)["RestoreSummary"]["SourceBackupArn"] == arn

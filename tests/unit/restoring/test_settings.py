@@ -156,6 +156,7 @@ def test_arns_of_other_tables_stay(control_plane: ControlPlane) -> None:
     assert adapted["Statement"][0]["Resource"] == [new, f"{new}/index/*", f"{ARN}-eu"]
 
 
+@pytest.mark.load
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     given_names=st.sets(st.sampled_from(NAMES)),
