@@ -216,6 +216,8 @@ class TablesCreation:
             error = self._errors.get(table) if time.time() >= deadline else None
             error = error or self._try(table, step)
             if error is None:
+                # What has been overcome is no reason to fail in a later step.
+                self._errors.pop(table, None)
                 turns.end()
                 continue
             self._errors[table] = error

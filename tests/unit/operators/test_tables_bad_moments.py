@@ -206,6 +206,19 @@ class TestExecutionTimeout:
         assert control_plane.backup_arns() == []
 
 
+class TestLaterSteps:
+    """A table that has its backup keeps it."""
+
+    def test_what_was_overcome_fails_no_table_once_time_is_up(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """A creation was throttled, and has succeeded since; the deadline passes before it is settled."""
+        control_plane.fail_next("CreateBackup", THROTTLED)
+        deadline = clock.time() + 60
+        control_plane.on_commit = lambda *_: clock.sleep(max(0.0, deadline + 5 - clock.time()))
+        context = retry_of(context_for(clock))
+        report = operator(table_names=TABLES[:1], timeout=60, wait_for_completion=False).execute(context)
+        assert (list(report["backups"]), report["failed"]) == (TABLES[:1], {})
+
+
 class TestTimeouts:
     """The task's own timeout holds, whatever hangs; one call may outlive it."""
 
