@@ -88,7 +88,6 @@ class SharedListing:
 
     def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
         """Return the backups of all tables of that name, of whatever name."""
-        del context
         match = TABLE_ARN.fullmatch(table_name)
         name = match["table"] if match else table_name
         # Whoever waits here for a listing under way takes it, if it began late enough.
@@ -98,7 +97,7 @@ class SharedListing:
                 raise self._refusal
             if self._since is None or since < self._since or self._began < begun_after:
                 if time.time() >= self._deadline:
-                    raise CreationTimeoutError.about(self._context, "The backups could not be listed in time.")
+                    raise CreationTimeoutError.about(context, "The backups could not be listed in time.")
                 self._list(self._reach(since))
             return list(self._by_table.get(name, ()))
 

@@ -86,7 +86,10 @@ def confirm_restored(hook: DynamoDBBackupHook, arn: BackupArn, context: ErrorCon
         detail = "The table was restored, but is gone. To restore anew, clear the task."
         raise RestoreLostError.about(context, detail) from error
     if table.restore is None or table.restore.backup_arn != arn.text:
-        detail = "The table was restored, but there is another table of its name now. Nothing was done to that."
+        detail = (
+            "The table was restored, but there is another table of its name now, to which nothing was done. Choose "
+            "another target_table_name, or delete that table yourself."
+        )
         raise RestoreLostError.about(context, detail)
 
 
