@@ -256,10 +256,12 @@ class DynamoDBBackupsSensor(_WaitSensor):
         super().__init__(deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
         check_literal_backup_arns(backup_arns)
         self.backup_arns = backup_arns
+        self._seen = BackupsResult({})
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll all backups, as often as it takes to know that one is gone."""
         results = self._wait_on_worker(_POKE_SECONDS, last=False)
+        self._seen = BackupsResult.of(results)
         if any(result.status is WaitStatus.TIMEOUT for result in results.values()):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._details(results))
@@ -332,6 +334,14 @@ class DynamoDBBackupsSensor(_WaitSensor):
         kind: type[BackupError] = BackupLostError
         if any(isinstance(error, BackupTimeoutError) for error in errors.values()):
             kind = self.timeout_error
-        some = " ".join(message for _, message in list(result.failed.values())[:_NAMED])
+        some = _some(result)
         region = check_backup_arns(self.backup_arns)[0].region
         raise kind.about(ErrorContext(region=region), f"{len(errors)} backups have failed. {some}")
+
+    def _progress(self) -> str:
+        return f"{len(self._seen.failed)} backups are not AVAILABLE. {_some(self._seen)}" if self._seen.failed else ""
+
+
+def _some(result: BackupsResult) -> str:
+    """Return the messages of the first that are not AVAILABLE."""
+    return " ".join(message for _, message in list(result.failed.values())[:_NAMED])

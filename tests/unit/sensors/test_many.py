@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_ddb_backup.exceptions import (
     BackupLostError,
@@ -195,3 +196,21 @@ def test_a_rescheduled_poke_polls_all_once_more(control_plane: ControlPlane, con
     control_plane.lose_backup(arns[7])
     with pytest.raises(BackupLostError, match="1 backups have failed"):
         task.poke(context)
+
+
+def test_a_rescheduled_sensor_s_timeout_names_what_is_missing(
+    control_plane: ControlPlane, context: Context, arns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow's own message names no backup, and no reason."""
+    control_plane.statuses[arns[3]] = "CREATING"
+    task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, mode="reschedule", poke_interval=60)
+
+    def time_out(_: object, context: Context) -> None:
+        assert not task.poke(context).is_done
+        message = "Sensor has timed out; run duration of 1800.2 seconds exceeds the specified timeout of 1800.0."
+        raise AirflowSensorTimeout(message)
+
+    monkeypatch.setattr(AwsBaseSensor, "execute", time_out)
+    with pytest.raises(BackupSensorTimeoutError, match="1 backups are not AVAILABLE") as failure:
+        task.execute(context)
+    assert f"backup '{arns[3]}', region 'us-east-1'. Last status CREATING" in str(failure.value)
