@@ -198,7 +198,7 @@ class TestRestoring:
 
     def test_an_index_that_the_backup_has_not_is_refused(self, control_plane: ControlPlane, arn: str) -> None:
         """Nothing is made, and the message has the names that there are."""
-        with pytest.raises(InvalidValueError, match=r"\['by-two'\].*|names of the backup's indexes") as refusal:
+        with pytest.raises(InvalidValueError, match=r"names of the backup's indexes.*\['by-two'\]") as refusal:
             operator(arn, exclude_indexes=["by-two"]).execute(fresh_context())
         assert "by-one" in str(refusal.value)
         assert not sent(control_plane)
@@ -249,7 +249,7 @@ class TestOneTable:
     def test_many_ambiguous_outcomes(self, control_plane: ControlPlane, arn: str) -> None:
         """After four calls that have made nothing, the task fails with AWS's reason."""
         control_plane.fail_next("RestoreTableFromBackup", faults.INTERNAL_ERROR, times=9)
-        with pytest.raises(AmbiguousOutcomeError, match=f"InternalServerError.*|table 'target', backup '{arn}'"):
+        with pytest.raises(AmbiguousOutcomeError, match=f"table 'target', backup '{arn}'.*InternalServerError"):
             run(arn)
         assert control_plane.calls["RestoreTableFromBackup"] == 4
 
@@ -526,7 +526,7 @@ class TestWaiting:
         """AWS undoes one that fails: the task says so within three polls."""
         control_plane.on_restore = lambda *_: control_plane.drop_table("target")
         begun = clock.time()
-        with pytest.raises(RestoreLostError, match=f"3 times in a row.*|table 'target', backup '{arn}'"):
+        with pytest.raises(RestoreLostError, match=f"table 'target', backup '{arn}'.*3 times in a row"):
             run(arn)
         assert clock.time() - begun < 100
 
@@ -685,7 +685,7 @@ class TestBadInput:
     )
     def test_a_wrong_value_is_refused_when_the_dag_is_parsed(self, arn: str, wrong: dict[str, Any]) -> None:
         """The message names the parameter."""
-        with pytest.raises(InvalidValueError, match="|".join([*wrong, "settings"])):
+        with pytest.raises(InvalidValueError, match="|".join(wrong)):
             operator(arn, **wrong)
 
     @pytest.mark.parametrize(
