@@ -87,7 +87,7 @@ def find_or_create(hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -
     :raises BackupExistsError: there is one of that name, and ``if_exists`` is ``"fail"``
     :raises BackupError: AWS refused, or time was up
     """
-    creation = Creation(hook, request, TableListing(hook, retrying(request.deadline, log)), log)
+    creation = Creation(hook, request, TableListing(hook, request.deadline, log), log)
     if found := creation.find():
         return found
     return creation.settle(creation.create())

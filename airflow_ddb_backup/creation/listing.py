@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import Backup, BackupPage
-    from airflow_ddb_backup.retries import Retry
-
 
 _MOST_LISTINGS = 5
 
@@ -53,17 +51,17 @@ class TableListing:
     """Lists the backups of a table whenever it is asked.
 
     :param hook: makes the calls
-    :param retry: repeats a call that may yet succeed
+    :param deadline: when to give up, in Unix seconds
+    :param log: the task's log
     """
 
-    def __init__(self, hook: DynamoDBBackupHook, retry: Retry) -> None:
-        self._hook = hook
-        self._retry = retry
+    def __init__(self, hook: DynamoDBBackupHook, deadline: float, log: Any) -> None:
+        self._pages = _Pages(hook, deadline, log)
 
     def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
         """Return the backups of a table, of whatever name."""
         del begun_after
-        return _all(self._hook, self._retry, context, table_name, since)
+        return self._pages.read(context, table_name, since)
 
 
 class SharedListing:
@@ -76,8 +74,7 @@ class SharedListing:
     """
 
     def __init__(self, hook: DynamoDBBackupHook, context: ErrorContext, deadline: float, log: Any) -> None:
-        self._hook = hook
-        self._retry = retrying(deadline, log)
+        self._pages = _Pages(hook, deadline, log)
         self._context = context
         self._deadline = deadline
         self._lock = threading.Lock()
@@ -111,7 +108,7 @@ class SharedListing:
         began = time.monotonic()
         by_table: defaultdict[str, list[Backup]] = defaultdict(list)
         try:
-            for backup in _all(self._hook, self._retry, self._context, None, since):
+            for backup in self._pages.read(self._context, None, since):
                 by_table[backup.arn.table_name].append(backup)
         except PermanentError as error:
             self._refusal = error
@@ -119,23 +116,31 @@ class SharedListing:
         self._since, self._began, self._by_table = since, began, by_table
 
 
-def _all(
-    hook: DynamoDBBackupHook, retry: Retry, context: ErrorContext, table_name: str | None, since: datetime
-) -> list[Backup]:
-    def page_at(cursor: str | None) -> BackupPage:
-        try:
-            return retry(hook.list_backups, context, table_name, created_since=since, cursor=cursor)
-        except InvalidRequestError as error:
-            if cursor is None:
-                raise
-            raise _CursorLostError from error
+class _Pages:
+    """Reads all pages of a listing; those behind the first only until the deadline."""
 
-    refusal: _CursorLostError | None = None
-    for _ in range(_MOST_LISTINGS):
-        try:
-            return [backup for page in all_pages(page_at, context) for backup in page.backups]
-        except _CursorLostError as lost:
-            # A prune may have deleted the backup that the cursor names.
-            refusal = lost
-    detail = f"AWS has refused a cursor of the listing {_MOST_LISTINGS} times."
-    raise AmbiguousOutcomeError.about(context, detail) from refusal
+    def __init__(self, hook: DynamoDBBackupHook, deadline: float, log: Any) -> None:
+        self._hook = hook
+        self._deadline = deadline
+        self._retry = retrying(deadline, log)
+
+    def read(self, context: ErrorContext, table_name: str | None, since: datetime) -> list[Backup]:
+        def page_at(cursor: str | None) -> BackupPage:
+            if cursor is not None and time.time() >= self._deadline:
+                raise CreationTimeoutError.about(context, "The backups could not be listed in time.")
+            try:
+                return self._retry(self._hook.list_backups, context, table_name, created_since=since, cursor=cursor)
+            except InvalidRequestError as error:
+                if cursor is None:
+                    raise
+                raise _CursorLostError from error
+
+        refusal: _CursorLostError | None = None
+        for _ in range(_MOST_LISTINGS):
+            try:
+                return [backup for page in all_pages(page_at, context) for backup in page.backups]
+            except _CursorLostError as lost:
+                # A prune may have deleted the backup that the cursor names.
+                refusal = lost
+        detail = f"AWS has refused a cursor of the listing {_MOST_LISTINGS} times."
+        raise AmbiguousOutcomeError.about(context, detail) from refusal

@@ -222,6 +222,16 @@ class TestTimeout:
         with pytest.raises(CreationTimeoutError, match="A retry finds the backup, if there is one, or creates it"):
             run(retry(begun(clock)), timeout=60)
 
+    def test_while_pages_are_listed(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """A long listing is not read on beyond it."""
+        first = begun(clock)
+        control_plane.add_backups("orders", 600)
+        control_plane.delays["ListBackups"] = 15
+        start = clock.time()
+        with pytest.raises(CreationTimeoutError, match="could not be listed in time"):
+            run(retry(first), timeout=60)
+        assert clock.time() - start <= 60 + 15
+
     def test_intervals_may_be_timedeltas(self, control_plane: ControlPlane, clock: Clock) -> None:
         """As timeouts may."""
         control_plane.creating_for = 20
