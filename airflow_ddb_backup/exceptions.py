@@ -1,28 +1,16 @@
-"""The exception tree, and how the exceptions of boto map to it. No I/O.
+"""The exception tree: what happened, to what, and what is left to do. No I/O.
 
 Three kinds, by what is left to do: a :class:`PermanentError` is final; a :class:`TransientError` may pass, and nothing
-was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked.
-
-A call that failed before its request left the machine has done nothing. So the mapping checks that first, and only
-then the exception: by AWS's error code, by botocore's exception hierarchy and by botocore's own tables of transient and
-throttling errors, so that a class or a code which botocore adds one day falls into its kind.
+was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked. :mod:`.boto_errors`
+maps the exceptions of boto to it.
 """
 
 from __future__ import annotations
 
-import traceback
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
-import botocore.exceptions as boto
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
-from botocore.retries.standard import RetryContext, ThrottledRetryableChecker, TransientRetryableChecker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +34,6 @@ class ErrorContext:
 class BackupError(AirflowException):
     """Root of all errors of this package; Airflow retries the task."""
 
-    #: AWS's error codes that map to this class
-    codes: ClassVar[tuple[str, ...]] = ()
-    #: botocore's exceptions that map to this class, with all their subclasses
-    bases: ClassVar[tuple[type[Exception], ...]] = ()
     summary: ClassVar[str] = "AWS refused the call"
     hint: ClassVar[str] = "The code and text above are AWS's own: look them up in the DynamoDB API reference."
 
@@ -84,9 +68,10 @@ class TransientError(BackupError):
 class AmbiguousOutcomeError(BackupError):
     """AWS may have done it: the response was lost, is an internal error, or is not AWS's."""
 
-    codes = ("InternalServerError", "InternalFailure", "ServiceUnavailable")
+    #: when the call began at the earliest, by the monotonic clock; ``None``: not known
+    began_at: float | None = None
     summary = "The outcome of the call is not known"
-    hint = "The cause is on AWS's side or in the network between, and usually passes."
+    hint = "The cause is on AWS's side, or in the network or a proxy between, and usually passes."
 
 
 class ConfigurationError(BackupError):
@@ -127,7 +112,6 @@ class OtherRegionError(PermanentError):
 class NoRegionSetError(PermanentError):
     """Neither the task, nor the connection, nor the environment names a region."""
 
-    bases = (boto.NoRegionError,)
     summary = "No AWS region is set"
     hint = "Set region_name on the task or in the Airflow connection."
 
@@ -135,7 +119,6 @@ class NoRegionSetError(PermanentError):
 class TableNotFoundError(PermanentError):
     """No such table, or one still being created."""
 
-    codes = ("TableNotFoundException", "ResourceNotFoundException")
     summary = "The table does not exist"
     hint = "Check the table's name, the region, and the account of the Airflow connection."
 
@@ -157,7 +140,6 @@ class TableUnavailableError(PermanentError):
 class AccessDeniedError(PermanentError):
     """IAM refuses a call."""
 
-    codes: ClassVar[tuple[str, ...]] = ("AccessDeniedException", "AccessDenied")
     summary = "Access is denied"
     hint = "Grant that action to the connection's credentials; backups of another account need a role in that account."
 
@@ -165,7 +147,6 @@ class AccessDeniedError(PermanentError):
 class ListBackupsDeniedError(AccessDeniedError):
     """IAM refuses ListBackups."""
 
-    codes: ClassVar[tuple[str, ...]] = ()
     summary = "Backups can't be listed"
     hint = (
         "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only tasks that create backups can do "
@@ -190,8 +171,6 @@ class PointInTimeRecoveryDisabledError(PermanentError):
 class InvalidRequestError(PermanentError):
     """AWS finds the request malformed."""
 
-    codes = ("ValidationException",)
-    bases = (boto.ParamValidationError,)
     summary = "AWS finds the request invalid"
     hint = "Check the values that the task passes."
 
@@ -199,7 +178,6 @@ class InvalidRequestError(PermanentError):
 class BackupNotFoundError(TransientError):
     """No such backup, for now."""
 
-    codes = ("BackupNotFoundException",)
     summary = "The backup does not exist"
     hint = "Check the ARN and the account of the Airflow connection, and whether the backup was deleted."
 
@@ -207,7 +185,6 @@ class BackupNotFoundError(TransientError):
 class TableInUseError(TransientError):
     """Another operation holds the table."""
 
-    codes = ("TableInUseException", "ResourceInUseException")
     summary = "The table is in use by another operation"
     hint = "Retry when that operation has ended."
 
@@ -215,7 +192,6 @@ class TableInUseError(TransientError):
 class BackupInUseError(TransientError):
     """Another control plane operation holds a backup of the table."""
 
-    codes = ("BackupInUseException",)
     summary = "A backup of the table is being created, deleted or restored"
     hint = "Retry when that operation has ended; the restore of a large backup takes hours."
 
@@ -223,7 +199,6 @@ class BackupInUseError(TransientError):
 class LimitExceededError(TransientError):
     """Too many table operations at once."""
 
-    codes = ("LimitExceededException",)
     summary = "Too many table operations run at once"
     # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html, LimitExceededException
     hint = (
@@ -235,7 +210,6 @@ class LimitExceededError(TransientError):
 class ContinuousBackupsUnavailableError(TransientError):
     """AWS is still turning backups on for a new table."""
 
-    codes = ("ContinuousBackupsUnavailableException",)
     summary = "Backups are still being enabled for the table"
     hint = (
         "DynamoDB turns continuous backups on by itself some seconds after a table is created; "
@@ -246,7 +220,6 @@ class ContinuousBackupsUnavailableError(TransientError):
 class ThrottledError(TransientError):
     """Too many calls."""
 
-    codes = ("ThrottlingException",)
     summary = "AWS throttles the call"
     hint = "Other clients of this account and region use up the rate of this call; retry, or spread the tasks."
 
@@ -254,37 +227,6 @@ class ThrottledError(TransientError):
 class CredentialsError(TransientError):
     """No credentials, or ones that AWS does not accept now."""
 
-    codes = (
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IDPCommunicationError",
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidIdentityToken",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-        "UnrecognizedClientException",
-    )
-    bases = (
-        boto.CredentialRetrievalError,
-        boto.MetadataRetrievalError,
-        boto.NoAuthTokenError,
-        boto.NoCredentialsError,
-        boto.PartialCredentialsError,
-        boto.RefreshWithMFAUnsupportedError,
-        boto.SSOError,
-        boto.TokenRetrievalError,
-        boto.UnknownCredentialError,
-        # Not in every botocore that is supported.
-        *filter(None, [getattr(boto, "LoginError", None)]),
-    )
     summary = "There are no valid AWS credentials"
     hint = "Check the Airflow connection (keys, session token, role, profile) and the worker's clock."
 
@@ -292,7 +234,6 @@ class CredentialsError(TransientError):
 class UnreachableError(TransientError):
     """The endpoint can't be reached."""
 
-    bases = (boto.ConnectionError,)
     summary = "AWS can't be reached"
     hint = "Check the network, the proxy, and the region and endpoint_url of the Airflow connection."
 
@@ -384,7 +325,14 @@ class TooManyDeletionsError(PermanentError):
     )
 
 
-class DeletionsFailedError(BackupError):
+class SomeFailedError(BackupError):
+    """Some of many things could not be done."""
+
+    #: the exception for the case that no retry can fix any of the failures
+    for_good: ClassVar[type[SomeFailedError]]
+
+
+class DeletionsFailedError(SomeFailedError):
     """Some backups that a policy does not keep could not be deleted, or some tables not pruned."""
 
     summary = "Not everything was pruned"
@@ -401,10 +349,10 @@ class DeletionTimeoutError(BackupError):
     """The time was up before everything was deleted."""
 
     summary = "The time was up before the deletion was done"
-    hint = "A retry goes on with it: to delete a backup twice is harmless. Raise timeout where AWS is slow to answer."
+    hint = "A retry continues; deleting a backup twice is harmless. Raise timeout where AWS is slow to answer."
 
 
-class TablesFailedError(BackupError):
+class TablesFailedError(SomeFailedError):
     """Some of the tables of a task have no AVAILABLE backup."""
 
     summary = "Not every table has a backup"
@@ -434,7 +382,6 @@ class BackupNotReadyError(TransientError):
 class TargetTableExistsError(PermanentError):
     """There is a table of the new table's name, and it is not the restore that the task asks for."""
 
-    codes = ("TableAlreadyExistsException",)
     summary = "The table to restore to exists already"
     hint = "A restore always makes a new table. Choose another target_table_name, or delete that table yourself."
 
@@ -467,7 +414,7 @@ class SettingNotTakenError(BackupError):
     hint = "Put it back by hand, or retry: the task puts back only what differs."
 
 
-class SettingsFailedError(BackupError):
+class SettingsFailedError(SomeFailedError):
     """The table is restored, but some of its settings could not be put back."""
 
     summary = "The table is restored, but not all of its settings"
@@ -483,115 +430,6 @@ class SettingsFailedForGoodError(SettingsFailedError, PermanentError):
     )
 
 
-def _family(kind: type[BackupError]) -> Iterator[type[BackupError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _family(child)
-
-
-_BY_CODE = {code: kind for kind in _family(BackupError) for code in vars(kind).get("codes", ())}
-_BY_BASE = {base: kind for kind in _family(BackupError) for base in vars(kind).get("bases", ())}
-# Functions of ssl and urllib3 that run while a connection is made: the request has not left.
-_CONNECTING = frozenset({"connect", "do_handshake", "_new_conn", "_prepare_proxy", "_validate_conn"})
-# Functions of urllib3 that send the request or read the response.
-_REQUESTING = frozenset({"urlopen", "stream", "read"})
-_TOO_MANY_REQUESTS = "429"
-
-
-def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> BackupError:
-    """Return this package's exception for what a call has raised.
-
-    :param error: the exception of boto3, botocore, a credential provider or a parser
-    :param context: the table, backup and region of the call
-    :param sent: whether the request may have left the machine
-    """
-    if isinstance(error, boto.ClientError):
-        kind, source = _kind_of_response(error), f"{_service(error.operation_name)}:{error.operation_name}"
-        code, text = error.response.get("Error", {}).get("Code", ""), error.response.get("Error", {}).get("Message", "")
-    else:
-        http = isinstance(error, boto.HTTPClientError | boto.ConnectionError)
-        sent = sent and not (http and _never_left(error))
-        kind, source = _kind_of_exception(error, sent=sent), "botocore"
-        code, text = type(error).__name__, str(error)
-    if not sent:
-        kind = _NOTHING_SENT.get(kind, kind)
-    return kind.about(context, f"{source} answered {code}: {text.rstrip('.')}.")
-
-
-@contextmanager
-def map_exceptions(context: ErrorContext, sent: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Raise this package's exceptions for those of the block, with the original as the cause.
-
-    :param context: the table, backup and region of the calls in the block
-    :param sent: whether the request may have left the machine when the exception came
-    :raises BackupError: a call has failed
-    """
-    try:
-        yield
-    except BackupError:
-        raise
-    except Exception as error:
-        raise from_boto(error, context, sent=sent()) from error
-
-
-_NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
-    AmbiguousOutcomeError: UnreachableError,
-    BackupError: ConfigurationError,
-}
-
-
-def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "AccessDeniedException" and error.operation_name == "ListBackups":
-        return ListBackupsDeniedError
-    # The one refusal that only its text tells from others.
-    if error.operation_name == "DeleteBackup" and "system backup" in str(error):
-        return SystemBackupError
-    if code in _BY_CODE:
-        return _BY_CODE[code]
-    attempt = RetryContext(attempt_number=1, parsed_response=error.response)
-    if code == _TOO_MANY_REQUESTS or ThrottledRetryableChecker().is_retryable(attempt):
-        return ThrottledError
-    # AWS names its errors. A bare HTTP status is a proxy's, who may have passed the request on.
-    if status >= _SERVER_ERROR or code.isdecimal() or TransientRetryableChecker().is_retryable(attempt):
-        return AmbiguousOutcomeError
-    return BackupError
-
-
-def _kind_of_exception(error: Exception, *, sent: bool) -> type[BackupError]:
-    for base in type(error).__mro__:
-        if base in _BY_BASE and not (sent and base is boto.ConnectionError):
-            return _BY_BASE[base]
-    if sent:
-        return AmbiguousOutcomeError
-    if isinstance(error, boto.HTTPClientError):
-        return UnreachableError
-    # A token file that is missing or unreadable.
-    return CredentialsError if isinstance(error, OSError) else ConfigurationError
-
-
-def _never_left(error: Exception) -> bool:
-    """Return whether a request failed before it was sent: while its connection was made, or earlier.
-
-    A TLS failure or a read timeout may come in the handshake or in the middle of a response, with the same class and
-    text: only the traceback tells.
-    """
-    if isinstance(error, boto.ConnectionError) and not isinstance(error, boto.SSLError):
-        return True
-    functions: set[str] = set()
-    link: BaseException | None = error
-    while link is not None:
-        functions.update(frame.f_code.co_name for frame, _ in traceback.walk_tb(link.__traceback__))
-        link = link.__cause__ or link.__context__
-    # botocore raises exactly this class for unknown failures, such as a proxy address that can't be parsed.
-    unknown = type(error) is boto.HTTPClientError and not functions & _REQUESTING
-    return unknown or bool(functions & _CONNECTING)
-
-
-def _service(operation: str) -> str:
-    if operation.startswith("AssumeRole"):
-        return "sts"
-    if "Scaling" in operation or "Scalable" in operation:
-        return "application-autoscaling"
-    return "tag" if operation == "GetResources" else "dynamodb"
+DeletionsFailedError.for_good = DeletionsFailedForGoodError
+SettingsFailedError.for_good = SettingsFailedForGoodError
+TablesFailedError.for_good = TablesFailedForGoodError

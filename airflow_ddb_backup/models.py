@@ -12,11 +12,11 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.limits import LONGEST_ARN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,7 @@ TABLE_ARN = re.compile(_ARN_HEAD + r"(?P<table>[a-zA-Z0-9_.-]{3,255})")
 _BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)")
 # Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
 _KNOWN_ID = re.compile(r"0(?P<ms>\d{13})-[0-9a-f]{8}")
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeBackup.html
-_LONGEST_ARN = 1024
+_T = TypeVar("_T")
 
 
 class BackupStatus(StrEnum):
@@ -83,7 +82,7 @@ class BackupArn:
             message = f"not the ARN of a backup: {value!r}"
             raise TypeError(message)
         match = _BACKUP_ARN.fullmatch(value)
-        if match is None or len(value) > _LONGEST_ARN:
+        if match is None or len(value) > LONGEST_ARN:
             message = f"not the ARN of a backup: {value!r}"
             raise ValueError(message)
         known = _KNOWN_ID.fullmatch(match["id"])
@@ -284,115 +283,48 @@ class BackupDescription:
 
 
 @dataclass(frozen=True, slots=True)
-class BackupPage:
-    """A page of ListBackups.
+class Page(Generic[_T]):
+    """A page of a listing.
 
-    :param backups: the backups on it; a page may be empty and yet not the last
+    :param items: what is on it; a page may be empty and yet not the last
     :param cursor: where the next page starts; ``None``: this is the last
     """
 
-    backups: tuple[Backup, ...]
+    items: tuple[_T, ...]
     cursor: str | None
 
-    @classmethod
-    def from_response(cls, response: Mapping[str, Any]) -> Self:
-        """Read a ListBackups response. A response without summaries is not AWS's: it does not mean "no backups"."""
-        summaries = response["BackupSummaries"]
-        # Recovery points of AWS Backup have other ARNs, and are nobody's here.
-        backups = tuple(Backup.from_details(one) for one in summaries if _BACKUP_ARN.fullmatch(one["BackupArn"]))
-        return cls(backups, response.get("LastEvaluatedBackupArn"))
 
-    @classmethod
-    def from_sweep(cls, response: Mapping[str, Any]) -> Self:
-        """Read a ListBackups response of a whole account, without the summaries that can't be read.
-
-        They are likely to be somebody else's; a backup that is waited for and not listed is described.
-        """
-        backups = []
-        for summary in response["BackupSummaries"]:
-            with suppress(AttributeError, KeyError, TypeError, ValueError):
-                backups.append(Backup.from_details(summary))
-        return cls(tuple(backups), response.get("LastEvaluatedBackupArn"))
+def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:
+    """Read a ListBackups response. A response without summaries is not AWS's: it does not mean "no backups"."""
+    summaries = response["BackupSummaries"]
+    # Skip AWS Backup recovery points, which have other ARNs.
+    backups = tuple(Backup.from_details(one) for one in summaries if _BACKUP_ARN.fullmatch(one["BackupArn"]))
+    return Page(backups, response.get("LastEvaluatedBackupArn"))
 
 
-@dataclass(frozen=True, slots=True)
-class TablePage:
-    """A page of ListTables or of the tagging API's GetResources.
+def read_sweep_page(response: Mapping[str, Any]) -> Page[Backup]:
+    """Read a ListBackups response of a whole account, without the summaries that can't be read.
 
-    :param names: the tables on it; a page may be empty and yet not the last
-    :param cursor: where the next page starts; ``None``: this is the last
+    They are likely to be somebody else's; a backup that is waited for and not listed is described.
     """
-
-    names: tuple[str, ...]
-    cursor: str | None
-
-    @classmethod
-    def from_response(cls, response: Mapping[str, Any]) -> Self:
-        """Read a ListTables response. A response without names is not AWS's: it does not mean "no tables"."""
-        return cls(tuple(response["TableNames"]), response.get("LastEvaluatedTableName"))
-
-    @classmethod
-    def from_tagged(cls, response: Mapping[str, Any]) -> Self:
-        """Read a GetResources response, whose last page has an empty token or none."""
-        matches = (TABLE_ARN.fullmatch(found["ResourceARN"]) for found in response["ResourceTagMappingList"])
-        return cls(tuple(match["table"] for match in matches if match), response.get("PaginationToken") or None)
+    backups = []
+    for summary in response["BackupSummaries"]:
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            backups.append(Backup.from_details(summary))
+    return Page(tuple(backups), response.get("LastEvaluatedBackupArn"))
 
 
-@dataclass(frozen=True, slots=True)
-class TagPage:
-    """A page of ListTagsOfResource.
-
-    :param tags: the values of the tags on it
-    :param cursor: where the next page starts; ``None``: this is the last
-    """
-
-    tags: Mapping[str, str]
-    cursor: str | None
-
-    @classmethod
-    def from_response(cls, response: Mapping[str, Any]) -> Self:
-        """Read a ListTagsOfResource response."""
-        return cls({tag["Key"]: tag["Value"] for tag in response["Tags"]}, response.get("NextToken"))
+def read_table_page(response: Mapping[str, Any]) -> Page[str]:
+    """Read the names in a ListTables response. A response without names is not AWS's: it does not mean "no tables"."""
+    return Page(tuple(response["TableNames"]), response.get("LastEvaluatedTableName"))
 
 
-class AwsClock:
-    """AWS's clock, as far as the ``Date`` headers of its responses tell.
+def read_tagged_page(response: Mapping[str, Any]) -> Page[str]:
+    """Read the tables' names in a GetResources response, whose last page has an empty token or none."""
+    matches = (TABLE_ARN.fullmatch(found["ResourceARN"]) for found in response["ResourceTagMappingList"])
+    return Page(tuple(match["table"] for match in matches if match), response.get("PaginationToken") or None)
 
-    A header has whole seconds, and its response some time to travel: each bounds the difference between the two clocks
-    from both sides, and the narrowest bounds of all responses hold. The other clock is a monotonic one, since a
-    machine's time may be set at any moment.
-    """
 
-    def __init__(self) -> None:
-        self._bounds: tuple[float, float] | None = None
-
-    def observe(self, date: str | None, called_at: float, received_at: float) -> None:
-        """Take in the ``Date`` header of a response.
-
-        :param date: the header; ``None`` or unreadable: it says nothing
-        :param called_at: seconds by the monotonic clock
-        :param received_at: seconds by the monotonic clock
-        """
-        try:
-            seconds = parsedate_to_datetime(date or "").timestamp()
-        except ValueError:
-            return
-        lowest, highest = seconds - received_at, seconds + 1 - called_at
-        if self._bounds and max(lowest, self._bounds[0]) <= min(highest, self._bounds[1]):
-            lowest, highest = max(lowest, self._bounds[0]), min(highest, self._bounds[1])
-        # Otherwise AWS's hosts differ by that much, and the newest response counts.
-        self._bounds = lowest, highest
-
-    def earliest(self, moment: float) -> datetime | None:
-        """Return the earliest time that AWS's clock may have shown; ``None``: no response has told.
-
-        :param moment: seconds by the monotonic clock
-        """
-        return datetime.fromtimestamp(moment + self._bounds[0], tz=UTC) if self._bounds else None
-
-    def latest(self, moment: float) -> datetime | None:
-        """Return the latest time that AWS's clock may have shown; ``None``: no response has told.
-
-        :param moment: seconds by the monotonic clock
-        """
-        return datetime.fromtimestamp(moment + self._bounds[1], tz=UTC) if self._bounds else None
+def read_tag_page(response: Mapping[str, Any]) -> Page[tuple[str, str]]:
+    """Read the keys and values in a ListTagsOfResource response."""
+    return Page(tuple((tag["Key"], tag["Value"]) for tag in response["Tags"]), response.get("NextToken"))

@@ -1,37 +1,19 @@
-"""How fast AWS may be asked."""
+"""How fast AWS may be asked, by threads and on event loops alike."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
-import time
 from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
 
-# Per second, for an account and region. Documented for each operation in
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/, and for GetResources in
-# https://docs.aws.amazon.com/general/latest/gr/arg.html. DescribeTable and ListTables have the control plane's, of
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-control-plane.html.
-DOCUMENTED_RATES = {
-    "CreateBackup": 50.0,
-    "DeleteBackup": 10.0,
-    "DescribeBackup": 10.0,
-    "DescribeContinuousBackups": 10.0,
-    "DescribeTable": 2500.0,
-    "GetResources": 15.0,
-    "ListBackups": 5.0,
-    "ListTables": 2500.0,
-    "ListTagsOfResource": 10.0,
-    "RestoreTableFromBackup": 10.0,
-    "TagResource": 5.0,
-}
-# Fraction of each documented rate that one poller or task uses; the rest is for other clients.
-SHARE = 0.5
-# A burst of throttled calls is one sign of load, not many.
-_HALVED_AT_MOST_EVERY = 1.0
-# Seconds in which the rate comes back from nothing to its share. Five pollers whose shares make up 2.5 times the rate
-# then settle at about the whole of it, with one call in five throttled.
-_RECOVERY = 16.0
-_LOWEST_FRACTION = 1 / 32
+from airflow_ddb_backup.clock import Clock
+from airflow_ddb_backup.limits import HALVED_AT_MOST_EVERY, LOWEST_RATE_FRACTION, RATE_RECOVERY, SHARE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +43,64 @@ class AdaptiveRate:
         """
         return self.full * self._fraction_at(now)
 
-    def slots(self, now: float) -> int:
-        """Return how many slots of the full rate one call takes.
+    def interval(self, now: float) -> float:
+        """Return the seconds until the call after one that is made now: the rate comes back meanwhile.
 
         :param now: seconds, of any clock that does not go back
         """
-        return max(1, round(1 / self._fraction_at(now)))
+        fraction = self._fraction_at(now)
+        recovering = RATE_RECOVERY * (sqrt(fraction**2 + 2 / (RATE_RECOVERY * self.full)) - fraction)
+        return max(1 / self.full, recovering)
 
     def throttled(self, now: float) -> None:
         """Halve the rate, since a call was throttled.
 
         :param now: seconds, of any clock that does not go back
         """
-        if self._halved_at is not None and now - self._halved_at < _HALVED_AT_MOST_EVERY:
+        if self._halved_at is not None and now - self._halved_at < HALVED_AT_MOST_EVERY:
             return
-        self._fraction = max(self._fraction_at(now) / 2, _LOWEST_FRACTION)
+        self._fraction = max(self._fraction_at(now) / 2, LOWEST_RATE_FRACTION)
         self._halved_at = now
 
     def _fraction_at(self, now: float) -> float:
         if self._halved_at is None:
             return self._fraction
-        return min(1.0, self._fraction + (now - self._halved_at) / _RECOVERY)
+        return min(1.0, self._fraction + (now - self._halved_at) / RATE_RECOVERY)
 
 
 class RateLimit:
-    """The limit of one operation on a worker, for any number of threads.
+    """The limit of one operation: calls are spaced evenly, for any number of threads, or on an event loop.
 
     :param documented: the documented calls per second
+    :param now: tells the seconds, of any clock that does not go back
     """
 
-    def __init__(self, documented: float) -> None:
+    def __init__(self, documented: float, now: Callable[[], float] | None = None) -> None:
+        self._clock = Clock()
+        self._now = now or self._clock.monotonic
         self._rate = AdaptiveRate(documented)
         self._next = float("-inf")
         self._lock = threading.Lock()
+
+    def per_second(self) -> float:
+        """Return the calls per second that there are now."""
+        return self._rate.per_second(self._now())
+
+    def reserve(self, longest: float = float("inf")) -> float | None:
+        """Take the next turn; return the seconds until it.
+
+        :param longest: the most seconds to wait; ``None`` is returned if too many others wait already
+        """
+        with self._lock:
+            now = self._now()
+            begin, interval = max(now, self._next), self._rate.interval(now)
+            if begin - now > longest:
+                return None
+            if self._rate.per_second(now) < self._rate.full:
+                # AWS's limit refills evenly: calls evenly spaced may find it empty each time, beside a neighbour.
+                interval += random.uniform(0, 1 / self._rate.full)  # noqa: S311  # no secret
+            self._next = begin + interval
+            return begin - now
 
     def acquire(self, longest: float = float("inf")) -> bool:
         """Wait until a call may be made.
@@ -101,20 +108,16 @@ class RateLimit:
         :param longest: the most seconds to wait
         :return: whether it may be made; otherwise too many others wait already
         """
-        with self._lock:
-            now = time.monotonic()
-            begin, interval = max(now, self._next), 1 / self._rate.per_second(now)
-            if begin - now > longest:
-                return False
-            if self._rate.slots(now) > 1:
-                # AWS's limit refills evenly: calls evenly spaced may find it empty each time, beside a neighbour.
-                interval += random.uniform(0, 1 / self._rate.full)  # noqa: S311  # no secret
-            self._next = begin + interval
-        if begin > now:
-            time.sleep(begin - now)
-        return True
+        delay = self.reserve(longest)
+        if delay:
+            self._clock.sleep(delay)
+        return delay is not None
+
+    async def turn(self) -> None:
+        """Wait on an event loop until a call may be made."""
+        await asyncio.sleep(self.reserve() or 0.0)
 
     def throttled(self) -> None:
         """Take in that a call was throttled."""
         with self._lock:
-            self._rate.throttled(time.monotonic())
+            self._rate.throttled(self._now())

@@ -1,22 +1,44 @@
-"""When a call is made again, and after how long."""
+"""The four loops: retry a call, rounds over items, poll until something shows, read all pages.
+
+Nothing else in the package sleeps and tries again on a worker. All of them end by a :class:`~.clock.Deadline`, back off
+alike, and retry the same two kinds of failure: what AWS has not done and may do later, and what it may have done.
+"""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+import random
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type
 
-from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, ErrorContext, TransientError
+from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, InvalidRequestError, TransientError
+from airflow_ddb_backup.limits import BACKOFF_JITTER, FIRST_BACKOFF, LONGEST_BACKOFF, MOST_LISTINGS, PROGRESS_INTERVAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tenacity import RetryCallState
 
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.models import Page
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=2)
+_Item = TypeVar("_Item")
+#: the failures after which a call may yet succeed
+MAY_PASS = (TransientError, AmbiguousOutcomeError)
+
+
+def backoff(failures: int) -> float:
+    """Return the seconds before the next try: 1, 2, 4, … 30, and up to 2 s of jitter.
+
+    :param failures: how many tries in a row have failed, 1 or more
+    """
+    jitter = random.uniform(0, BACKOFF_JITTER)  # noqa: S311  # no secret
+    return min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), LONGEST_BACKOFF) + jitter
 
 
 class Retry(Protocol):
@@ -26,43 +48,10 @@ class Retry(Protocol):
         """Make the call and return what it returns."""
 
 
-class Page(Protocol):
-    """A page of a listing."""
+def retrying(deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retry:
+    """Return what makes a call again while it may yet succeed. The last attempt is made at the deadline.
 
-    @property
-    def cursor(self) -> str | None:
-        """Where the next page starts; ``None``: this is the last."""
-
-
-_Page = TypeVar("_Page", bound=Page)
-
-
-def all_pages(page_at: Callable[[str | None], _Page], context: ErrorContext) -> Iterator[_Page]:
-    """Yield the pages of a listing.
-
-    :param page_at: returns the page at a cursor; ``None``: the first
-    :param context: the table and region, for messages
-    :raises AmbiguousOutcomeError: a cursor comes back, so that the listing would never end
-    """
-    seen: set[str] = set()
-    cursor: str | None = None
-    while True:
-        page = page_at(cursor)
-        yield page
-        cursor = page.cursor
-        if cursor is None:
-            return
-        if cursor in seen:
-            raise AmbiguousOutcomeError.about(context, f"The listing goes round: {cursor!r} has been a cursor before.")
-        seen.add(cursor)
-
-
-def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retry:
-    """Return a tenacity retrier: exponential backoff, 1 to 30 s, plus up to 2 s of jitter.
-
-    It retries any :class:`TransientError` and :class:`AmbiguousOutcomeError`. The last attempt is made at the deadline.
-
-    :param deadline: Unix seconds
+    :param deadline: when to give up
     :param log: takes a line for each failure
     :param must_stop: whether another attempt is out of the question
     """
@@ -72,12 +61,159 @@ def retrying(deadline: float, log: Any, must_stop: Callable[[], bool] = lambda: 
         log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
     retry = Retrying(
-        retry=retry_if_exception_type((TransientError, AmbiguousOutcomeError)),
-        wait=lambda state: min(_BACKOFF(state), max(0.0, deadline - time.time())),
-        stop=lambda _: time.time() >= deadline or must_stop(),
-        sleep=time.sleep,
+        retry=retry_if_exception_type(MAY_PASS),
+        wait=lambda state: min(backoff(state.attempt_number), deadline.left),
+        stop=lambda _: deadline.passed or must_stop(),
+        sleep=deadline.clock.sleep,
         before_sleep=log_failure,
         reraise=True,
     )
     # Its own types lose those of the call.
     return cast("Retry", retry)
+
+
+def poll_until(look: Callable[[], _T | None], deadline: Deadline, interval: float) -> _T | None:
+    """Look until something shows; the last look comes when time is up.
+
+    :param look: returns what it has seen; ``None``: not yet
+    :param deadline: when to give up
+    :param interval: seconds between two looks
+    """
+    while True:
+        is_last = deadline.passed
+        if (seen := look()) is not None or is_last:
+            return seen
+        deadline.sleep(interval)
+
+
+def read_pages(
+    page_at: Callable[[str | None], Page[_T]], context: ErrorContext, most: int | None = None
+) -> list[_T] | None:
+    """Return the items of all pages of a listing, which begins again if AWS does not take a cursor.
+
+    The item that a cursor names may have been deleted since.
+
+    :param page_at: returns the page at a cursor; ``None``: the first
+    :param context: the table and region, for messages
+    :param most: return ``None`` if there are more pages than this
+    :raises AmbiguousOutcomeError: AWS returns a cursor again, or refuses cursors again and again
+    """
+    refusal: InvalidRequestError | None = None
+    for _ in range(MOST_LISTINGS):
+        items: list[_T] = []
+        seen: set[str | None] = set()
+        cursor: str | None = None
+        while cursor not in seen:
+            if most is not None and len(seen) >= most:
+                return None
+            seen.add(cursor)
+            try:
+                page = page_at(cursor)
+            except InvalidRequestError as error:
+                if cursor is None:
+                    raise
+                refusal = error
+                break
+            items += page.items
+            cursor = page.cursor
+            if cursor is None:
+                return items
+        else:
+            raise AmbiguousOutcomeError.about(context, f"AWS returned the cursor {cursor!r} twice.")
+    detail = f"AWS has refused a cursor of the listing {MOST_LISTINGS} times."
+    raise AmbiguousOutcomeError.about(context, detail) from refusal
+
+
+class Work(Protocol[_Item]):
+    """What :func:`rounds` does for many items."""
+
+    def step(self, item: _Item, /) -> None:
+        """Do what there is to do for an item.
+
+        :raises TransientError: it may yet succeed, in another round
+        :raises AmbiguousOutcomeError: likewise
+        :raises BackupError: it can't
+        """
+
+    def failed(self, item: _Item, error: BackupError, /) -> None:
+        """Take in that an item has failed for good, or that time was up."""
+
+    def untried(self, item: _Item, /) -> BackupError:
+        """Return why an item has failed that time was up for before it was tried."""
+
+    def confirm(self, items: list[_Item], /) -> list[_Item]:
+        """Return those of the items that the next round may still be about."""
+
+    def progress(self, open_items: int, /) -> str:
+        """Return a line for the log, every 30 s."""
+
+
+def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: Any, *, threads: int = 1) -> None:
+    """Take a step for every item, and again in further rounds for those that may yet succeed: none holds up others.
+
+    No step begins after the deadline. An exception that is not this package's, such as the one that Airflow raises for
+    a task's execution_timeout, ends the rounds.
+
+    :param items: the items
+    :param work: what is done for them
+    :param deadline: when to give up
+    :param log: the task's log
+    :param threads: how many steps are taken at once
+    """
+    attempt = _Attempt(work, deadline, log)
+    clock, pending, failures = deadline.clock, list(items), 0
+    report_at = clock.monotonic() + PROGRESS_INTERVAL
+    while pending:
+        again = []
+        for count, (item, is_open) in enumerate(_attempts(attempt, pending, threads), start=1):
+            again += [item] if is_open else []
+            if clock.monotonic() >= report_at:
+                report_at = clock.monotonic() + PROGRESS_INTERVAL
+                log.info("%s", work.progress(len(pending) - count + len(again)))
+        pending, failures = again, failures + 1
+        if pending:
+            deadline.sleep(backoff(failures))
+            pending = pending if deadline.passed else work.confirm(pending)
+
+
+class _Attempt(Generic[_Item]):
+    """Takes the step for an item; returns whether the item is worth another round."""
+
+    def __init__(self, work: Work[_Item], deadline: Deadline, log: Any) -> None:
+        self._work = work
+        self._deadline = deadline
+        self._log = log
+        self._errors: dict[_Item, BackupError] = {}
+
+    def __call__(self, item: _Item) -> bool:
+        error = self._errors.get(item)
+        if self._deadline.passed:
+            self._work.failed(item, error or self._work.untried(item))
+            return False
+        try:
+            self._work.step(item)
+        except MAY_PASS as failure:
+            if str(failure) != str(error):
+                self._log.warning("%s Trying again.", failure)
+            self._errors[item] = failure
+            return True
+        except BackupError as failure:
+            self._work.failed(item, failure)
+        return False
+
+
+def _attempts(attempt: Callable[[_Item], bool], items: Sequence[_Item], threads: int) -> Iterator[tuple[_Item, bool]]:
+    """Yield each item with the result of its attempt, in the order in which they end."""
+    if threads == 1:
+        for item in items:
+            yield item, attempt(item)
+        return
+    pool = ThreadPoolExecutor(threads, "dynamodb")
+    try:
+        # Airflow's log goes by the context.
+        running = {pool.submit(copy_context().run, attempt, item): item for item in items}
+        for ended in as_completed(running):
+            yield running[ended], ended.result()
+    finally:
+        # Steps under way go on: a thread can't be ended.
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.exceptions import EmptySelectionError, ErrorContext, InvalidValueError, TooManyTablesError
 from airflow_ddb_backup.models import TABLE_ARN
-from airflow_ddb_backup.retries import all_pages
+from airflow_ddb_backup.retries import read_pages
 from airflow_ddb_backup.validation import check_region, table_region
 
 if TYPE_CHECKING:
@@ -153,12 +153,11 @@ def select_tables(
     if selection.table_names is not None and not selection.table_names:
         return []
     if selection.tags or selection.has_patterns:
-        pages = all_pages(lambda cursor: retry(hook.list_tables, context, cursor), context)
-        existing = {name for page in pages for name in page.names}
+        existing = set(read_pages(lambda cursor: retry(hook.list_tables, context, cursor), context) or ())
         chosen = existing
         if selection.tags:
-            pages = all_pages(lambda cursor: retry(hook.list_tagged_tables, context, selection.tags, cursor), context)
-            tagged = {name for page in pages for name in page.names}
+            pages = read_pages(lambda cursor: retry(hook.list_tagged_tables, context, selection.tags, cursor), context)
+            tagged = set(pages or ())
             selected = {
                 name: replace(table, missing=name not in existing)
                 for name, table in selected.items()

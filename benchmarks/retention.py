@@ -132,10 +132,11 @@ def measure() -> dict[str, float]:
     """Run the dry run over HTTP, and the planning once more by itself."""
     from airflow_ddb_backup import rates
 
-    rates.SHARE = 1e6
+    vars(rates)["SHARE"] = 1e6
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import BackupPage, Table
+    from airflow_ddb_backup.models import Table, read_backup_page
     from airflow_ddb_backup.retention.plan import make_plan
     from airflow_ddb_backup.retention.policy import RetentionPolicy
     from airflow_ddb_backup.retention.prune import Prune, PruneRequest
@@ -155,7 +156,7 @@ def measure() -> dict[str, float]:
         max_deletions=TABLES * NIGHTS,
         dry_run=True,
         began_at=time.monotonic(),
-        deadline=time.time() + 7200,
+        deadline=Deadline.after(7200),
     )
     prune = Prune(hook, request, logging.getLogger("benchmark"))
     prune.run()
@@ -165,7 +166,7 @@ def measure() -> dict[str, float]:
         summary | {"BackupCreationDateTime": datetime.fromtimestamp(summary["BackupCreationDateTime"], tz=UTC)}
         for summary in summaries()
     ]
-    backups = BackupPage.from_response({"BackupSummaries": made}).backups
+    backups = read_backup_page({"BackupSummaries": made}).items
     tables = {
         f"shop-{table:04}": Table(
             f"shop-{table:04}", "", f"00000000-0000-0000-0000-{table:012}", "ACTIVE", now - timedelta(days=99)

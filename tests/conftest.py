@@ -16,6 +16,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 import airflow_ddb_backup
+from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.simulator.clock import Clock, StillClock
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
     # Airflow's own sensors sleep by a clock of their own.
     speed = marker.args[0] if marker else 20 if "run_dag" in request.fixturenames else None
     clock = Clock(speed) if speed else StillClock()
+    monkeypatch.setattr(PackageClock, "source", clock)
     for module in _PACKAGE.rglob("*.py"):
         # All that ask for the time.
         if "\nimport time\n" in module.read_text(encoding="utf-8"):

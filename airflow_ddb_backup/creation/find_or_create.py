@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.creation.listing import TableListing
-from airflow_ddb_backup.creation.matching import (
-    AWS_CLOCK_TOLERANCE,
-    SCHEDULER_CLOCK_TOLERANCE,
-    BackupMatcher,
-    IfExists,
-    find_made_since,
-)
+from airflow_ddb_backup.creation.matching import BackupMatcher, IfExists, find_made_since
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -27,6 +20,13 @@ from airflow_ddb_backup.exceptions import (
     TableNotReadyError,
     TableUnavailableError,
 )
+from airflow_ddb_backup.limits import (
+    AMBIGUOUS_RETRIES,
+    AWS_CLOCK_TOLERANCE,
+    LISTING_INTERVAL,
+    LISTING_LAG,
+    SCHEDULER_CLOCK_TOLERANCE,
+)
 from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.retries import retrying
 
@@ -34,17 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.creation.listing import Listing
     from airflow_ddb_backup.creation.matching import Run
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import Backup, Table
 
-# ListBackups is eventually consistent (assumed, not documented). A backup not listed after 10 s does not exist.
-LISTING_LAG = 10.0
-_LISTING_INTERVAL = 2.5
-# After so many ambiguous outcomes, each settled by a listing, one more call is not likely to fare better.
-_AMBIGUOUS_RETRIES = 3
 # CreateBackup takes both; on a DELETING table it succeeds for a second or two.
 _READY = frozenset({TableStatus.ACTIVE, TableStatus.UPDATING})
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
@@ -64,7 +60,7 @@ class BackupRequest:
     :param if_exists: what to do when the run has its backup already
     :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
     :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
-    :param deadline: when to give up, in Unix seconds
+    :param deadline: when to give up
     """
 
     context: ErrorContext
@@ -75,7 +71,7 @@ class BackupRequest:
     if_exists: IfExists
     reuse_within: timedelta | None
     require_point_in_time_recovery: bool
-    deadline: float
+    deadline: Deadline
 
 
 def find_or_create(hook: DynamoDBBackupHook, request: BackupRequest, log: Any) -> Backup:
@@ -114,8 +110,9 @@ class Creation:
         self._patient = patient
         self._retry = retrying(request.deadline, log, lambda: not patient)
         self._ambiguity = _Ambiguity()
+        self._clock = request.deadline.clock
         # What an earlier try has made, it has made by then.
-        self._began_at = time.monotonic()
+        self._began_at = self._clock.monotonic()
         self._table: Table | None = None
         self._created_at = 0.0
         #: whether :meth:`find` has ended, and found nothing
@@ -126,7 +123,7 @@ class Creation:
     @cached_property
     def _matcher(self) -> BackupMatcher:
         # Not before the first response, which tells AWS's clock.
-        now = self._hook.clock.latest(time.monotonic()) or datetime.now(tz=UTC)
+        now = self._hook.clock.latest(self._clock.monotonic()) or datetime.now(tz=UTC)
         request = self._request
         return BackupMatcher(request.run, request.backup_name, request.derived, now, request.reuse_within)
 
@@ -229,25 +226,24 @@ class Creation:
         self._check_time()
 
         def attempt() -> Backup:
-            is_first, asked_at = not self._hook.may_still_create(request.table_name), time.monotonic()
+            asked_at = self._clock.monotonic()
             try:
                 return self._hook.create_backup(request.context, request.table_name, request.backup_name)
             except AmbiguousOutcomeError as error:
                 ambiguous = error
-            if is_first:
-                # Not before the call itself, which may have waited for the rate: another run's may have been made then.
-                ambiguity.began_at = max(asked_at, self._hook.creation_began.get(request.table_name, asked_at))
+            # Not before the call itself, which may have waited for the rate: another run's may have been made then.
+            ambiguity.began_at = ambiguous.began_at or asked_at
             self._log.warning("%s Looking for the backup.", ambiguous)
             ambiguity.settled = False
             if found := self._made_since(ambiguity.began_at, ambiguous):
                 return found
-            ambiguity.settled = not self._hook.may_still_create(request.table_name)
+            ambiguity.settled = True
             ambiguity.retries += 1
             raise ambiguous
 
         must_stop = ambiguity.must_stop if self._patient else lambda: True
         created = retrying(request.deadline, self._log, must_stop)(attempt)
-        self._created_at = time.monotonic()
+        self._created_at = self._clock.monotonic()
         return created
 
     @property
@@ -278,7 +274,7 @@ class Creation:
         try:
             # The table may have been dropped and made again since the task began.
             table = retrying(self._request.deadline, self._log)(self._ready_table)
-            return self._search(made, time.monotonic())
+            return self._search(made, self._clock.monotonic())
         except BackupError as error:
             message = f"{ambiguous} Whether it has made the backup can't be found out: {error}"
             raise AmbiguousOutcomeError(message) from error
@@ -316,11 +312,11 @@ class Creation:
             self._check_time()
             if (found := find(begun_after)) or begun_after >= known_by:
                 return found
-            time.sleep(max(0.0, min(_LISTING_INTERVAL, known_by - time.monotonic())))
-            begun_after = min(time.monotonic(), known_by)
+            self._clock.sleep(min(LISTING_INTERVAL, known_by - self._clock.monotonic()))
+            begun_after = min(self._clock.monotonic(), known_by)
 
     def _check_time(self) -> None:
-        if time.time() >= self._request.deadline:
+        if self._request.deadline.passed:
             raise CreationTimeoutError.about(self._request.context)
 
     def _list(self, since: datetime, begun_after: float) -> list[Backup]:
@@ -371,4 +367,4 @@ class _Ambiguity:
     settled: bool = True
 
     def must_stop(self) -> bool:
-        return not self.settled or self.retries > _AMBIGUOUS_RETRIES
+        return not self.settled or self.retries > AMBIGUOUS_RETRIES

@@ -7,30 +7,19 @@ table as for another; it only has to have begun late enough to show what that ta
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_ddb_backup.exceptions import (
-    AmbiguousOutcomeError,
-    CreationTimeoutError,
-    InvalidRequestError,
-    PermanentError,
-)
+from airflow_ddb_backup.exceptions import CreationTimeoutError, PermanentError
 from airflow_ddb_backup.models import TABLE_ARN
-from airflow_ddb_backup.retries import all_pages, retrying
+from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, BackupPage
-
-_MOST_LISTINGS = 5
-
-
-class _CursorLostError(Exception):
-    """AWS does not take the cursor of a page."""
+    from airflow_ddb_backup.models import Backup, Page
 
 
 class Listing(Protocol):
@@ -51,11 +40,11 @@ class TableListing:
     """Lists the backups of a table whenever it is asked.
 
     :param hook: makes the calls
-    :param deadline: when to give up, in Unix seconds
+    :param deadline: when to give up
     :param log: the task's log
     """
 
-    def __init__(self, hook: DynamoDBBackupHook, deadline: float, log: Any) -> None:
+    def __init__(self, hook: DynamoDBBackupHook, deadline: Deadline, log: Any) -> None:
         self._pages = _Pages(hook, deadline, log)
 
     def backups(self, context: ErrorContext, table_name: str, since: datetime, begun_after: float) -> list[Backup]:
@@ -69,11 +58,11 @@ class SharedListing:
 
     :param hook: makes the calls
     :param context: the region, for messages
-    :param deadline: when to give up, in Unix seconds
+    :param deadline: when to give up
     :param log: the task's log
     """
 
-    def __init__(self, hook: DynamoDBBackupHook, context: ErrorContext, deadline: float, log: Any) -> None:
+    def __init__(self, hook: DynamoDBBackupHook, context: ErrorContext, deadline: Deadline, log: Any) -> None:
         self._pages = _Pages(hook, deadline, log)
         self._context = context
         self._deadline = deadline
@@ -93,7 +82,7 @@ class SharedListing:
                 # It would be refused for each table alike.
                 raise self._refusal
             if self._since is None or since < self._since or self._began < begun_after:
-                if time.time() >= self._deadline:
+                if self._deadline.passed:
                     raise CreationTimeoutError.about(context, "The backups could not be listed in time.")
                 self._list(self._reach(since))
             return list(self._by_table.get(name, ()))
@@ -105,7 +94,7 @@ class SharedListing:
         return min(since, self._since - (datetime.now(tz=UTC) - self._since))
 
     def _list(self, since: datetime) -> None:
-        began = time.monotonic()
+        began = self._deadline.clock.monotonic()
         by_table: defaultdict[str, list[Backup]] = defaultdict(list)
         try:
             for backup in self._pages.read(self._context, None, since):
@@ -119,28 +108,15 @@ class SharedListing:
 class _Pages:
     """Reads all pages of a listing; those behind the first only until the deadline."""
 
-    def __init__(self, hook: DynamoDBBackupHook, deadline: float, log: Any) -> None:
+    def __init__(self, hook: DynamoDBBackupHook, deadline: Deadline, log: Any) -> None:
         self._hook = hook
         self._deadline = deadline
         self._retry = retrying(deadline, log)
 
     def read(self, context: ErrorContext, table_name: str | None, since: datetime) -> list[Backup]:
-        def page_at(cursor: str | None) -> BackupPage:
-            if cursor is not None and time.time() >= self._deadline:
+        def page_at(cursor: str | None) -> Page[Backup]:
+            if cursor is not None and self._deadline.passed:
                 raise CreationTimeoutError.about(context, "The backups could not be listed in time.")
-            try:
-                return self._retry(self._hook.list_backups, context, table_name, created_since=since, cursor=cursor)
-            except InvalidRequestError as error:
-                if cursor is None:
-                    raise
-                raise _CursorLostError from error
+            return self._retry(self._hook.list_backups, context, table_name, created_since=since, cursor=cursor)
 
-        refusal: _CursorLostError | None = None
-        for _ in range(_MOST_LISTINGS):
-            try:
-                return [backup for page in all_pages(page_at, context) for backup in page.backups]
-            except _CursorLostError as lost:
-                # A prune may have deleted the backup that the cursor names.
-                refusal = lost
-        detail = f"AWS has refused a cursor of the listing {_MOST_LISTINGS} times."
-        raise AmbiguousOutcomeError.about(context, detail) from refusal
+        return read_pages(page_at, context) or []

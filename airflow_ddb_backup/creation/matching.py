@@ -8,23 +8,17 @@ none is taken.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_ddb_backup.limits import AWS_CLOCK_TOLERANCE, LARGEST_CLOCK_ERROR, SCHEDULER_CLOCK_TOLERANCE
 from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
     from airflow_ddb_backup.models import Backup, Table
-
-# AWS's clock is known from the Date headers of its responses, to about a second.
-AWS_CLOCK_TOLERANCE = timedelta(seconds=2)
-# The scheduler's clock is known to nobody; NTP keeps it within a fraction of this.
-SCHEDULER_CLOCK_TOLERANCE = timedelta(seconds=10)
-# AWS refuses signatures that are 5 minutes off: a clock which is further off than that is noticed elsewhere.
-LARGEST_CLOCK_ERROR = timedelta(minutes=5)
 
 
 class IfExists(StrEnum):

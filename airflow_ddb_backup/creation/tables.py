@@ -27,12 +27,13 @@ from airflow_ddb_backup.exceptions import (
     TableUnavailableError,
     TransientError,
 )
-from airflow_ddb_backup.hooks.dynamodb import run_in_thread
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.waiting.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.creation.find_or_create import BackupRequest
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
@@ -160,11 +161,11 @@ class TablesCreation:
         # Why a table was to be tried again.
         self._errors: dict[SelectedTable, BackupError] = {}
 
-    def run(self, context: ErrorContext, deadline: float) -> None:
+    def run(self, context: ErrorContext, deadline: Deadline) -> None:
         """Try every table.
 
         :param context: the region, for messages
-        :param deadline: when to give up, in Unix seconds
+        :param deadline: when to give up,
         """
         quiet = _QuietLog(self._log)
         listing = SharedListing(self._hook, context, deadline, quiet)
@@ -176,7 +177,7 @@ class TablesCreation:
 
     def _find_or_create(self, table: SelectedTable) -> None:
         creation, context = self._creations[table], self._tables[table].context
-        if time.time() >= self._tables[table].deadline:
+        if self._tables[table].deadline.passed:
             raise CreationTimeoutError.about(context, "It was not tried.")
         if table.missing:
             raise TableNotFoundError.about(context, "ListTables does not list it, so nobody knows its tags.")
@@ -213,7 +214,7 @@ class TablesCreation:
     def _work(self, turns: _Turns, step: Callable[[SelectedTable], None], quiet: _QuietLog) -> None:
         while (table := turns.take()) is not None:
             deadline = self._tables[table].deadline
-            error = self._errors.get(table) if time.time() >= deadline else None
+            error = self._errors.get(table) if deadline.passed else None
             error = error or self._try(table, step)
             if error is None:
                 # What has been overcome is no reason to fail in a later step.
@@ -285,9 +286,9 @@ class _Turns:
             time.sleep(min(delay, _LONGEST_NAP))
         return None
 
-    def put_back(self, table: SelectedTable, deadline: float) -> bool:
+    def put_back(self, table: SelectedTable, deadline: Deadline) -> bool:
         """Let a table wait for another turn, longer each time; return whether there is time for one."""
-        last = deadline - _LAST_TURN
+        last = deadline.at - _LAST_TURN
         if self.stopped or time.time() >= last:
             return False
         backoff = self._backoffs[table] = min(2 * self._backoffs.get(table, 0.5), _LONGEST_BACKOFF)

@@ -1,20 +1,14 @@
 """One method for each AWS call. None of them retries or decides.
 
 CreateBackup has no idempotency token, so the client has botocore's own retries off, and a failed call says whether its
-request may have left the machine. Calls of one operation keep to a share of its documented rate. A call ends within
-:attr:`DynamoDBBackupHook.call_seconds`, even if the server, STS or DNS hang: it runs in a thread. A thread that takes
-longer is left behind, and can no longer send anything.
+request may have left the machine. Calls of one operation keep to a share of its documented rate. Each ends by
+botocore's timeouts; a name server that hangs, or a response that trickles, holds its thread for longer.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import defaultdict
-from concurrent.futures import Future
-from contextvars import ContextVar, copy_context
-from functools import partial
-from time import monotonic
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import botocore.session
@@ -23,27 +17,31 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.endpoint import DEFAULT_TIMEOUT
 
+from airflow_ddb_backup.boto_errors import map_exceptions
+from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
     CredentialsError,
     ErrorContext,
     NoRegionSetError,
+    OtherRegionError,
     ThrottledError,
     UnreachableError,
-    map_exceptions,
 )
+from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
 from airflow_ddb_backup.models import (
-    AwsClock,
     Backup,
     BackupArn,
     BackupDescription,
-    BackupPage,
+    Page,
     Table,
-    TablePage,
-    TagPage,
+    read_backup_page,
+    read_table_page,
+    read_tag_page,
+    read_tagged_page,
 )
-from airflow_ddb_backup.rates import DOCUMENTED_RATES, RateLimit
+from airflow_ddb_backup.rates import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,24 +61,21 @@ class DynamoDBBackupHook(AwsBaseHook):
         ARN; ``None``: boto3's default
     """
 
-    #: seconds that a call may take: DynamoDB answers in milliseconds, and botocore would wait for 60 s
-    call_seconds: ClassVar[float] = 10.0
-    #: seconds of the connections that resolve credentials, unless the user has set others: botocore's 60 are longer
-    #: than anyone waits for them
-    credentials_seconds: ClassVar[float] = 10.0
+    #: seconds of a connection and of a response, of calls and of those that resolve credentials, unless the user has
+    #: set others
+    call_seconds: ClassVar[float] = CALL_SECONDS
 
     def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
         self.default_region = default_region
-        #: AWS's clock, as far as the responses so far tell
-        self.clock = AwsClock()
-        self._opening: dict[str, Future[Any]] = {}
+        #: the time, and AWS's as far as the responses so far tell
+        self.clock = Clock()
+        self._clients: dict[str, Any] = {}
         self._limits = {operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()}
-        self._creations: defaultdict[str, list[Future[Any]]] = defaultdict(list)
-        #: when the last CreateBackup call for a table began, after it had waited for the rate, by the monotonic clock
-        self.creation_began: dict[str, float] = {}
         # Of the clients: a task for many tables has several threads.
         self._lock = threading.RLock()
+        # Whether this thread's present call has begun to send its request.
+        self._calling = threading.local()
 
     @property
     def region_name(self) -> str | None:
@@ -93,7 +88,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         """The user's configuration, also of the calls that resolve credentials: those that hang end in time."""
         config: Config = super().config
         limits = {
-            name: self.credentials_seconds
+            name: self.call_seconds
             for name in ("connect_timeout", "read_timeout")
             if getattr(config, name) == DEFAULT_TIMEOUT
         }
@@ -115,22 +110,31 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise NoRegionSetError.about(context)
         return str(region)
 
+    def open_for(self, context: ErrorContext, arn_region: str | None = None) -> ErrorContext:
+        """Open the hook for a task, and forget what an earlier execution of the same object has opened.
+
+        :param context: the table and backup of the task
+        :param arn_region: the region of the ARN that the task names; ``None``: it names none
+        :return: the same with the region that the calls go to
+        :raises NoRegionSetError: nothing names a region
+        :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
+        """
+        self.reopen()
+        self.default_region = arn_region
+        opened = replace(context, region=self.resolve_region(context))
+        if arn_region not in {None, opened.region}:
+            raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
+        return opened
+
     def reopen(self) -> None:
         """Forget connection, credentials and clients: the next call reads them anew."""
         with self._lock:
             self._forget()
 
     def _forget(self) -> None:
-        self._opening = {}
+        self._clients = {}
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
-
-    def may_still_create(self, table_name: str) -> bool:
-        """Return whether a CreateBackup call that took too long may still be sent, or answered.
-
-        :param table_name: name or ARN, as the call had it
-        """
-        return not all(creation.done() for creation in self._creations[table_name])
 
     def describe_table(self, context: ErrorContext, table_name: str) -> Table:
         """Describe a table.
@@ -157,12 +161,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table, backup and region, for messages
         :param table_name: name or ARN
         :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``
-        :raises AmbiguousOutcomeError: the backup may have been created, or an earlier call is still under way
+        :raises AmbiguousOutcomeError: the backup may have been created
         :raises BackupError: the call has failed, and nothing was created
         """
-        if self.may_still_create(table_name):
-            # Its thread may hang before the request leaves, in DNS say, and send it later.
-            raise AmbiguousOutcomeError.about(context, "An earlier CreateBackup call has not ended yet.")
         request = {"TableName": table_name, "BackupName": backup_name}
         return self._call("CreateBackup", context, Backup.from_creation, **request)
 
@@ -173,7 +174,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         *,
         created_since: datetime | None = None,
         cursor: str | None = None,
-    ) -> BackupPage:
+    ) -> Page[Backup]:
         """List a page of on-demand backups, of whatever name.
 
         :param context: the table, backup and region, for messages
@@ -190,7 +191,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             request["TimeRangeLowerBound"] = created_since
         if cursor is not None:
             request["ExclusiveStartBackupArn"] = cursor
-        return self._call("ListBackups", context, BackupPage.from_response, **request)
+        return self._call("ListBackups", context, read_backup_page, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup.
@@ -236,7 +237,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DeleteBackup", arn.context, Backup.from_description, BackupArn=arn.text)
 
-    def list_tables(self, context: ErrorContext, cursor: str | None = None) -> TablePage:
+    def list_tables(self, context: ErrorContext, cursor: str | None = None) -> Page[str]:
         """List a page of the names of all tables of the account and region.
 
         :param context: the region, for messages
@@ -244,11 +245,11 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises BackupError: the call has failed
         """
         request = {"ExclusiveStartTableName": cursor} if cursor else {}
-        return self._call("ListTables", context, TablePage.from_response, **request)
+        return self._call("ListTables", context, read_table_page, **request)
 
     def list_tagged_tables(
         self, context: ErrorContext, tags: Mapping[str, Sequence[str]], cursor: str | None = None
-    ) -> TablePage:
+    ) -> Page[str]:
         """List a page of the names of the tables with some tags, among them tables that are gone.
 
         :param context: the region, for messages
@@ -262,9 +263,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         }
         if cursor:
             request["PaginationToken"] = cursor
-        return self._call("GetResources", context, TablePage.from_tagged, service=_TAGGING, **request)
+        return self._call("GetResources", context, read_tagged_page, service=_TAGGING, **request)
 
-    def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> TagPage:
+    def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> Page[tuple[str, str]]:
         """List a page of a table's tags.
 
         :param context: the table and region, for messages
@@ -273,7 +274,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises BackupError: the call has failed
         """
         request = {"ResourceArn": arn} | ({"NextToken": cursor} if cursor else {})
-        return self._call("ListTagsOfResource", context, TagPage.from_response, **request)
+        return self._call("ListTagsOfResource", context, read_tag_page, **request)
 
     def call(
         self, operation: str, context: ErrorContext, *, service: str = _DYNAMODB, **request: Any
@@ -290,85 +291,59 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _call(
         self,
-        action: str,
+        operation: str,
         context: ErrorContext,
         read: Callable[[Mapping[str, Any]], _T],
         *,
         service: str = _DYNAMODB,
         **request: Any,
     ) -> _T:
-        # The wait for the rate is a part of the call: it must not outlive a task's timeout.
-        began_at = monotonic()
-        limit = self._limits.get(action)
-        # Where many threads wait in turn, what is left must still do for the call itself.
-        if limit and not limit.acquire(self.call_seconds / 2):
-            raise ThrottledError.about(context, f"Too many calls of {action} wait for their turn here already.")
+        limit = self._limits.get(operation)
+        # Where many threads wait in turn, none of them holds the others' work up for long.
+        if limit and not limit.acquire(self.call_seconds):
+            raise ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self._client_for(service, context)
-        sending = _Sending()
-
-        def call() -> Mapping[str, Any]:
-            _SENDING.set(sending)
-            with map_exceptions(context, sent=lambda: sending.begun):
-                response: Mapping[str, Any] = getattr(client, xform_name(action))(**request)
-                return response
-
-        called_at = time.monotonic()
-        calling = run_in_thread(call)
-        if action == "CreateBackup":
-            self.creation_began[request["TableName"]] = called_at
-            self._creations[request["TableName"]].append(calling)
+        self._calling.sent = False
+        called_at = self.clock.monotonic()
         try:
-            response = calling.result(self.call_seconds - (monotonic() - began_at))
-        except TimeoutError as error:
-            kind = AmbiguousOutcomeError if sending.abandon() else UnreachableError
-            raise kind.about(context, f"{action} took more than {self.call_seconds:g} s.") from error
+            with map_exceptions(context, sent=lambda: self._calling.sent):
+                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
+                self._observe_clock(response, called_at)
+                return read(response)
         except BackupError as error:
             self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
-            if limit and isinstance(error, ThrottledError):
-                limit.throttled()
-            if isinstance(error, CredentialsError | UnreachableError):
-                self._reopen_after(client, service)
+            self._learn_from(error, limit, client, service)
+            if isinstance(error, AmbiguousOutcomeError):
+                error.began_at = called_at
             raise
-        self._observe_clock(response, called_at)
-        with map_exceptions(context):
-            return read(response)
+
+    def _learn_from(self, error: BackupError, limit: RateLimit | None, client: Any, service: str) -> None:
+        """Slow down after a throttled call; after refused credentials or a dead endpoint, open the client anew."""
+        if limit and isinstance(error, ThrottledError):
+            limit.throttled()
+        if isinstance(error, CredentialsError | UnreachableError):
+            with self._lock:
+                # Unless another thread has done so since this one was used.
+                if self._clients.get(service) is client:
+                    self._forget()
 
     def _observe_clock(self, response: Mapping[str, Any], called_at: float) -> None:
         headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
         # A proxy's response has a date too, by the proxy's clock.
         if "x-amzn-requestid" in headers:
-            self.clock.observe(headers.get("date"), called_at, time.monotonic())
+            self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
 
     def _client_for(self, service: str, context: ErrorContext) -> Any:
-        """Return a client, opening it first; one that took too long is waited for again by the next call."""
-        opening = self._opening.get(service)
-        try:
-            if opening is None:
-                opening = self._start_opening(service)
-            # The rest of the time is the request's own.
-            return opening.result(self.call_seconds / 2)
-        except Exception as error:
-            if opening and not opening.done():
-                detail = f"No credentials after {self.call_seconds / 2:g} s."
-                raise UnreachableError.about(context, detail) from error
-            self.reopen()
-            with map_exceptions(context, sent=lambda: False):
-                raise error from None
-
-    def _start_opening(self, service: str) -> Future[Any]:
+        """Return a client, opening it first."""
         with self._lock:
-            if service not in self._opening:
-                # Here and not in the thread: reading a connection is Airflow's own call.
-                _ = self.conn_config
-                self._opening[service] = run_in_thread(partial(self._open, service))
-            return self._opening[service]
-
-    def _reopen_after(self, client: Any, service: str) -> None:
-        """Open the clients anew, unless another thread has done so since this one was used."""
-        with self._lock:
-            opening = self._opening.get(service)
-            if opening and opening.done() and not opening.exception() and opening.result() is client:
-                self._forget()
+            if service not in self._clients:
+                try:
+                    with map_exceptions(context, sent=lambda: False):
+                        self._clients[service] = self._open(service)
+                except BackupError:
+                    self._forget()
+                    raise
+            return self._clients[service]
 
     def limited_config(self, **options: Any) -> Config:
         """Return a client's configuration: the user's, without botocore's retries and with short timeouts.
@@ -390,61 +365,11 @@ class DynamoDBBackupHook(AwsBaseHook):
             config=self._get_config(self.limited_config()),
             verify=self.verify,
         )
-        client.meta.events.register("before-send", _before_send)
+        client.meta.events.register("before-send", self._note_sending)
         return client
 
-
-class _Sending:
-    """Whether a call has begun to send its request; a call that was abandoned before never does."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self._abandoned = False
-        self._lock = threading.Lock()
-
-    def begin(self) -> None:
-        with self._lock:
-            if self._abandoned:
-                message = "the call was abandoned before it was sent"
-                raise TimeoutError(message)
-            self.begun = True
-
-    def abandon(self) -> bool:
-        """Let the call send nothing any more; return whether it has begun to."""
-        with self._lock:
-            self._abandoned = True
-            return self.begun
-
-
-_SENDING: ContextVar[_Sending] = ContextVar("_SENDING")
-
-
-def _before_send(**_: Any) -> None:
-    if sending := _SENDING.get(None):
-        sending.begin()
-
-
-def run_in_thread(function: Callable[[], _T]) -> Future[_T]:
-    """Run a function in a thread that the process does not wait for at its end.
-
-    :param function: may hang: the thread is left behind then
-    """
-    future: Future[_T] = Future()
-    context = copy_context()
-
-    def run() -> None:
-        # From here on nobody can cancel it: a late result is dropped with the future.
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(context.run(function))
-        except Exception as error:  # noqa: BLE001  # raised where the result is asked for
-            future.set_exception(error)
-        except BaseException as error:  # noqa: BLE001  # a credential provider that exits must not end the process
-            future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
-
-    threading.Thread(target=run, name="dynamodb", daemon=True).start()
-    return future
+    def _note_sending(self, **_: Any) -> None:
+        self._calling.sent = True
 
 
 def _as_it_is(response: Mapping[str, Any]) -> Mapping[str, Any]:

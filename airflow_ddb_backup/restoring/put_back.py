@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
+from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -15,8 +17,6 @@ from airflow_ddb_backup.exceptions import (
     SettingsFailedError,
     SettingsFailedForGoodError,
     TableInUseError,
-    from_boto,
-    map_exceptions,
 )
 from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.restoring.settings import SETTINGS, Tags
@@ -89,7 +89,7 @@ class Patience:
         """Make the call and return what it returns."""
         while True:
             try:
-                return retrying(time.time() + _PATIENCE_SECONDS, self._log)(call, *args, **kwargs)
+                return retrying(Deadline.after(_PATIENCE_SECONDS), self._log)(call, *args, **kwargs)
             except TableInUseError:
                 if time.time() >= self._give_up:
                     raise

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.models import BackupArn, BackupDescription
 
@@ -129,7 +130,7 @@ class RestoreRequest:
     :param run_started: when the run started: an older restore is taken over with a warning
     :param own_since: a restore of this backup made since then is one that an earlier try has made; ``None``: there is
         no earlier try
-    :param deadline: when to give up, in Unix seconds
+    :param deadline: when to give up
     """
 
     context: ErrorContext
@@ -142,7 +143,7 @@ class RestoreRequest:
     settings_from: str | None
     run_started: datetime
     own_since: datetime | None
-    deadline: float
+    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)

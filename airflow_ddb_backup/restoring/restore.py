@@ -7,10 +7,10 @@ by its ``RestoreSummary``, which stays for as long as the table does.
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -29,7 +29,7 @@ from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.put_back import read_settings
 from airflow_ddb_backup.restoring.request import IfTargetExists, SourceSettings
 from airflow_ddb_backup.restoring.settings import SettingsOf
-from airflow_ddb_backup.retries import retrying
+from airflow_ddb_backup.retries import poll_until, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ class _Restore:
         self._request = request
         self._log = log
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
-        self._give_up = min(request.deadline, time.time() + _BEGINNING_SECONDS)
+        self._give_up = request.deadline.within(_BEGINNING_SECONDS)
         self._retry: Retry = retrying(self._give_up, log)
         # When the first call began whose outcome was ambiguous.
         self._called_at: float | None = None
@@ -249,7 +249,7 @@ class _Restore:
 
     def _source(self, name: str) -> SettingsOf:
         region = self._request.context.region
-        retry = retrying(min(self._give_up, time.time() + _READING_SECONDS), self._log)
+        retry = retrying(self._give_up.within(_READING_SECONDS), self._log)
         return SettingsOf(self._hook, retry, ErrorContext(name, None, region), name)
 
     def _start(self, description: BackupDescription | None) -> Table:
@@ -260,7 +260,7 @@ class _Restore:
         self._not_found = 0
 
         def attempt() -> Table:
-            began_at = time.monotonic()
+            began_at = self._give_up.clock.monotonic()
             try:
                 return self._restore_once(arguments)
             except (TargetTableExistsError, TableInUseError) as error:
@@ -295,9 +295,5 @@ class _Restore:
 
     def _look_for_target(self) -> Table | None:
         """Describe the table until it shows, or must have shown."""
-        give_up = time.time() + _DESCRIBE_LAG
-        while True:
-            last = time.time() >= give_up
-            if (found := self._find_target()) or last:
-                return found
-            time.sleep(max(0.0, min(_DESCRIBE_INTERVAL, give_up - time.time())))
+        deadline = Deadline.after(_DESCRIBE_LAG, self._give_up.clock)
+        return poll_until(self._find_target, deadline, _DESCRIBE_INTERVAL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -17,7 +16,6 @@ from airflow_ddb_backup.exceptions import (
     DeletionsFailedForGoodError,
     DeletionTimeoutError,
     ErrorContext,
-    InvalidRequestError,
     PermanentError,
     TableNotFoundError,
     TooManyDeletionsError,
@@ -25,14 +23,15 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.models import BackupStatus
 from airflow_ddb_backup.retention.plan import Plan, is_candidate, make_plan
-from airflow_ddb_backup.retries import all_pages, retrying
+from airflow_ddb_backup.retries import read_pages, retrying
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, BackupArn, BackupPage, Table
+    from airflow_ddb_backup.models import Backup, BackupArn, Page, Table
     from airflow_ddb_backup.retention.plan import Group
     from airflow_ddb_backup.retention.policy import RetentionPolicy
     from airflow_ddb_backup.selection import TableSelection
@@ -42,7 +41,6 @@ _T = TypeVar("_T")
 # A restore may hold a backup for hours: the next prune deletes it.
 _IN_USE_PATIENCE = 60.0
 _LONGEST_BACKOFF = 30.0
-_MOST_LISTINGS = 5
 _PROGRESS_INTERVAL = 30.0
 # The log of a larger plan has a line for each table, and the backups at debug level.
 _LARGEST_LISTED_PLAN = 500
@@ -68,7 +66,7 @@ class PruneRequest:
     :param max_deletions: refuse a plan that deletes more
     :param dry_run: plan and log only
     :param began_at: when the task began, by the monotonic clock: nothing made since then is deleted
-    :param deadline: when to give up, in Unix seconds
+    :param deadline: when to give up
     """
 
     context: ErrorContext
@@ -79,7 +77,7 @@ class PruneRequest:
     max_deletions: int
     dry_run: bool
     began_at: float
-    deadline: float
+    deadline: Deadline
 
 
 @dataclass(slots=True)
@@ -120,10 +118,6 @@ class _Deletion:
     in_use_since: float | None = None
 
 
-class _CursorLostError(Exception):
-    """AWS does not take the cursor of a page."""
-
-
 class Prune:
     """A prune; ``report`` says what it has done so far, also after it has raised.
 
@@ -136,7 +130,10 @@ class Prune:
         self._hook = hook
         self._request = request
         self._log = log
-        self._began_by_worker = datetime.now(tz=UTC) - timedelta(seconds=time.monotonic() - request.began_at)
+        self._clock = request.deadline.clock
+        self._began_by_worker = datetime.now(tz=UTC) - timedelta(
+            seconds=request.deadline.clock.monotonic() - request.began_at
+        )
         self._began_by_aws: datetime | None = None
         self._tables: list[SelectedTable] = []
         self._without_backups: set[str] = set()
@@ -214,28 +211,10 @@ class Prune:
             return None
         context = replace(self._request.context, table=table_name)
 
-        def page_at(cursor: str | None) -> BackupPage:
-            try:
-                return self._retry(self._hook.list_backups, context, table_name, cursor=cursor)
-            except InvalidRequestError as error:
-                if cursor is None:
-                    raise
-                raise _CursorLostError from error
+        def page_at(cursor: str | None) -> Page[Backup]:
+            return self._retry(self._hook.list_backups, context, table_name, cursor=cursor)
 
-        for _ in range(_MOST_LISTINGS):
-            backups: list[Backup] = []
-            try:
-                for count, page in enumerate(all_pages(page_at, context), start=1):
-                    backups += page.backups
-                    if count == limit and page.cursor is not None:
-                        return None
-            except _CursorLostError as lost:
-                # Another prune may have deleted the backup that the cursor names.
-                self._log.warning("The listing begins anew. %s", lost.__cause__)
-                continue
-            return backups
-        detail = f"AWS has refused a cursor of the listing {_MOST_LISTINGS} times. Nothing was deleted."
-        raise AmbiguousOutcomeError.about(context, detail)
+        return read_pages(page_at, context, limit)
 
     def _existing(self, backups: list[Backup]) -> dict[str, Table | None]:
         """Return the tables that exist, as far as the plan depends on it."""
@@ -278,10 +257,8 @@ class Prune:
         now = self._began_by_aws or datetime.now(tz=UTC)
         if not wanted or now - table.created_at > _TAGS_OF_GHOSTS:
             return True
-        has: dict[str, str] = {}
-        pages = all_pages(lambda cursor: self._retry(self._hook.list_tags, context, table.arn, cursor), context)
-        for page in pages:
-            has |= page.tags
+        pages = read_pages(lambda cursor: self._retry(self._hook.list_tags, context, table.arn, cursor), context)
+        has = dict(pages or ())
         if all(has.get(key) in values for key, values in wanted.items()):
             return True
         self._log.warning(
@@ -329,7 +306,7 @@ class Prune:
         :raises AccessDeniedError: a deletion is denied, as the next ones would be
         """
         pending, backoff = [_Deletion(arn) for arn in arns], 1.0
-        logged_at = time.monotonic()
+        logged_at = self._clock.monotonic()
         while pending:
             later: list[_Deletion] = []
             for number, deletion in enumerate(pending, start=1):
@@ -342,18 +319,18 @@ class Prune:
                         other.error = other.error or AccessDeniedError.about(other.arn.context, detail)
                         self._give_up(other)
                     raise error from error.__cause__
-                if time.monotonic() - logged_at >= _PROGRESS_INTERVAL:
-                    logged_at = time.monotonic()
+                if self._clock.monotonic() - logged_at >= _PROGRESS_INTERVAL:
+                    logged_at = self._clock.monotonic()
                     self._log.info("%s of %s deleted so far", len(self.report.deleted), len(arns))
             pending = later
             if pending:
-                time.sleep(max(0.0, min(backoff, self._request.deadline - time.time())))
+                self._clock.sleep(min(backoff, self._request.deadline.left))
                 backoff = min(2 * backoff, _LONGEST_BACKOFF)
                 pending = self._still_safe(pending, groups)
 
     def _still_safe(self, pending: list[_Deletion], groups: Mapping[str, Group]) -> list[_Deletion]:
         """Return the deletions whose tables still have the backups that must stay: minutes may have passed."""
-        if time.time() >= self._request.deadline:
+        if self._request.deadline.passed:
             return pending
         safe: dict[str, bool] = {}
         for deletion in pending:
@@ -373,7 +350,7 @@ class Prune:
     def _must_be_tried_again(self, deletion: _Deletion) -> bool:
         """Try to delete a backup; return whether it is still open, and worth another try."""
         report, arn = self.report, deletion.arn
-        if time.time() >= self._request.deadline:
+        if self._request.deadline.passed:
             self._give_up(deletion)
             return False
         try:
@@ -381,8 +358,8 @@ class Prune:
         except BackupInUseError as error:
             deletion.error = error
             if deletion.in_use_since is None:
-                deletion.in_use_since = time.monotonic()
-            if time.monotonic() - deletion.in_use_since < _IN_USE_PATIENCE:
+                deletion.in_use_since = self._clock.monotonic()
+            if self._clock.monotonic() - deletion.in_use_since < _IN_USE_PATIENCE:
                 return True
             self._give_up(deletion)
         except (TransientError, AmbiguousOutcomeError) as error:
@@ -422,7 +399,7 @@ class Prune:
         raise kind.about(self._request.context, detail)
 
     def _retry(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if time.time() >= self._request.deadline:
+        if self._request.deadline.passed:
             raise DeletionTimeoutError.about(self._request.context, "Nothing was deleted.")
 
         def attempt() -> _T:
@@ -436,12 +413,12 @@ class Prune:
         return retrying(self._request.deadline, self._log)(attempt)
 
 
-def delete_backup(hook: DynamoDBBackupHook, arn: BackupArn, deadline: float, log: Any) -> None:
+def delete_backup(hook: DynamoDBBackupHook, arn: BackupArn, deadline: Deadline, log: Any) -> None:
     """Delete one backup; one that is gone already is deleted.
 
     :param hook: makes the calls
     :param arn: the backup
-    :param deadline: until when to wait for a backup that is in use, and to try again, in Unix seconds
+    :param deadline: until when to wait for a backup that is in use, and to try again
     :param log: the task's log
     :raises BackupError: AWS refused, or time was up
     """

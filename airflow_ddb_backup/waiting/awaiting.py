@@ -7,9 +7,10 @@ import time
 from concurrent import futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.state import LAST_POLL_LIMIT, REPORT_INTERVAL, BackupWait, WaitResult, WaitStatus
+from airflow_ddb_backup.waiting.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.rates import DOCUMENTED_RATES, SHARE
+from airflow_ddb_backup.limits import DOCUMENTED_RATES, LISTING_LAG, SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.rates import Rates
 
 PAGE = 100
-# ListBackups is eventually consistent (assumed, not documented). A backup not listed after 10 s does not exist.
-LISTING_LAG = 10.0
 # Backups that nobody waits for: one a night of each of the 2,500 tables that an account has.
 _OTHERS_PER_SECOND = 2500 / timedelta(days=1).total_seconds()
 # Half-life, in seconds, of the traffic that sweeps have shown (assumed).

@@ -332,7 +332,7 @@ class BackupPoller:
                 failures = 0
                 self._outages["ListBackups"].succeeded(self._loop.time())
                 self._planner.page_succeeded()
-                for backup in page.backups:
+                for backup in page.items:
                     others += backup.arn.text not in self._subscribers
                     self.deliver(backup.arn.text, backup, asked)
                 self._changed.set()

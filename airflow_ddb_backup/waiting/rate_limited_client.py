@@ -15,7 +15,6 @@ import asyncio
 import contextvars
 import json
 import logging
-import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -24,12 +23,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakValueDictionary
 
 import botocore.session
-from aiolimiter import AsyncLimiter
 from asgiref.sync import sync_to_async
 from botocore import UNSIGNED, xform_name
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
+from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -38,12 +37,12 @@ from airflow_ddb_backup.exceptions import (
     PermanentError,
     ThrottledError,
     UnreachableError,
-    from_boto,
-    map_exceptions,
 )
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
-from airflow_ddb_backup.models import Backup, BackupPage, Table
-from airflow_ddb_backup.rates import DOCUMENTED_RATES, AdaptiveRate, Rates
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.limits import DOCUMENTED_RATES
+from airflow_ddb_backup.models import Backup, Page, Table, read_sweep_page
+from airflow_ddb_backup.rates import RateLimit, Rates
+from airflow_ddb_backup.waiting.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -100,26 +99,6 @@ class AwsSettings:
         return DynamoDBBackupHook(self.aws_conn_id, **settings)
 
 
-class _Limit:
-    """The limit of one operation: calls wait in turn, so that a slower rate holds for those already waiting too."""
-
-    def __init__(self, documented: float) -> None:
-        self.rate = AdaptiveRate(documented)
-        self._limiter = AsyncLimiter(1, 1 / self.rate.full)
-        self._turn = asyncio.Lock()
-
-    async def acquire(self) -> None:
-        loop, taken = asyncio.get_running_loop(), 0
-        async with self._turn:
-            # Counted anew after each, since the rate recovers meanwhile.
-            while taken < self.rate.slots(loop.time()):
-                await self._limiter.acquire()
-                taken += 1
-            if taken > 1:
-                # AWS's limit refills evenly: calls evenly spaced may find it empty each time, beside a neighbour.
-                await asyncio.sleep(random.uniform(0, 1 / self.rate.full))  # noqa: S311  # no secret
-
-
 class RateLimits:
     """The limits of one account and region, shared by all clients of an event loop."""
 
@@ -128,7 +107,7 @@ class RateLimits:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limits = {operation: _Limit(rate) for operation, rate in DOCUMENTED_RATES.items()}
+        self._limits = {operation: RateLimit(rate, self._loop.time) for operation, rate in DOCUMENTED_RATES.items()}
 
     @classmethod
     def of(cls, arn: BackupArn, region_name: str) -> RateLimits:
@@ -142,10 +121,7 @@ class RateLimits:
 
     def now(self) -> Rates:
         """Return the calls per second that each operation has now."""
-        describe, sweep = (
-            self._limits[operation].rate.per_second(self._loop.time())
-            for operation in ("DescribeBackup", "ListBackups")
-        )
+        describe, sweep = (self._limits[operation].per_second() for operation in ("DescribeBackup", "ListBackups"))
         return Rates(describe, sweep)
 
     async def acquire(self, operation: str) -> None:
@@ -153,14 +129,14 @@ class RateLimits:
 
         :param operation: the operation
         """
-        await self._limits[operation].acquire()
+        await self._limits[operation].turn()
 
     def throttled(self, operation: str) -> None:
         """Take in that a call was throttled.
 
         :param operation: the operation
         """
-        self._limits[operation].rate.throttled(self._loop.time())
+        self._limits[operation].throttled()
 
 
 class _OpenClient:
@@ -287,7 +263,7 @@ class RateLimitedClient:
         """
         return await self._call("DescribeTable", context, Table.from_response, TableName=table_name)
 
-    async def list_backups(self, sweep: Sweep, cursor: str | None) -> BackupPage:
+    async def list_backups(self, sweep: Sweep, cursor: str | None) -> Page[Backup]:
         """List a page of the account's on-demand backups.
 
         :param sweep: when they were created
@@ -301,7 +277,7 @@ class RateLimitedClient:
         }
         if cursor is not None:
             request["ExclusiveStartBackupArn"] = cursor
-        return await self._call("ListBackups", self._context, BackupPage.from_sweep, **request)
+        return await self._call("ListBackups", self._context, read_sweep_page, **request)
 
     async def _call(
         self, operation: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any

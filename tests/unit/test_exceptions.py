@@ -22,7 +22,8 @@ from botocore.exceptions import (
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from airflow_ddb_backup import exceptions
-from airflow_ddb_backup.exceptions import BackupError, ErrorContext, from_boto, map_exceptions
+from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 
 SUBJECT = ErrorContext("orders", "nightly", "eu-west-1")
 

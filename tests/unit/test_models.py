@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import AwsClock, Backup, BackupArn, BackupPage, BackupStatus, Table
+from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Page, Table, read_backup_page
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
@@ -96,61 +93,13 @@ def test_a_response_without_a_promised_member_is_no_backup(missing: str) -> None
 
 def test_a_page_without_summaries_does_not_mean_that_there_are_none() -> None:
     """A proxy's empty response would otherwise make a second backup."""
-    assert BackupPage.from_response({"BackupSummaries": []}) == BackupPage((), None)
+    assert read_backup_page({"BackupSummaries": []}) == Page((), None)
     with pytest.raises(KeyError):
-        BackupPage.from_response({})
+        read_backup_page({})
 
 
 def test_a_recovery_point_of_aws_backup_on_a_page_is_left_out() -> None:
     """It spoils nothing for the others."""
     foreign = {"BackupArn": "arn:aws:backup:us-east-1:123456789012:recovery-point:x", "BackupStatus": "AVAILABLE"}
-    page = BackupPage.from_response({"BackupSummaries": [foreign, SUMMARY], "LastEvaluatedBackupArn": ARN})
-    assert (page.backups, page.cursor) == ((Backup.from_details(SUMMARY),), ARN)
-
-
-DATE = "Mon, 23 Nov 2026 09:15:13 GMT"
-AT = datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC).timestamp()
-
-
-def bounds(clock: AwsClock, moment: float) -> tuple[float, float]:
-    """Return the bounds of AWS's clock in Unix seconds."""
-    earliest, latest = clock.earliest(moment), clock.latest(moment)
-    assert earliest is not None
-    assert latest is not None
-    return earliest.timestamp(), latest.timestamp()
-
-
-def test_aws_s_clock_is_not_known_until_a_response_tells() -> None:
-    """A header that can't be read tells nothing."""
-    clock = AwsClock()
-    clock.observe(None, 0, 1)
-    clock.observe("yesterday", 0, 1)
-    assert clock.earliest(AT) is clock.latest(AT) is None
-
-
-def test_the_narrowest_bounds_of_all_responses_hold() -> None:
-    """A header has whole seconds, and its response took some time to travel."""
-    clock = AwsClock()
-    clock.observe(DATE, AT - 100, AT - 90)
-    clock.observe(DATE, AT - 100.2, AT - 100)
-    assert bounds(clock, 0) == pytest.approx((100, 101))
-
-
-def test_a_response_that_contradicts_those_before_counts() -> None:
-    """AWS's hosts may differ."""
-    clock = AwsClock()
-    clock.observe(DATE, AT - 100, AT - 100)
-    clock.observe(DATE, AT + 50, AT + 50)
-    assert bounds(clock, 0)[0] == pytest.approx(-50)
-
-
-@given(offset=st.floats(-300, 300), calls=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1))
-def test_aws_s_clock_lies_between_its_bounds(offset: float, calls: list[tuple[float, float]]) -> None:
-    """However long requests and responses take, in whatever part of a second they come."""
-    clock, now = AwsClock(), AT
-    for there, back in calls:
-        date = format_datetime(datetime.fromtimestamp(int(now + there + offset), tz=UTC), usegmt=True)
-        clock.observe(date, now, now + there + back)
-        now += there + back
-        earliest, latest = bounds(clock, now)
-        assert earliest - 1e-3 <= now + offset <= latest + 1e-3
+    page = read_backup_page({"BackupSummaries": [foreign, SUMMARY], "LastEvaluatedBackupArn": ARN})
+    assert (page.items, page.cursor) == ((Backup.from_details(SUMMARY),), ARN)

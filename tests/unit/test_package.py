@@ -23,10 +23,12 @@ LAYERS = [
     {"triggers", "links"},
     {"creation", "waiting", "retention", "restoring"},
     {"selection"},
-    {"hooks"},
-    {"rates", "retries", "validation"},
+    {"hooks", "waiting.threads"},
+    {"rates", "report", "retries", "validation"},
+    {"boto_errors", "clock", "parameters"},
     {"models"},
     {"exceptions"},
+    {"limits"},
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.rates import AdaptiveRate, RateLimit
+from tests.simulator.rules import Bucket
 
 if TYPE_CHECKING:
     from tests.simulator.clock import Clock
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def test_half_of_the_documented_rate_is_a_poller_s_share() -> None:
     """The other half is everyone else's."""
     rate = AdaptiveRate(10)
-    assert (rate.full, rate.per_second(0), rate.slots(0)) == (5, 5, 1)
+    assert (rate.full, rate.per_second(0), rate.interval(0)) == (5, 5, 0.2)
 
 
 def test_a_throttled_call_halves_it_at_most_once_a_second() -> None:
@@ -35,7 +37,7 @@ def test_it_comes_back_with_time_not_with_calls() -> None:
     rate = AdaptiveRate(10)
     for now in range(20):
         rate.throttled(now)
-    assert rate.slots(19) > 8
+    assert rate.per_second(19) < 5 / 8
     assert rate.per_second(19 + 8) >= 2.5
     assert rate.per_second(19 + 16) == 5
 
@@ -47,7 +49,7 @@ def test_it_is_never_faster_than_its_share_and_never_stops(throttled_at: list[fl
     for now in sorted(throttled_at):
         rate.throttled(now)
         assert 2.5 / 33 < rate.per_second(now) <= 2.5
-        assert 1 <= rate.slots(now) <= 32
+        assert 0.4 <= rate.interval(now) < 3.5
 
 
 @pytest.mark.parametrize("pollers", [1, 2, 5, 20])
@@ -121,3 +123,24 @@ class TestRateLimit:
         assert not limit.acquire(0.1)
         assert clock.time() - begun < 0.1
         assert limit.acquire()
+
+
+@pytest.mark.anyio
+class TestTurns:
+    """On an event loop."""
+
+    @pytest.mark.parametrize("phase", [0.0, 0.05, 0.1, 0.15])
+    async def test_throttled_calls_are_not_in_step_with_a_neighbour(self, phase: float) -> None:
+        """Some pass in every phase; evenly spaced ones find AWS's limit empty each time in some of them."""
+        limit, loop = RateLimit(5), asyncio.get_running_loop()
+        aws = Bucket(5, 5, loop.time)
+        aws.set_neighbour(8)
+        await asyncio.sleep(60 - loop.time() % 60 + phase)
+        start, passed = loop.time(), 0
+        while loop.time() < start + 600:
+            await limit.turn()
+            if aws.take():
+                passed += 1
+            else:
+                limit.throttled()
+        assert passed > 80

@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_ddb_backup import exceptions
-from airflow_ddb_backup.exceptions import BackupError, PermanentError, TransientError
+from airflow_ddb_backup.exceptions import BackupError, PermanentError, SomeFailedError, TransientError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBBackupTablesOperator,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.rst"
 # They only group the others.
-GROUPS = {PermanentError, TransientError}
+GROUPS = {PermanentError, SomeFailedError, TransientError}
 # What nobody knows when an error comes about.
 UNKNOWN = {
     "InvalidValueError": {"table", "backup", "region"},

@@ -19,11 +19,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
-from airflow_ddb_backup.creation.matching import SCHEDULER_CLOCK_TOLERANCE, IfExists, Run
+from airflow_ddb_backup.creation.matching import IfExists, Run
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE
 from tests.simulator.faults import (
     DROPPED_AFTER_COMMIT,
     DROPPED_BEFORE_COMMIT,
@@ -245,7 +247,7 @@ class Histories(RuleBasedStateMachine):
             if_exists=IfExists.REUSE,
             reuse_within=reuse_within,
             require_point_in_time_recovery=False,
-            deadline=self.clock.time() + 1800,
+            deadline=Deadline.after(1800),
         )
 
     def note(self, run: ModelRun | None) -> None:

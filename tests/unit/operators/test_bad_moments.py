@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +18,8 @@ from airflow_ddb_backup.exceptions import (
     CreationTimeoutError,
     TableNotFoundError,
 )
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
-from tests.simulator.control_plane import ControlPlane
 from tests.simulator.faults import (
     DROPPED_AFTER_COMMIT,
     DROPPED_BEFORE_COMMIT,
@@ -41,62 +37,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from tests.simulator.clock import Clock
-
-
-class TestCallsThatAreAbandoned:
-    """A thread that hangs before its request leaves may send it later."""
-
-    def test_nothing_is_created_beside_a_call_that_may_still_be_sent(
-        self, control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """DNS hangs for longer than a call may take, and recovers: there is one backup, whoever made it."""
-        answer, look_up, create = ControlPlane.__call__, socket.getaddrinfo, DynamoDBBackupHook.create_backup
-        recovered = threading.Event()
-        creating = threading.Event()
-        stuck: list[threading.Thread] = []
-
-        def closing(self: ControlPlane, environ: Any, start_response: Any) -> Any:
-            # Every call opens a connection of its own.
-            def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-                return start_response(status, [*headers, ("Connection", "close")], *more)
-
-            return answer(self, environ, begin)
-
-        def dns(*args: Any, **kwargs: Any) -> Any:
-            if creating.is_set() and not stuck:
-                stuck.append(threading.current_thread())
-                recovered.wait(30)
-            return look_up(*args, **kwargs)
-
-        def impatient(self: DynamoDBBackupHook, *args: Any, **kwargs: Any) -> Any:
-            monkeypatch.setattr(self, "call_seconds", 1.0)
-            creating.set()
-            return create(self, *args, **kwargs)
-
-        monkeypatch.setattr(DynamoDBBackupHook, "create_backup", impatient)
-        monkeypatch.setattr(ControlPlane, "__call__", closing)
-        monkeypatch.setattr(socket, "getaddrinfo", dns)
-        ti = begun(clock)
-        with pytest.raises(AmbiguousOutcomeError, match="CreateBackup took more than 1 s"):
-            run(ti)
-        recovered.set()
-        stuck[0].join(10)
-        assert [run(retry(ti))] == control_plane.backup_arns()
-
-    def test_a_timeout_of_the_system_while_the_client_opens_opens_it_anew(
-        self, control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A token file on a network disk, say."""
-        opened, calls = DynamoDBBackupHook.get_client_type, []
-
-        def flaky(self: DynamoDBBackupHook, *args: Any, **kwargs: Any) -> Any:
-            calls.append(1)
-            if len(calls) == 1:
-                raise TimeoutError(110, "Connection timed out", "/var/run/token")
-            return opened(self, *args, **kwargs)
-
-        monkeypatch.setattr(DynamoDBBackupHook, "get_client_type", flaky)
-        assert [run(begun(clock), timeout=60)] == control_plane.backup_arns()
+    from tests.simulator.control_plane import ControlPlane
 
 
 class TestClocks:

@@ -17,7 +17,8 @@ from airflow_ddb_backup.exceptions import (
     TriggerFailedError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.models import BackupPage
+from airflow_ddb_backup.models import read_sweep_page
+from airflow_ddb_backup.waiting import rate_limited_client
 from tests.simulator.faults import THROTTLED, Answer, Fault
 from tests.unit.operators.test_tables import COUNT, TABLES, backed_up, context_for, operator, retry_of
 
@@ -174,7 +175,7 @@ class TestExecutionTimeout:
     ) -> None:
         """The signal comes while a listing is read, and is not taken for a listing that failed."""
         control_plane.creating_for = 9999
-        read = BackupPage.from_sweep
+        read = read_sweep_page
         sent: list[Any] = []
 
         def slow(response: Any) -> Any:
@@ -183,7 +184,7 @@ class TestExecutionTimeout:
                 execution_timeout()
             return read(response)
 
-        monkeypatch.setattr(BackupPage, "from_sweep", slow)
+        monkeypatch.setattr(rate_limited_client, "read_sweep_page", slow)
         with pytest.raises(TaskTimeout):
             operator(timeout=60).execute(context_for(clock))
         assert sent

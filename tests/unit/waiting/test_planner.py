@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_ddb_backup.limits import LISTING_LAG
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.rates import Rates
-from airflow_ddb_backup.waiting.planner import LISTING_LAG, Entry, Planner, Sweep, Traffic, plan_sweep
+from airflow_ddb_backup.waiting.planner import Entry, Planner, Sweep, Traffic, plan_sweep
 
 if TYPE_CHECKING:
     from random import Random

@@ -18,11 +18,12 @@ from uuid import uuid4
 import pytest
 from botocore.credentials import SSOProvider
 
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, run_in_thread
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient, RateLimits
 from airflow_ddb_backup.waiting.state import BackupWait
+from airflow_ddb_backup.waiting.threads import run_in_thread
 from tests.simulator.faults import (
     DROPPED_BEFORE_COMMIT,
     EMPTY_RESPONSE,

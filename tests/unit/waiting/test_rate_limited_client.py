@@ -13,7 +13,6 @@ from botocore.config import Config
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting import rate_limited_client
 from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings, RateLimits
-from tests.simulator.rules import Bucket
 
 if TYPE_CHECKING:
     from tests.simulator.clock import Clock
@@ -48,20 +47,6 @@ def test_a_hanging_sts_is_left_after_ten_seconds(
 
 
 @pytest.mark.anyio
-async def test_who_waits_for_a_slow_rate_does_not_wait_for_what_has_recovered() -> None:
-    """At the slowest a call takes 32 slots of 0.4 s, were they not counted anew while the rate recovers."""
-    limit, loop = rate_limited_client._Limit(5), asyncio.get_running_loop()  # noqa: SLF001  # its turn is the case
-    start = loop.time()
-    # A busy machine counts from the last one on.
-    for second in range(-20, 1):
-        limit.rate.throttled(start + second)
-    slots = limit.rate.slots(loop.time())
-    assert slots > 12
-    await limit.acquire()
-    assert loop.time() - start < slots * 0.4 / 2
-
-
-@pytest.mark.anyio
 async def test_a_poller_with_nothing_to_describe_takes_no_share_of_describe_backup(
     control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,21 +65,3 @@ async def test_a_poller_with_nothing_to_describe_takes_no_share_of_describe_back
     waits = [DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=deadline).run() for arn in arns]
     await asyncio.gather(*(anext(wait) for wait in waits))
     assert acquired["DescribeBackup"] == control_plane.calls["DescribeBackup"]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("phase", [0.0, 0.05, 0.1, 0.15])
-async def test_throttled_calls_are_not_in_step_with_a_neighbour(phase: float) -> None:
-    """Some pass in every phase; evenly spaced ones find AWS's limit empty each time in some of them."""
-    limit, loop = rate_limited_client._Limit(5), asyncio.get_running_loop()  # noqa: SLF001  # its turn is the case
-    aws = Bucket(5, 5, loop.time)
-    aws.set_neighbour(8)
-    await asyncio.sleep(60 - loop.time() % 60 + phase)
-    start, passed = loop.time(), 0
-    while loop.time() < start + 600:
-        await limit.acquire()
-        if aws.take():
-            passed += 1
-        else:
-            limit.rate.throttled(loop.time())
-    assert passed > 80

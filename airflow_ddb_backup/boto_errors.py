@@ -1,0 +1,166 @@
+"""How AWS's error codes and the exceptions of boto map to this package's. No I/O.
+
+A call that failed before its request left the machine has done nothing. So the mapping checks that first, and only
+then the exception: by AWS's error code, by botocore's exception hierarchy and by botocore's own tables of transient and
+throttling errors, so that a class or a code which botocore adds one day falls into its kind. In doubt the outcome is
+ambiguous: a look costs one listing, a second backup costs trust.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import botocore.exceptions as boto
+from botocore.retries.standard import RetryContext, ThrottledRetryableChecker, TransientRetryableChecker
+
+from airflow_ddb_backup import exceptions
+from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_ddb_backup.exceptions import ErrorContext
+
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = "429"
+_CREDENTIALS = (
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IDPCommunicationError",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidIdentityToken",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+)
+_BY_CODE: dict[str, type[BackupError]] = {
+    "AccessDenied": exceptions.AccessDeniedError,
+    "AccessDeniedException": exceptions.AccessDeniedError,
+    "BackupInUseException": exceptions.BackupInUseError,
+    "BackupNotFoundException": exceptions.BackupNotFoundError,
+    "ContinuousBackupsUnavailableException": exceptions.ContinuousBackupsUnavailableError,
+    "InternalFailure": AmbiguousOutcomeError,
+    "InternalServerError": AmbiguousOutcomeError,
+    "LimitExceededException": exceptions.LimitExceededError,
+    "ResourceInUseException": exceptions.TableInUseError,
+    "ResourceNotFoundException": exceptions.TableNotFoundError,
+    "ServiceUnavailable": AmbiguousOutcomeError,
+    "TableAlreadyExistsException": exceptions.TargetTableExistsError,
+    "TableInUseException": exceptions.TableInUseError,
+    "TableNotFoundException": exceptions.TableNotFoundError,
+    "ThrottlingException": exceptions.ThrottledError,
+    "ValidationException": exceptions.InvalidRequestError,
+    **dict.fromkeys(_CREDENTIALS, exceptions.CredentialsError),
+}
+#: botocore's exceptions, each with all its subclasses
+_BY_CLASS: dict[type[Exception], type[BackupError]] = {
+    boto.NoRegionError: exceptions.NoRegionSetError,
+    boto.ParamValidationError: exceptions.InvalidRequestError,
+    boto.CredentialRetrievalError: exceptions.CredentialsError,
+    boto.MetadataRetrievalError: exceptions.CredentialsError,
+    boto.NoAuthTokenError: exceptions.CredentialsError,
+    boto.NoCredentialsError: exceptions.CredentialsError,
+    boto.PartialCredentialsError: exceptions.CredentialsError,
+    boto.RefreshWithMFAUnsupportedError: exceptions.CredentialsError,
+    boto.SSOError: exceptions.CredentialsError,
+    boto.TokenRetrievalError: exceptions.CredentialsError,
+    boto.UnknownCredentialError: exceptions.CredentialsError,
+    # Not in every botocore that is supported.
+    **{kind: exceptions.CredentialsError for kind in [getattr(boto, "LoginError", None)] if kind},
+}
+#: a connection that was never made: no request can have left. A proxy's error is none of them, since urllib3 calls a
+#: response that was lost behind a proxy alike.
+_NEVER_CONNECTED = (boto.EndpointConnectionError, boto.ConnectTimeoutError)
+_UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
+_NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
+    AmbiguousOutcomeError: UnreachableError,
+    BackupError: exceptions.ConfigurationError,
+}
+
+
+def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> BackupError:
+    """Return this package's exception for what a call has raised.
+
+    :param error: the exception of boto3, botocore, a credential provider or a parser
+    :param context: the table, backup and region of the call
+    :param sent: whether the request may have left the machine
+    """
+    if isinstance(error, boto.ClientError):
+        kind, source = _kind_of_response(error), f"{_service(error.operation_name)}:{error.operation_name} answered"
+        code, text = error.response.get("Error", {}).get("Code", ""), error.response.get("Error", {}).get("Message", "")
+    else:
+        sent = sent and not _never_left(error)
+        kind, source = _kind_of_exception(error, sent=sent), "botocore raised"
+        code, text = type(error).__name__, str(error)
+    if not sent:
+        kind = _NOTHING_SENT.get(kind, kind)
+    return kind.about(context, f"{source} {code}: {text.rstrip('.')}.")
+
+
+@contextmanager
+def map_exceptions(context: ErrorContext, sent: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Raise this package's exceptions for those of the block, with the original as the cause.
+
+    :param context: the table, backup and region of the calls in the block
+    :param sent: whether the request may have left the machine when the exception came
+    :raises BackupError: a call has failed
+    """
+    try:
+        yield
+    except BackupError:
+        raise
+    except Exception as error:
+        raise from_boto(error, context, sent=sent()) from error
+
+
+def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "AccessDeniedException" and error.operation_name == "ListBackups":
+        return exceptions.ListBackupsDeniedError
+    # The one refusal that only its text tells from others.
+    if error.operation_name == "DeleteBackup" and "system backup" in str(error):
+        return exceptions.SystemBackupError
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    attempt = RetryContext(attempt_number=1, parsed_response=error.response)
+    if code == _TOO_MANY_REQUESTS or ThrottledRetryableChecker().is_retryable(attempt):
+        return exceptions.ThrottledError
+    # AWS names its errors. A bare HTTP status is a proxy's, which may have passed the request on.
+    if status >= _SERVER_ERROR or code.isdecimal() or TransientRetryableChecker().is_retryable(attempt):
+        return AmbiguousOutcomeError
+    return BackupError
+
+
+def _kind_of_exception(error: Exception, *, sent: bool) -> type[BackupError]:
+    for base in type(error).__mro__:
+        if base in _BY_CLASS:
+            return _BY_CLASS[base]
+    if sent:
+        return AmbiguousOutcomeError
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        return UnreachableError
+    # A token file that is missing or unreadable.
+    return exceptions.CredentialsError if isinstance(error, OSError) else exceptions.ConfigurationError
+
+
+def _never_left(error: Exception) -> bool:
+    """Return whether no request can have left: its connection was never made."""
+    return isinstance(error, _NEVER_CONNECTED) or (isinstance(error, boto.SSLError) and _UNVERIFIED in str(error))
+
+
+def _service(operation: str) -> str:
+    if operation.startswith("AssumeRole"):
+        return "sts"
+    if "Scaling" in operation or "Scalable" in operation:
+        return "application-autoscaling"
+    return "tag" if operation == "GetResources" else "dynamodb"

@@ -1,0 +1,141 @@
+"""The time: the worker's, and AWS's as far as its responses tell; and the deadlines that tasks go by."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import ClassVar, Protocol
+
+
+class TimeSource(Protocol):
+    """Tells the time; the module :mod:`time` does."""
+
+    def time(self) -> float:
+        """Return Unix seconds, by a clock that may be set at any moment."""
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let the time pass."""
+
+
+class Clock:
+    """The worker's clock, and AWS's, as far as the ``Date`` headers of its responses tell.
+
+    A header has whole seconds, and its response some time to travel: each bounds the difference between the two clocks
+    from both sides, and the narrowest bounds of all responses hold. AWS's clock is compared with a monotonic one, since
+    a machine's time may be set at any moment.
+    """
+
+    #: where the time comes from; the tests have one of their own
+    source: ClassVar[TimeSource] = time
+
+    def __init__(self) -> None:
+        self._bounds: tuple[float, float] | None = None
+
+    def time(self) -> float:
+        """Return Unix seconds: for what crosses to another process, and for the log."""
+        return self.source.time()
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets: for durations."""
+        return self.source.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass.
+
+        :param seconds: how long; none below 0
+        """
+        self.source.sleep(max(0.0, seconds))
+
+    def observe(self, date: str | None, called_at: float, received_at: float) -> None:
+        """Take in the ``Date`` header of a response of AWS.
+
+        :param date: the header; ``None`` or unreadable: it says nothing
+        :param called_at: seconds by the monotonic clock
+        :param received_at: seconds by the monotonic clock
+        """
+        try:
+            seconds = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        lowest, highest = seconds - received_at, seconds + 1 - called_at
+        if self._bounds and max(lowest, self._bounds[0]) <= min(highest, self._bounds[1]):
+            lowest, highest = max(lowest, self._bounds[0]), min(highest, self._bounds[1])
+        # Otherwise AWS's hosts differ by that much, and the newest response counts.
+        self._bounds = lowest, highest
+
+    def earliest(self, moment: float) -> datetime | None:
+        """Return the earliest time that AWS's clock may have shown; ``None``: no response has told.
+
+        :param moment: seconds by the monotonic clock
+        """
+        return datetime.fromtimestamp(moment + self._bounds[0], tz=UTC) if self._bounds else None
+
+    def latest(self, moment: float) -> datetime | None:
+        """Return the latest time that AWS's clock may have shown; ``None``: no response has told.
+
+        :param moment: seconds by the monotonic clock
+        """
+        return datetime.fromtimestamp(moment + self._bounds[1], tz=UTC) if self._bounds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When time is up. On this machine it goes by the monotonic clock; only ``at`` crosses to another.
+
+    :param at: Unix seconds
+    :param clock: tells the time
+    :param ends: the same by the monotonic clock
+    """
+
+    at: float
+    clock: Clock
+    ends: float
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock | None = None) -> Deadline:
+        """Return the deadline that is so far ahead.
+
+        :param seconds: from now on
+        :param clock: tells the time
+        """
+        clock = clock or Clock()
+        return cls(clock.time() + seconds, clock, clock.monotonic() + seconds)
+
+    @classmethod
+    def at_time(cls, at: float, clock: Clock | None = None) -> Deadline:
+        """Return a deadline that another process has set.
+
+        :param at: Unix seconds
+        :param clock: tells the time
+        """
+        clock = clock or Clock()
+        return cls(at, clock, clock.monotonic() + at - clock.time())
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left, 0 or more."""
+        return max(0.0, self.ends - self.clock.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Whether time is up."""
+        return self.clock.monotonic() >= self.ends
+
+    def within(self, seconds: float) -> Deadline:
+        """Return the earlier of this deadline and the one that is so far ahead.
+
+        :param seconds: from now on
+        """
+        return min(self, Deadline.after(seconds, self.clock), key=lambda one: one.ends)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but no longer than the deadline.
+
+        :param seconds: how long
+        """
+        self.clock.sleep(min(seconds, self.left))

@@ -1,0 +1,117 @@
+"""Every number of the package, with its source: *documented* (where), *observed*, or *assumed*. No I/O.
+
+Seconds are plain floats; lengths of time that are compared with AWS's times are ``timedelta``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+# Rates: calls per second, for an account and region. Documented for each operation in
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/, and for GetResources in
+# https://docs.aws.amazon.com/general/latest/gr/arg.html. DescribeTable and ListTables have the control plane's, of
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-control-plane.html.
+DOCUMENTED_RATES = {
+    "CreateBackup": 50.0,
+    "DeleteBackup": 10.0,
+    "DescribeBackup": 10.0,
+    "DescribeContinuousBackups": 10.0,
+    "DescribeTable": 2500.0,
+    "GetResources": 15.0,
+    "ListBackups": 5.0,
+    "ListTables": 2500.0,
+    "ListTagsOfResource": 10.0,
+    "RestoreTableFromBackup": 10.0,
+    "TagResource": 5.0,
+}
+#: fraction of each documented rate that one poller or task uses; the rest is for other clients (chosen)
+SHARE = 0.5
+#: a burst of throttled calls is one sign of load, not many (chosen)
+HALVED_AT_MOST_EVERY = 1.0
+#: seconds in which a rate comes back from nothing to its share: five pollers whose shares make up 2.5 times the rate
+#: then settle at about the whole of it, with one call in five throttled (computed, tests/unit/test_rates.py)
+RATE_RECOVERY = 16.0
+LOWEST_RATE_FRACTION = 1 / 32
+
+# Lags and clocks.
+#: ListBackups is eventually consistent (assumed, not documented): a backup not listed after this does not exist
+LISTING_LAG = 10.0
+LISTING_INTERVAL = 2.5
+#: DescribeTable is eventually consistent (documented without a number,
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html)
+DESCRIBE_LAG = 10.0
+DESCRIBE_INTERVAL = 2.5
+#: a setting is read with a lag (documented for tags and time to live, without a number)
+SETTING_LAG = 30.0
+SETTING_INTERVAL = 2.0
+#: AWS's clock is known from the Date headers of its responses, which have whole seconds
+AWS_CLOCK_TOLERANCE = timedelta(seconds=2)
+#: NTP keeps a scheduler's clock within a fraction of this (assumed)
+SCHEDULER_CLOCK_TOLERANCE = timedelta(seconds=10)
+#: AWS refuses signatures that are 5 minutes off (documented,
+#: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html): no clock is further off than that
+LARGEST_CLOCK_ERROR = timedelta(minutes=5)
+
+# Retries.
+#: seconds before the second, third, … try: doubled from the first to the second of these, plus up to the third
+FIRST_BACKOFF, LONGEST_BACKOFF, BACKOFF_JITTER = 1.0, 30.0, 2.0
+#: after so many ambiguous outcomes, each settled by a look, one more call is not likely to fare better (chosen)
+AMBIGUOUS_RETRIES = 3
+#: what was just made, or handed on, may not be known everywhere at once: so often in a row it is not found (chosen)
+NOT_FOUND_LIMIT = 3
+#: a listing whose cursor AWS does not take begins again so often (chosen)
+MOST_LISTINGS = 5
+#: a deletion of a backup that is in use is tried again for so long; a restore may hold it for hours (chosen)
+IN_USE_PATIENCE = 60.0
+#: a setting that AWS throttles, or fails, for so long is left to a retry of the task (chosen)
+SETTING_PATIENCE = 60.0
+#: a large table may be UPDATING for long, as after a change of its class (documented without a number)
+UPDATING_PATIENCE = 1800.0
+UPDATING_INTERVAL = 5.0
+#: settings of the source that can't be read for so long are an outage of their own: nothing was made yet (chosen)
+READING_PATIENCE = 300.0
+#: until AWS works on a restore the task holds a worker; a retry of Airflow's does not (a backup's default timeout)
+BEGINNING_PATIENCE = 1800.0
+
+# Calls.
+#: seconds of a connection, and of a response: DynamoDB answers in milliseconds, botocore would wait for 60 s
+CALL_SECONDS = 10.0
+#: STS and an identity provider may take some seconds; waits go on meanwhile (chosen)
+OPENING_SECONDS = 30.0
+#: DynamoDB answers in tens of milliseconds: so many threads keep up with half of CreateBackup's rate (measured,
+#: ``make bench``)
+THREADS = 10
+
+# Logs and messages.
+PROGRESS_INTERVAL = 30.0
+#: a message names so many tables, backups or failures
+NAMED = 5
+#: the log of a larger plan has a line for each table, and the backups at debug level
+LARGEST_LISTED_PLAN = 500
+
+# Airflow.
+#: Airflow's own limit of a deferral, for the case that no triggerer runs, is so many seconds after the deadline, which
+#: the trigger keeps itself
+AIRFLOW_LIMIT_AFTER = 60.0
+#: An event that comes before the scheduler has taken in the deferral makes Airflow fail the task (3.3.2: "Executor …
+#: reported … finished with state success, but the task instance's state attribute is queued"). Observed: 13 of 36
+#: tasks failed under load, none with the first event held back for 7 s. apache/airflow #67287 is the variant with the
+#: task queued (fixed on main by #68741, not in 3.3.2), #66374 the one with scheduled, #72716 the one with running,
+#: open. This may go once the lowest supported Airflow has all three fixes.
+FIRST_EVENT_AFTER = 7.0
+
+# Parameters.
+#: Chosen in the package's first contract: shorter than a minute, a new table's first backup and one burst of throttling
+#: already exceed it; beyond two hours, a sensor in its own task is the better place to wait.
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 60.0, 7200.0
+#: 95 % of all restores take under an hour (documented); a week leaves room for the largest (chosen)
+LONGEST_RESTORE_TIMEOUT = timedelta(days=7).total_seconds()
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
+SHORTEST_NAME, LONGEST_NAME = 3, 255
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeBackup.html
+LONGEST_ARN = 1024
+#: https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html and
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html
+MOST_TAGS, MOST_TAG_VALUES = 50, 20
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
+LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256

@@ -1,0 +1,15 @@
+"""The operators: their parameters, and an execute that tells its story in a few lines."""
+
+from airflow_ddb_backup.operators.dynamodb.create import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.operators.dynamodb.delete import DynamoDBDeleteBackupOperator
+from airflow_ddb_backup.operators.dynamodb.prune import DynamoDBPruneBackupsOperator
+from airflow_ddb_backup.operators.dynamodb.restore import DynamoDBRestoreTableFromBackupOperator
+from airflow_ddb_backup.operators.dynamodb.tables import DynamoDBBackupTablesOperator
+
+__all__ = [
+    "DynamoDBBackupTablesOperator",
+    "DynamoDBCreateBackupOperator",
+    "DynamoDBDeleteBackupOperator",
+    "DynamoDBPruneBackupsOperator",
+    "DynamoDBRestoreTableFromBackupOperator",
+]

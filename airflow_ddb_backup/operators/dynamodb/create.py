@@ -1,0 +1,191 @@
+"""The operator that backs a table up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_ddb_backup.clock import Deadline
+from airflow_ddb_backup.creation.find_or_create import find_or_create
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    ErrorContext,
+)
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
+from airflow_ddb_backup.models import Backup, BackupArn
+from airflow_ddb_backup.triggers.dynamodb import (
+    DynamoDBBackupTrigger,
+)
+from airflow_ddb_backup.validation import (
+    check_interval,
+    check_literal,
+    check_region,
+    check_table_name,
+    check_timeout,
+    table_region,
+)
+from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
+from airflow_ddb_backup.waiting.worker import WorkerWait
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator
+
+
+class DynamoDBCreateBackupOperator(BackupCreator):
+    """Create an on-demand backup of a DynamoDB table, and wait until it is AVAILABLE. Returns its ARN.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`howto/operator:DynamoDBCreateBackupOperator`
+
+    The ARN is pushed to XCom as ``backup_arn`` before any waiting, and returned at the end. Killing, clearing or
+    timing out the task never deletes the backup.
+
+    :param table_name: the table's name, 3 to 255 characters, or its ARN, up to 1024 (templated)
+    :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]`` (templated). ``None``: derived from dag_id, task_id
+        and run_id, the same on every try of one run and different for every other
+    :param if_exists: what to do when this run has its backup already: ``"reuse"`` it, ``"fail"``, or ``"create"``
+        another
+    :param reuse_within: also reuse the newest backup of the table, whatever its name, that was at most this old when
+        the run started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
+    :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
+    :param wait_for_completion: wait until the backup is AVAILABLE
+    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
+    :param poll_interval: seconds, or a ``timedelta``, between polls of the backup, above 0
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is AVAILABLE; 60 to 7200
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param region_name: the region; ``None``: the connection's, or boto3's default
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("table_name", "backup_name")
+    operator_extra_links = (DynamoDBBackupLink(),)
+
+    # All are named, so that editors and type checkers know them.
+    def __init__(
+        self,
+        *,
+        table_name: str | XComArg,
+        backup_name: str | XComArg | None = None,
+        if_exists: Literal["reuse", "fail", "create"] = "reuse",
+        reuse_within: timedelta | None = None,
+        require_point_in_time_recovery: bool = False,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = 5,
+        timeout: float | timedelta = 1800,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            backup_name=backup_name,
+            if_exists=if_exists,
+            reuse_within=reuse_within,
+            require_point_in_time_recovery=require_point_in_time_recovery,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            **kwargs,
+        )
+        check_literal(check_table_name, table_name)
+        self.table_name = table_name
+
+    def execute(self, context: Context) -> str:
+        """Create the backup, or find this run's, and wait for it."""
+        self._check_literals()
+        # In Unix seconds, not monotonic ones: the triggerer, another process or machine, goes by it too.
+        deadline = Deadline.after(check_timeout(self.timeout))
+        region_name, backup = self._find_or_create(context, deadline)
+        self._publish(context, backup)
+        if not self.wait_for_completion:
+            return self._hand_on(context, backup.as_dict())
+        wait = BackupWait(backup.arn, deadline.at, time.time())
+        worker = WorkerWait(partial(self.hook.describe_backup, backup.arn), wait, self.log)
+        # Airflow fails a task whose trigger fires at once, so poll once more before a deferral.
+        result = wait.observe(backup, time.time()) or worker.poll_once()
+        interval = check_interval("poll_interval", self.poll_interval)
+        if result is None and self.deferrable:
+            trigger = DynamoDBBackupTrigger(
+                backup_arn=backup.arn.text,
+                poll_interval=interval,
+                deadline=deadline.at,
+                **self.triggerer_settings(region_name),
+            )
+            self.defer_wait(trigger, deadline.at)
+        return self._finish(context, result or worker.run(interval))
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
+        """Take the trigger's event.
+
+        :param event: the trigger's payload
+        :raises BackupTimeoutError: the time was up
+        :raises BackupLostError: the wait has failed
+        :raises TriggerFailedError: the event is not one that this package sends
+        """
+        return self._finish(context, WaitResult.from_event(event))
+
+    def awaited(self, context: Context) -> ErrorContext:
+        """Return the table, backup and region that this task waits for; the ARN is in its XCom."""
+        ti = context["ti"]
+        if arn := ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index):
+            return BackupArn.parse(arn).context
+        known = ErrorContext(str(self.table_name), self._resolve_name(context)[0], self.region_name)
+        try:
+            return replace(known, region=self.hook.resolve_region(known))
+        except BackupError:
+            return known
+
+    def _find_or_create(self, context: Context, deadline: Deadline) -> tuple[str, Backup]:
+        table_name = check_table_name(self.table_name)
+        name = self._resolve_name(context)
+        hook = self.hook
+        # An object may be executed more than once: nothing of an earlier execution counts.
+        hook.reopen()
+        hook.default_region = table_region(table_name)
+        known = ErrorContext(table_name, name[0])
+        region_name = hook.resolve_region(known)
+        error_context = replace(known, region=region_name)
+        check_region(table_region(table_name), error_context)
+        request = self._backup_request(context, error_context, table_name, name, deadline)
+        return region_name, find_or_create(hook, request, self.log)
+
+    def _publish(self, context: Context, backup: Backup) -> None:
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=XCOM_BACKUP_ARN, value=backup.arn.text)
+        DynamoDBBackupLink.persist(
+            context=context,
+            operator=self,
+            region_name=backup.arn.region,
+            aws_partition=backup.arn.partition,
+            table_name=backup.arn.table_name,
+        )
+
+    def _finish(self, context: Context, result: WaitResult) -> str:
+        details = result.unwrap(self.timeout_error)
+        self.log.info(
+            "Backup completed successfully: %s, %s bytes (AWS fills the size in later), created at %s",
+            details["backup_arn"],
+            details["size_bytes"],
+            details["created_at"],
+        )
+        return self._hand_on(context, details)
+
+    def _hand_on(self, context: Context, details: Mapping[str, Any]) -> str:
+        """Put the backup into each outlet asset's event, in the process that ends the task; return the ARN."""
+        arn = BackupArn.from_response(details["backup_arn"])
+        extra = {key: details[key] for key in ("backup_arn", "backup_name", "created_at")}
+        self._hand_to_outlets(context, {**extra, "table_arn": arn.table_arn})
+        return arn.text

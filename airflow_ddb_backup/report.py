@@ -1,0 +1,117 @@
+"""The report of a task: what was done, what failed, what was skipped; collected, logged, pushed, and raised once.
+
+Everything is tried before anything is raised. What failed is permanent if no retry can fix any of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_ddb_backup.exceptions import BackupError, PermanentError
+from airflow_ddb_backup.limits import NAMED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_ddb_backup.exceptions import ErrorContext, SomeFailedError
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Report(Generic[_T]):
+    """The results of a task that is about several things, so far.
+
+    :param done: what was done, by name
+    :param failed: why something could not be done, by name
+    :param skipped: why something was left out, by name
+    """
+
+    done: dict[str, _T] = field(default_factory=dict)
+    failed: dict[str, BackupError] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def messages(self) -> dict[str, str]:
+        """Return the message of each failure."""
+        return {name: str(error) for name, error in sorted(self.failed.items())}
+
+    def raise_for_failures(
+        self, kind: type[SomeFailedError], context: ErrorContext, detail: str, hint: str | None = None
+    ) -> None:
+        """Raise if anything has failed, with the first failures in the message.
+
+        :param kind: the exception
+        :param context: what all of it is about
+        :param detail: what was done, for the message
+        :param hint: what a retry does; ``None``: what ``kind`` says
+        :raises SomeFailedError: something has failed; ``kind.for_good`` if no retry can fix any of it
+        """
+        if not self.failed:
+            return
+        final = all(isinstance(error, PermanentError) for error in self.failed.values())
+        kind = kind.for_good if final else kind
+        some = " ".join(f"{name}: {error}" for name, error in list(self.failed.items())[:NAMED])
+        summary = kind.summarize(context, f"{len(self.failed)} failed, {detail}. {some}")
+        message = f"{summary} {kind.hint if final or hint is None else hint}"
+        raise kind(message)
+
+
+def carry(failed: Mapping[str, BackupError]) -> dict[str, Any]:
+    """Return failures as plain JSON values, to cross a deferral with what a retry can do about each.
+
+    :param failed: the failures, by name
+    """
+    return {
+        name: {"message": str(error), "permanent": isinstance(error, PermanentError)} for name, error in failed.items()
+    }
+
+
+def carried(failed: Mapping[str, Any]) -> dict[str, BackupError]:
+    """Read what :func:`carry` has returned.
+
+    :param failed: the failures, by name
+    :raises Exception: it is something else: ``AttributeError``, ``KeyError`` or ``TypeError``
+    """
+    return {
+        name: (PermanentError if one["permanent"] else BackupError)(str(one["message"])) for name, one in failed.items()
+    }
+
+
+def push(task: BaseOperator, context: Context, key: str, value: object) -> None:
+    """Push an XCom, if the task pushes any.
+
+    :param task: the task
+    :param context: its context
+    :param key: the XCom's key
+    :param value: its value, plain JSON
+    """
+    if task.do_xcom_push:
+        context["ti"].xcom_push(key=key, value=value)
+
+
+@contextmanager
+def reporting(task: BaseOperator, context: Context, key: str, value: Callable[[], object]) -> Iterator[None]:
+    """Push a report if the block fails, whatever makes it fail.
+
+    :param task: the task
+    :param context: its context
+    :param key: the XCom's key
+    :param value: returns the report so far
+    """
+    try:
+        yield
+    except AirflowSkipException:
+        raise
+    except BaseException:
+        try:
+            push(task, context, key, value())
+        except Exception:
+            # The task's own failure says more, and whether to retry.
+            task.log.exception("The %s could not be pushed: %s", key, value())
+        raise

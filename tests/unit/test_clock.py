@@ -1,0 +1,116 @@
+"""The worker's clock, AWS's as far as it is known, and deadlines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_ddb_backup.clock import Clock, Deadline
+
+if TYPE_CHECKING:
+    from tests.simulator.clock import Clock as SimulatedClock
+
+DATE = "Mon, 23 Nov 2026 09:15:13 GMT"
+AT = datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC).timestamp()
+
+
+def bounds(clock: Clock, moment: float) -> tuple[float, float]:
+    """Return the bounds of AWS's clock in Unix seconds."""
+    earliest, latest = clock.earliest(moment), clock.latest(moment)
+    assert earliest is not None
+    assert latest is not None
+    return earliest.timestamp(), latest.timestamp()
+
+
+def test_aws_s_clock_is_not_known_until_a_response_tells() -> None:
+    """A header that can't be read tells nothing."""
+    clock = Clock()
+    clock.observe(None, 0, 1)
+    clock.observe("yesterday", 0, 1)
+    assert clock.earliest(AT) is clock.latest(AT) is None
+
+
+def test_the_narrowest_bounds_of_all_responses_hold() -> None:
+    """A header has whole seconds, and its response took some time to travel."""
+    clock = Clock()
+    clock.observe(DATE, AT - 100, AT - 90)
+    clock.observe(DATE, AT - 100.2, AT - 100)
+    assert bounds(clock, 0) == pytest.approx((100, 101))
+
+
+def test_a_response_that_contradicts_those_before_counts() -> None:
+    """AWS's hosts may differ."""
+    clock = Clock()
+    clock.observe(DATE, AT - 100, AT - 100)
+    clock.observe(DATE, AT + 50, AT + 50)
+    assert bounds(clock, 0)[0] == pytest.approx(-50)
+
+
+@given(offset=st.floats(-300, 300), calls=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1))
+def test_aws_s_clock_lies_between_its_bounds(offset: float, calls: list[tuple[float, float]]) -> None:
+    """However long requests and responses take, in whatever part of a second they come."""
+    clock, now = Clock(), AT
+    for there, back in calls:
+        date = format_datetime(datetime.fromtimestamp(int(now + there + offset), tz=UTC), usegmt=True)
+        clock.observe(date, now, now + there + back)
+        now += there + back
+        earliest, latest = bounds(clock, now)
+        assert earliest - 1e-3 <= now + offset <= latest + 1e-3
+
+
+class WallClock:
+    """A source of time whose wall clock somebody sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.set_by = 0.0
+
+    def time(self) -> float:
+        """Return Unix seconds."""
+        return self.now + self.set_by
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.now += seconds
+
+
+class TestDeadline:
+    """When time is up."""
+
+    @pytest.mark.parametrize("step", [-3600.0, 3600.0])
+    def test_a_wall_clock_that_is_set_moves_no_deadline(self, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+        """Durations go by the monotonic clock."""
+        source = WallClock()
+        monkeypatch.setattr(Clock, "source", source)
+        deadline = Deadline.after(60)
+        source.set_by = step
+        deadline.sleep(59)
+        assert (deadline.left, deadline.passed) == (1, False)
+        deadline.sleep(59)
+        assert (deadline.left, deadline.passed) == (0, True)
+
+    def test_it_crosses_to_another_process_as_unix_seconds(self, clock: SimulatedClock) -> None:
+        """A triggerer may be another machine."""
+        deadline = Deadline.after(60)
+        clock.sleep(20)
+        assert Deadline.at_time(deadline.at).left == pytest.approx(40)
+
+    def test_the_earlier_of_two_counts(self, clock: SimulatedClock) -> None:
+        """A part of a task has its own limit, within the task's."""
+        assert Deadline.after(60).within(10).left == pytest.approx(10)
+        assert Deadline.after(60).within(100).left == pytest.approx(60)
+
+    def test_nobody_sleeps_beyond_it(self, clock: SimulatedClock) -> None:
+        """However long the pause would be."""
+        begun = clock.monotonic()
+        Deadline.after(5).sleep(100)
+        assert clock.monotonic() - begun == pytest.approx(5)
