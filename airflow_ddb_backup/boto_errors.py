@@ -161,6 +161,6 @@ def _never_left(error: Exception) -> bool:
 def _service(operation: str) -> str:
     if operation.startswith("AssumeRole"):
         return "sts"
-    if "Scaling" in operation or "Scalable" in operation:
+    if any(word in operation for word in ("Scaling", "Scalable", "Scheduled")):
         return "application-autoscaling"
     return "tag" if operation == "GetResources" else "dynamodb"

@@ -438,13 +438,13 @@ class TestSettings:
             run(arn, ti=ti, settings="all")
         assert not isinstance(failure.value, PermanentError)
         assert ti.xcoms["table_arn"] == TARGET
-        for name in ("tags", "ttl"):
-            assert ti.xcoms["settings"].pop(name).startswith("failed: ")
+        failed = ("tags", "ttl", "resource_policy")
+        assert all(ti.xcoms["settings"].pop(name).startswith("failed: ") for name in failed)
         assert set(ti.xcoms["settings"].values()) == {"applied"}
         control_plane.clear_faults()
         ti = FakeTaskInstance(task_id="restore", try_number=2)
         run(arn, ti=ti, settings="all")
-        assert ti.xcoms["settings"] == dict.fromkeys(NAMES, "same") | {"tags": "applied", "ttl": "applied"}
+        assert ti.xcoms["settings"] == dict.fromkeys(NAMES, "same") | dict.fromkeys(failed, "applied")
 
     def test_one_that_no_retry_can_put_back(self, control_plane: ControlPlane, arn: str) -> None:
         """The task fails at once."""
@@ -565,7 +565,13 @@ class TestWaiting:
         assert kwargs == {
             "backup_arn": arn,
             "table_name": "target",
-            "settings": {"arn": ARN, "values": {"tags": {"team": "shop", "tier": "1"}}},
+            "settings": {
+                "backup_arn": arn,
+                "target": "target",
+                "source_arn": ARN,
+                "values": {"tags": {"team": "shop", "tier": "1"}},
+                "unavailable": [],
+            },
             "poll_interval": 20,
             "aws_conn_id": "aws_default",
             "region_name": REGION,

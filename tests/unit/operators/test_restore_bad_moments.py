@@ -32,9 +32,9 @@ from tests.unit.triggers.test_dynamodb import ONE_ATTEMPT, event_of
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from airflow_ddb_backup.restoring.settings import SettingsOf
+    from airflow_ddb_backup.restoring.settings import Change, SettingsOf
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
@@ -127,7 +127,7 @@ class TestResuming:
         ti = FakeTaskInstance(task_id="restore")
         event = success_event(clock, arn, ti, settings=settings)
         control_plane.drop_table("target")
-        with pytest.raises(RestoreLostError, match="The table was restored, but is gone") as failure:
+        with pytest.raises(RestoreLostError, match="The restored table no longer exists") as failure:
             resume(arn, ti, event, settings=settings)
         assert "The table stays" not in str(failure.value)
 
@@ -290,7 +290,7 @@ class TestAnswers:
         control_plane.tag_table("source", **{f"key-{number:02}": "x" for number in range(30)})
         fault = Fault(Answer.ALTERED, set_members={"NextToken": "key-00"})
         control_plane.fail_next("ListTagsOfResource", fault, times=999)
-        with pytest.raises(AmbiguousOutcomeError, match="The listing goes round: 'key-00' has been a cursor before"):
+        with pytest.raises(AmbiguousOutcomeError, match="AWS returned the cursor 'key-00' twice"):
             run(arn)
         assert control_plane.calls["ListTagsOfResource"] < 60
         assert not sent(control_plane)
@@ -336,16 +336,16 @@ class TestPatience:
         """Such as one of auto scaling, which was just put back: the table is UPDATING for ten minutes."""
         give(control_plane, "table_class")
         control_plane.updating_for = 600
-        put_back = TableClass.put_back
+        changes = TableClass.changes
         begun: list[int] = []
 
-        def put_back_late(self: TableClass, table: SettingsOf, wanted: str, present: str) -> None:
+        def change_late(self: TableClass, table: SettingsOf, missing: str) -> Iterable[Change]:
             if not begun:
                 begun.append(1)
                 control_plane.client().update_table(TableName="target", BillingMode="PAY_PER_REQUEST")
-            put_back(self, table, wanted, present)
+            return changes(self, table, missing)
 
-        monkeypatch.setattr(TableClass, "put_back", put_back_late)
+        monkeypatch.setattr(TableClass, "changes", change_late)
         ti = FakeTaskInstance(task_id="restore")
         run(arn, ti=ti, settings=["table_class"])
         assert begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -62,6 +63,13 @@ def scale(plane: ControlPlane) -> None:
                 "PredefinedMetricSpecification": {"PredefinedMetricType": "DynamoDBReadCapacityUtilization"},
             },
         )
+        scaling(plane).put_scheduled_action(
+            **target,
+            ScheduledActionName=f"mornings of {resource}",
+            Schedule="cron(0 6 * * ? *)",
+            StartTime=datetime(2026, 12, 1, tzinfo=UTC),
+            ScalableTargetAction={"MinCapacity": 5, "MaxCapacity": 50},
+        )
 
 
 def gain_insights(plane: ControlPlane) -> None:
@@ -111,9 +119,10 @@ def make_source(plane: ControlPlane) -> None:
                 "IndexName": "by-one",
                 "KeySchema": [{"AttributeName": "by", "KeyType": "HASH"}],
                 "Projection": {"ProjectionType": "ALL"},
+                "ProvisionedThroughput": {"ReadCapacityUnits": 2, "WriteCapacityUnits": 2},
             }
         ],
-        BillingMode="PAY_PER_REQUEST",
+        ProvisionedThroughput={"ReadCapacityUnits": 2, "WriteCapacityUnits": 2},
     )
 
 

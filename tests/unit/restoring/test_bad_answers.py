@@ -20,7 +20,9 @@ from tests.unit.operators.test_restore import TARGET, run
 from tests.unit.restoring.tables import give, make_source
 
 if TYPE_CHECKING:
-    from airflow_ddb_backup.restoring.settings import SettingsOf
+    from collections.abc import Iterable
+
+    from airflow_ddb_backup.restoring.settings import Change, SettingsOf
     from tests.simulator.control_plane import ControlPlane
 
 # The calls that read a setting beside DescribeTable, and those that put it back.
@@ -148,12 +150,12 @@ class TestPuttingBack:
     ) -> None:
         """A task whose supervisor was killed may go on beside its retry; AWS refuses time to live a second time."""
         give(control_plane, "ttl")
-        put_back = TimeToLive.put_back
+        changes = TimeToLive.changes
 
-        def put_back_second(self: TimeToLive, table: SettingsOf, wanted: str, present: str | None) -> None:
-            specification = {"Enabled": True, "AttributeName": wanted}
+        def change_second(self: TimeToLive, table: SettingsOf, missing: str) -> Iterable[Change]:
+            specification = {"Enabled": True, "AttributeName": missing}
             control_plane.client().update_time_to_live(TableName="target", TimeToLiveSpecification=specification)
-            put_back(self, table, wanted, present)
+            return changes(self, table, missing)
 
-        monkeypatch.setattr(TimeToLive, "put_back", put_back_second)
+        monkeypatch.setattr(TimeToLive, "changes", change_second)
         assert move(back_up(control_plane), "ttl") == {"ttl": "applied"}
