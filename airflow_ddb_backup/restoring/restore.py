@@ -31,6 +31,7 @@ from airflow_ddb_backup.limits import (
     DESCRIBE_LAG,
     NOT_FOUND_LIMIT,
     READING_PATIENCE,
+    SCHEDULER_CLOCK_TOLERANCE,
 )
 from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
@@ -56,15 +57,13 @@ class RestoreTry:
     """The try of a task that restores.
 
     :param context: the new table, backup and region, for messages
-    :param run_started: when the run started: an older restore is taken over with a warning
-    :param own_since: a restore of this backup made since then is one that an earlier try has made; ``None``: there is
-        no earlier try
+    :param since: when the run can first have restored, by the scheduler's clock: an older restore is taken over with a
+        warning
     :param deadline: when to give up
     """
 
     context: ErrorContext
-    run_started: datetime
-    own_since: datetime | None
+    since: datetime
     deadline: Deadline
 
 
@@ -149,20 +148,19 @@ class _Restore:
             source = f"from backup {table.restore.backup_arn!r}" if table.restore.backup_arn else "to a point in time"
             raise TargetTableExistsError.about(context, f"It was restored {source}.")
         made = f"this backup's restore, created at {table.created_at.isoformat()}"
-        if self.request.if_exists == IfTargetExists.FAIL and not self._is_own(table):
+        is_own = self._is_own(table)
+        if self.request.if_exists == IfTargetExists.FAIL and not is_own:
             raise TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
         self.log.info("Table %s is %s; taking it.", table.arn, made)
-        if table.created_at < self.task.run_started and not self._is_own(table):
+        if table.created_at < self.task.since - SCHEDULER_CLOCK_TOLERANCE and not is_own:
             message = "Table %s was restored before this run started, at %s: it may have been written to since."
-            self.log.warning(message, table.name, self.task.run_started.isoformat())
+            self.log.warning(message, table.name, self.task.since.isoformat())
         return table
 
     def _is_own(self, table: Table) -> bool:
-        """Return whether this run has made the table: in an earlier try, or by a call whose response was lost."""
-        since = [self.task.own_since]
-        if self.called_at is not None and (called := self.hook.clock.earliest(self.called_at)):
-            since.append(called - AWS_CLOCK_TOLERANCE)
-        return any(moment is not None and table.created_at >= moment for moment in since)
+        """Return whether a call of this try, whose response was lost, has made the table."""
+        called = self.hook.clock.earliest(self.called_at) if self.called_at is not None else None
+        return called is not None and table.created_at >= called - AWS_CLOCK_TOLERANCE
 
     def describe_backup(self, *, needed: bool) -> BackupDescription | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""

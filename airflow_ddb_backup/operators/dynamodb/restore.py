@@ -22,7 +22,7 @@ from airflow_ddb_backup.exceptions import (
     TriggerFailedError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, SETTING_PATIENCE, UPDATING_PATIENCE
+from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.parameters import check_botocore_config, check_region_name, literal, rendered
@@ -60,7 +60,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
     :param backup_arn: the ARN of the backup (templated)
     :param target_table_name: the name of the new table, 3 to 255 characters (templated)
     :param if_exists: what to do with a table of that name which is this backup's restore: ``"reuse"`` it, or
-        ``"fail"``, unless an earlier try of this run has made it. Any other table fails the task
+        ``"fail"``, also if an earlier try of this run has made it. Any other table fails the task
     :param billing_mode: ``"PROVISIONED"`` or ``"PAY_PER_REQUEST"``; ``None``: the backup's
     :param provisioned_throughput: ``{"ReadCapacityUnits": n, "WriteCapacityUnits": n}``; ``None``: the backup's
     :param on_demand_throughput: ``MaxReadRequestUnits``, ``MaxWriteRequestUnits``, or both; ``None``: the backup's
@@ -135,9 +135,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         error_context = ErrorContext(request.target_table_name, request.arn.text)
         error_context = hook.open_for(error_context, request.arn.region)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
-        # Backup and name tell most: the scheduler's clock may be off as far as AWS lets one be.
-        own_since = run.earliest - LARGEST_CLOCK_ERROR if run.try_number > 1 else None
-        attempt = RestoreTry(error_context, run.started, own_since, deadline)
+        since = run.earliest if run.try_number > 1 else run.started
+        attempt = RestoreTry(error_context, since, deadline)
         table, settings = begin_restore(hook, request, attempt, self.log)
         push(self, context, XCOM_TABLE_ARN, table.arn)
         DynamoDBTableLink.persist(

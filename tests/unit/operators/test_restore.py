@@ -264,10 +264,9 @@ class TestOneTable:
         assert run(arn) == TARGET
         assert clock.time() - begun >= 390
 
-    @pytest.mark.parametrize("if_exists", ["reuse", "fail"])
     @pytest.mark.parametrize("passed", [0, 9999])
     def test_a_later_try_takes_the_table(
-        self, control_plane: ControlPlane, clock: Clock, arn: str, if_exists: str, passed: float
+        self, control_plane: ControlPlane, clock: Clock, arn: str, passed: float
     ) -> None:
         """Also one that is complete by then; the settings are put back once."""
         give(control_plane, "tags")
@@ -276,22 +275,25 @@ class TestOneTable:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(WorkerWait, "run", kill)
             with pytest.raises(KeyboardInterrupt):
-                run(arn, ti=first, if_exists=if_exists)
+                run(arn, ti=first)
         clock.sleep(passed)
-        assert run(arn, ti=second, if_exists=if_exists) == TARGET
+        assert run(arn, ti=second) == TARGET
         assert control_plane.calls["RestoreTableFromBackup"] == 1
         assert [body["ResourceArn"] for body in sent(control_plane, "TagResource")] == [ARN, TARGET]
 
-    def test_a_cleared_run_takes_the_table(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
-        """It was started anew since, but the table is from after it was due."""
+    def test_a_cleared_run_takes_the_table(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, log: Callable[[], str]
+    ) -> None:
+        """Clearing has started the run again, but the table is from after it was due."""
         due = datetime.fromtimestamp(clock.time(), tz=UTC)
-        assert run(arn, ti=FakeTaskInstance(task_id="restore", run_after=due), if_exists="fail") == TARGET
+        assert run(arn, ti=FakeTaskInstance(task_id="restore", run_after=due)) == TARGET
         cleared = FakeTaskInstance(
             task_id="restore", try_number=2, run_after=due, started=due + timedelta(days=1), clear_number=1
         )
         clock.sleep(86_400)
-        assert run(arn, ti=cleared, if_exists="fail") == TARGET
+        assert run(arn, ti=cleared) == TARGET
         assert control_plane.calls["RestoreTableFromBackup"] == 1
+        assert "was restored before this run started" not in log()
 
     def test_a_later_try_needs_no_backup_any_more(self, control_plane: ControlPlane, arn: str) -> None:
         """It was deleted while it was restored."""

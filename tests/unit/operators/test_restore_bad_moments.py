@@ -188,7 +188,7 @@ class TestSource:
 
 
 class TestIfExistsFail:
-    """``if_exists="fail"`` takes what this run has made, and nothing else."""
+    """``if_exists="fail"`` takes what this try has made, and nothing else."""
 
     def test_a_restore_that_another_task_began_at_the_same_time_is_refused(
         self, control_plane: ControlPlane, arn: str
@@ -216,19 +216,25 @@ class TestIfExistsFail:
         with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
             run(arn, if_exists="fail")
 
-    def test_a_later_try_takes_its_own_table_though_clocks_differ(
-        self, control_plane: ControlPlane, clock: Clock, arn: str
+    @pytest.mark.parametrize("made_by", ["an earlier try", "another run"])
+    def test_a_later_try_refuses_what_was_made_before_its_own_call(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, made_by: str
     ) -> None:
-        """AWS's clock is a minute behind: the table seems to be from before the run."""
-        control_plane.clock_offset = -60
-        started = now(clock)
-        first, second = (FakeTaskInstance(task_id="restore", try_number=number, run_after=started) for number in (1, 2))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(WorkerWait, "run", kill)
-            with pytest.raises(KeyboardInterrupt):
-                run(arn, ti=first, if_exists="fail")
+        """Nothing tells the one from the other."""
+        ti = FakeTaskInstance(task_id="restore", run_after=now(clock))
+        if made_by == "another run":
+            restore_by_others(control_plane, arn)
+            with pytest.raises(TargetTableExistsError):
+                run(arn, ti=ti, if_exists="fail")
+        else:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(WorkerWait, "run", kill)
+                with pytest.raises(KeyboardInterrupt):
+                    run(arn, ti=ti, if_exists="fail")
         clock.sleep(60)
-        assert run(arn, ti=second, if_exists="fail") == TARGET
+        later = FakeTaskInstance(task_id="restore", try_number=2, run_after=ti.run_after, clear_number=1)
+        with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
+            run(arn, ti=later, if_exists="fail")
         assert len(sent(control_plane)) == 1
 
 
