@@ -30,7 +30,7 @@ from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from tests.simulator.control_plane import REGION
 from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
-from tests.unit.restoring.tables import Silent
+from tests.unit.restoring.support import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.models import BackupDescription
 from airflow_ddb_backup.restoring.request import BillingMode, Overrides
-from tests.unit.restoring.tables import ARN
+from tests.unit.restoring.support import ARN
 
 UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
 
