@@ -159,7 +159,7 @@ class State:
         return cls(
             {part.name: part.value for part in known if part.status in _ON},
             frozenset(part.name for part in known if part.status == "ENABLING"),
-            {part.name: str(part.reason) for part in known if part.status in _FAILED},
+            {part.name: part.reason or "no reason told" for part in known if part.status in _FAILED},
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,9 @@ from airflow_ddb_backup.exceptions import (
     SettingsFailedError,
     SettingsFailedForGoodError,
 )
+from airflow_ddb_backup.report import Report
+from airflow_ddb_backup.restoring.put_back import put_back
+from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import (
     SettingsOf,
     TableClass,
@@ -25,11 +30,15 @@ from tests.simulator.faults import (
     EMPTY_RESPONSE,
     INTERNAL_ERROR_AFTER_COMMIT,
     THROTTLED,
+    Answer,
     Fault,
 )
 from tests.unit.conftest import FakeTaskInstance
 from tests.unit.restoring.support import (
     ARN,
+    BACKUP,
+    DENIED,
+    KINESIS,
     NAMES,
     READS,
     TARGET,
@@ -41,6 +50,7 @@ from tests.unit.restoring.support import (
     restore,
     restore_with,
     run,
+    scaling,
     table,
 )
 
@@ -143,6 +153,151 @@ def test_other_tags_stay(control_plane: ControlPlane) -> None:
     control_plane.tag_table("target", restored="yes", tier="2")
     assert move(["tags"]) == {"tags": "applied"}
     assert read_settings(["tags"], table("target"))["tags"] == {"team": "shop", "tier": "1", "restored": "yes"}
+
+
+class TestPartsAndStates:
+    """A setting of several parts, each put back by itself; it is on, on its way, or failed."""
+
+    def test_a_lost_response_of_one_part_stops_no_other(self, control_plane: ControlPlane) -> None:
+        """The second try is refused, since the first stream is on; the second one has its turn."""
+        other = KINESIS.replace("changes", "other")
+        for arn in (KINESIS, other):
+            control_plane.client().enable_kinesis_streaming_destination(TableName="source", StreamArn=arn)
+        restore(control_plane)
+        control_plane.fail_next("EnableKinesisStreamingDestination", DROPPED_AFTER_COMMIT)
+        assert move(["kinesis"]) == {"kinesis": "applied"}
+        assert read_settings(["kinesis"], table("target"))["kinesis"].keys() == {KINESIS, other}
+
+    def test_a_denied_part_stops_no_other(self, control_plane: ControlPlane) -> None:
+        """And is the reason of the failure."""
+        give(control_plane, "contributor_insights")
+        restore(control_plane)
+        control_plane.fail_next("UpdateContributorInsights", DENIED)
+        assert move(["contributor_insights"])["contributor_insights"].startswith("failed: Access is denied")
+        assert list(read_settings(["contributor_insights"], table("target"))["contributor_insights"]) == ["by-one"]
+
+    def test_a_refusal_counts_once_reads_have_had_their_lag(self, control_plane: ControlPlane) -> None:
+        """A lost response, and reads that are behind: AWS refuses a second change within an hour."""
+        give(control_plane, "ttl")
+        restore(control_plane)
+        control_plane.fail_next("UpdateTimeToLive", DROPPED_AFTER_COMMIT)
+        behind = Fault(Answer.ALTERED, set_members={"TimeToLiveStatus": "DISABLED"})
+        values = read_settings(["ttl"], table("source"))
+        control_plane.fail_next("DescribeTimeToLive", behind, times=4)
+        assert put(values) == {"ttl": "applied"}
+
+    @pytest.mark.parametrize(
+        ("name", "operation", "member"),
+        [
+            ("kinesis", "DescribeKinesisStreamingDestination", "DestinationStatus"),
+            ("contributor_insights", "DescribeContributorInsights", "ContributorInsightsStatus"),
+        ],
+    )
+    def test_what_is_on_its_way_is_waited_for(
+        self, control_plane: ControlPlane, clock: Clock, name: str, operation: str, member: str
+    ) -> None:
+        """For a minute; then it is begun, and a later try finds it on."""
+        give(control_plane, name)
+        values = read_settings([name], table("source"))
+        restore(control_plane)
+        put(values)
+        enabling = Fault(Answer.ALTERED, set_members={member: "ENABLING"})
+        control_plane.fail_next(operation, enabling, times=9)
+        assert put(values) == {name: "applied"}
+        control_plane.clear_faults()
+        control_plane.fail_next(operation, enabling, times=999)
+        begun = clock.time()
+        assert put(values) == {name: "begun"}
+        assert 60 <= clock.time() - begun < 70
+        control_plane.clear_faults()
+        assert put(values) == {name: "same"}
+
+    def test_what_has_failed_is_told_with_aws_s_reason(self, control_plane: ControlPlane) -> None:
+        """Though the call was taken, and it was on its way at first."""
+        give(control_plane, "kinesis")
+        values = read_settings(["kinesis"], table("source"))
+        restore(control_plane)
+
+        def turn(times: int, **members: str) -> None:
+            fault = Fault(Answer.ALTERED, set_members=members)
+            control_plane.fail_next("DescribeKinesisStreamingDestination", fault, times=times)
+
+        turn(1)
+        turn(4, DestinationStatus="ENABLING")
+        turn(99, DestinationStatus="ENABLE_FAILED", DestinationStatusDescription="The stream is full.")
+        (outcome,) = put(values).values()
+        assert f"AWS could not turn it on: {KINESIS} The stream is full." in outcome
+
+    def test_a_change_of_ttl_within_an_hour_is_left_to_a_retry(self, control_plane: ControlPlane) -> None:
+        """AWS takes it then: the failure is not permanent."""
+        give(control_plane, "ttl")
+        restore(control_plane)
+        another = {"Enabled": True, "AttributeName": "another"}
+        control_plane.client().update_time_to_live(TableName="target", TimeToLiveSpecification=another)
+        report = Report[str]()
+        request = SettingsRequest(BACKUP, "target", ARN, {"ttl": "ends"})
+        put_back(request, table("target"), report)
+        assert not isinstance(report.failed["ttl"], PermanentError)
+        assert "multiple times" in str(report.failed["ttl"])
+
+    def test_recovery_of_a_young_table_is_waited_for(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """AWS may not be ready for it for minutes."""
+        give(control_plane, "point_in_time_recovery")
+        restore(control_plane)
+        fault = Fault(code="ContinuousBackupsUnavailableException")
+        control_plane.fail_next("UpdateContinuousBackups", fault, times=30)
+        begun = clock.time()
+        assert move(["point_in_time_recovery"]) == {"point_in_time_recovery": "applied"}
+        assert clock.time() - begun > 90
+
+
+class TestAutoScaling:
+    """Targets, policies and scheduled actions."""
+
+    @pytest.mark.parametrize(
+        "code", ["ConcurrentUpdateException", "ObjectNotFoundException", "FailedResourceAccessException"]
+    )
+    @pytest.mark.parametrize("operation", ["RegisterScalableTarget", "PutScalingPolicy", "PutScheduledAction"])
+    def test_a_passing_error_is_retried(self, control_plane: ControlPlane, code: str, operation: str) -> None:
+        """As AWS's own services answer one another."""
+        give(control_plane, "auto_scaling")
+        restore(control_plane)
+        control_plane.fail_next(operation, Fault(code=code), times=2)
+        assert move(["auto_scaling"]) == {"auto_scaling": "applied"}
+
+    def test_scheduled_actions_are_part_of_it(self, control_plane: ControlPlane) -> None:
+        """With their times."""
+        give(control_plane, "auto_scaling")
+        restore(control_plane)
+        move(["auto_scaling"])
+        (action,) = scaling(control_plane).describe_scheduled_actions(
+            ServiceNamespace="dynamodb", ResourceId="table/target"
+        )["ScheduledActions"]
+        assert action["StartTime"] == datetime(2026, 12, 1, tzinfo=UTC)
+        assert action["ScalableTargetAction"] == {"MinCapacity": 5, "MaxCapacity": 50}
+
+    def test_on_demand_there_is_nothing_to_scale(self, control_plane: ControlPlane) -> None:
+        """No call is made."""
+        give(control_plane, "auto_scaling")
+        restore(control_plane, BillingModeOverride="PAY_PER_REQUEST")
+        calls = control_plane.calls["RegisterScalableTarget"]
+        assert move(["auto_scaling"]) == {"auto_scaling": "unavailable"}
+        assert control_plane.calls["RegisterScalableTarget"] == calls
+
+
+class TestResourcePolicy:
+    """It may deny the calls that put back the others."""
+
+    def test_it_is_the_last_of_all_and_has_no_white_space(self, control_plane: ControlPlane) -> None:
+        """White space counts for AWS's limit."""
+        for name in NAMES:
+            give(control_plane, name)
+        restore(control_plane)
+        move(NAMES)
+        changes = [called for called in control_plane.requests if not called[0].startswith(("Describe", "List", "Get"))]
+        operation, body = changes[-1]
+        assert operation == "PutResourcePolicy"
+        assert body["Policy"] == json.dumps(json.loads(body["Policy"]), separators=(",", ":"))
 
 
 @pytest.mark.load

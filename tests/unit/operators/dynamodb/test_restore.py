@@ -291,6 +291,28 @@ class TestResuming:
         assert tags_of(control_plane, production) == {}
         assert tags_of(control_plane, TARGET) == SHOP
 
+    @pytest.mark.parametrize("rendered", ["", "None", None], ids=repr)
+    def test_what_templates_render_to_on_resume_does_not_matter(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, rendered: Any
+    ) -> None:
+        """What was decided comes with the event: also which settings, and where from."""
+        for name in ("tags", "deletion_protection"):
+            give(control_plane, name)
+        ti = FakeTaskInstance(task_id="restore")
+        event = success_event(clock, arn, ti, settings=["tags"], tags={"restored": "yes"})
+        task = operator(arn, deferrable=True)
+        task.backup_arn = task.target_table_name = task.region_name = rendered
+        assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
+        assert ti.xcoms["settings"] == {"tags": "applied"}
+        assert tags_of(control_plane, TARGET) == SHOP | {"restored": "yes"}
+
+    def test_no_triggerer_has_answered_and_templates_render_to_nothing(self, arn: str) -> None:
+        """The task may be retried all the same."""
+        task = operator(arn)
+        task.backup_arn = task.target_table_name = ""
+        with pytest.raises(RestoreTimeoutError, match="No triggerer has reported"):
+            task.resume_execution("__fail__", {"error": "Trigger timeout"}, fresh_context())
+
     def test_a_foreign_table_that_replaced_the_target_gets_no_settings(
         self, control_plane: ControlPlane, clock: Clock, arn: str
     ) -> None:
@@ -506,7 +528,18 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "rendered",
-        [{"backup_arn": None}, {"backup_arn": ""}, {"target_table_name": None}, {"target_table_name": "a b c"}],
+        [
+            {"backup_arn": None},
+            {"backup_arn": ""},
+            {"target_table_name": None},
+            {"target_table_name": "a b c"},
+            {"region_name": ""},
+            # Not templated, but set by pre_execute, a subclass or a cluster policy.
+            {"settings": ["tag"]},
+            {"tags": {"aws:team": "shop"}},
+            {"timeout": 59},
+            {"kms_key_id": ""},
+        ],
         ids=repr,
     )
     def test_a_wrong_value_is_refused_when_it_is_rendered(
