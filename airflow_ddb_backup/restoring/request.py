@@ -170,14 +170,14 @@ class RestoreRequest:
 
     backup_arn: str
     target_table_name: str
-    if_exists: str = IfTargetExists.REUSE
-    overrides: Overrides = Overrides()
-    settings: Collection[str] = DEFAULT_SETTINGS
-    settings_from: str | None = None
-    tags: Mapping[str, str] | None = None
-    wait_for_completion: bool = True
-    poll_interval: float = 30.0
-    timeout: float = LONGEST_RESTORE_TIMEOUT
+    if_exists: str
+    overrides: Overrides
+    settings: Collection[str]
+    settings_from: str | None
+    tags: Mapping[str, str] | None
+    wait_for_completion: bool
+    poll_interval: float
+    timeout: float
 
     def __post_init__(self) -> None:
         if self.backup_arn is not LATER:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -193,27 +193,13 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         """
         check_region_name(of(self.region_name))
         check_botocore_config(self.botocore_config)
-        # The types of its attributes are what is checked.
-        task: Any = self
-        overrides = Overrides(
-            billing_mode=task.billing_mode,
-            provisioned_throughput=task.provisioned_throughput,
-            on_demand_throughput=task.on_demand_throughput,
-            kms_key_id=task.kms_key_id,
-            exclude_indexes=task.exclude_indexes,
-        )
-        return RestoreRequest(
-            backup_arn=of(task.backup_arn),
-            target_table_name=of(task.target_table_name),
-            if_exists=task.if_exists,
-            overrides=overrides,
-            settings=task.settings,
-            settings_from=task.settings_from,
-            tags=task.tags,
-            wait_for_completion=task.wait_for_completion,
-            poll_interval=task.poll_interval,
-            timeout=task.timeout,
-        )
+
+        def values(kind: type[Overrides | RestoreRequest]) -> dict[str, Any]:
+            # The parameters have the names of the values' fields.
+            given = {one.name: getattr(self, one.name) for one in fields(kind) if one.name != "overrides"}
+            return {name: of(value) if name in self.template_fields else value for name, value in given.items()}
+
+        return RestoreRequest(overrides=Overrides(**values(Overrides)), **values(RestoreRequest))
 
     def _wait(
         self, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline

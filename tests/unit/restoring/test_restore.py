@@ -356,7 +356,7 @@ class TestSource:
         assert ti.xcoms["settings"] == {"ttl": "applied"}
 
     def test_settings_of_another_table(self, control_plane: ControlPlane, arn: str) -> None:
-        """Such as one that was made anew, by infrastructure as code."""
+        """Such as one that infrastructure as code has made again."""
         control_plane.tag_table("orders", team="shop")
         ti = FakeTaskInstance(task_id="restore")
         operator(arn, settings=["tags"], settings_from="orders").execute(fresh_context(ti))
@@ -364,7 +364,7 @@ class TestSource:
             {"Key": "team", "Value": "shop"}
         ]
 
-    @pytest.mark.parametrize("moment", ["before", "made anew", "deleting", "meanwhile"])
+    @pytest.mark.parametrize("moment", ["before", "made again", "deleting", "meanwhile"])
     def test_the_source_is_gone(self, control_plane: ControlPlane, arn: str, moment: str) -> None:
         """Its settings are unavailable but for those that the backup has."""
         for name in ("ttl", "tags"):
@@ -376,7 +376,7 @@ class TestSource:
             control_plane.before("ListTagsOfResource", lambda: control_plane.drop_table("source"))
         else:
             control_plane.drop_table("source")
-        if moment == "made anew":
+        if moment == "made again":
             make_source(control_plane)
             give(control_plane, "tags")
         ti = FakeTaskInstance(task_id="restore")
@@ -493,7 +493,7 @@ class TestSource:
         assert "target" not in control_plane.client().list_tables()["TableNames"]
 
     def test_a_listing_of_settings_that_goes_round_ends(self, control_plane: ControlPlane, arn: str) -> None:
-        """It is read anew some times, and nothing is made."""
+        """It is read again some times, and nothing is made."""
         control_plane.tag_table("source", **{f"key-{number:02}": "x" for number in range(30)})
         fault = Fault(Answer.ALTERED, set_members={"NextToken": "key-00"})
         control_plane.fail_next("ListTagsOfResource", fault, times=999)
