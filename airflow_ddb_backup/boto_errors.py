@@ -47,10 +47,14 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "AccessDeniedException": exceptions.AccessDeniedError,
     "BackupInUseException": exceptions.BackupInUseError,
     "BackupNotFoundException": exceptions.BackupNotFoundError,
+    "ConcurrentUpdateException": exceptions.TransientError,
     "ContinuousBackupsUnavailableException": exceptions.ContinuousBackupsUnavailableError,
+    "FailedResourceAccessException": exceptions.TransientError,
     "InternalFailure": AmbiguousOutcomeError,
     "InternalServerError": AmbiguousOutcomeError,
     "LimitExceededException": exceptions.LimitExceededError,
+    # Of a policy whose target was just registered.
+    "ObjectNotFoundException": exceptions.TransientError,
     "ResourceInUseException": exceptions.TableInUseError,
     "ResourceNotFoundException": exceptions.TableNotFoundError,
     "ServiceUnavailable": AmbiguousOutcomeError,
@@ -60,6 +64,12 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "ThrottlingException": exceptions.ThrottledError,
     "ValidationException": exceptions.InvalidRequestError,
     **dict.fromkeys(_CREDENTIALS, exceptions.CredentialsError),
+}
+#: refusals that only a part of their texts tells from others of the operation
+_BY_TEXT: dict[tuple[str, str], type[BackupError]] = {
+    ("DeleteBackup", "system backup"): exceptions.SystemBackupError,
+    # AWS takes one change an hour: a retry of the task may come after it.
+    ("UpdateTimeToLive", "multiple times"): BackupError,
 }
 #: botocore's exceptions, each with all its subclasses
 _BY_CLASS: dict[type[Exception], type[BackupError]] = {
@@ -127,9 +137,9 @@ def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "AccessDeniedException" and error.operation_name == "ListBackups":
         return exceptions.ListBackupsDeniedError
-    # The one refusal that only its text tells from others.
-    if error.operation_name == "DeleteBackup" and "system backup" in str(error):
-        return exceptions.SystemBackupError
+    for (operation, text), kind in _BY_TEXT.items():
+        if error.operation_name == operation and text in str(error):
+            return kind
     if code in _BY_CODE:
         return _BY_CODE[code]
     attempt = RetryContext(attempt_number=1, parsed_response=error.response)
@@ -161,6 +171,6 @@ def _never_left(error: Exception) -> bool:
 def _service(operation: str) -> str:
     if operation.startswith("AssumeRole"):
         return "sts"
-    if "Scaling" in operation or "Scalable" in operation:
+    if any(word in operation for word in ("Scaling", "Scalable", "Scheduled")):
         return "application-autoscaling"
     return "tag" if operation == "GetResources" else "dynamodb"

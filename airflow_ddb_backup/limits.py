@@ -67,7 +67,6 @@ IN_USE_PATIENCE = 60.0
 SETTING_PATIENCE = 60.0
 #: a large table may be UPDATING for long, as after a change of its class (documented without a number)
 UPDATING_PATIENCE = 1800.0
-UPDATING_INTERVAL = 5.0
 #: settings of the source that can't be read for so long are an outage of their own: nothing was made yet (chosen)
 READING_PATIENCE = 300.0
 #: until AWS works on a restore the task holds a worker; a retry of Airflow's does not (a backup's default timeout)

@@ -148,7 +148,8 @@ class Table:
 
     @classmethod
     def from_restore(cls, response: Mapping[str, Any]) -> Self:
-        """Read a RestoreTableFromBackup response."""
+        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
+        _ = response["TableDescription"]["RestoreSummary"]
         return cls.from_description(response["TableDescription"])
 
     @classmethod

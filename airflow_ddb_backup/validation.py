@@ -18,7 +18,7 @@ from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, Other
 from airflow_ddb_backup.models import TABLE_ARN, BackupArn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from enum import StrEnum
 
 _Choice = TypeVar("_Choice", bound="StrEnum")
@@ -34,11 +34,6 @@ _RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 # https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 _MOST_TAGS = 50
 _MOST_TAG_VALUES = 20
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
-_TAG = re.compile(r"[\w\s+\-=.:/@]*")
-_LONGEST_TAG = 128
-_LONGEST_TAG_VALUE = 256
-_ALL = "all"
 _NO_ZONES = ("Factory", "localtime", "posixrules")
 # Chosen in the package's first contract: shorter than a minute, a new table's first backup and one burst of throttling
 # already exceed it; beyond two hours, a sensor in its own task is the better place to wait.
@@ -98,19 +93,6 @@ def check_table_name(value: object) -> str:
         return value
     rule = "a table's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '.' and '-', or its ARN, up to 1024 characters"
     raise InvalidValueError.of("table_name", value, rule, text=True)
-
-
-def check_plain_table_name(parameter: str, value: object) -> str:
-    """Return a table's name.
-
-    :param parameter: the name of the parameter
-    :param value: 3 to 255 characters of ``[a-zA-Z0-9_.-]``, and no ARN
-    :raises InvalidValueError: it is not
-    """
-    if isinstance(value, str) and _NAME.fullmatch(value):
-        return value
-    rule = "a table's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '.' and '-'"
-    raise InvalidValueError.of(parameter, value, rule, text=True)
 
 
 def check_backup_name(value: object) -> str:
@@ -368,81 +350,6 @@ def check_tags(value: object) -> dict[str, tuple[str, ...]]:
     return tags
 
 
-def check_new_tags(value: object) -> dict[str, str]:
-    """Return the tags that a table is to get.
-
-    :param value: 1 to 50 keys, 1 to 128 characters long, with values of up to 256; ``None``: no tags
-    :raises InvalidValueError: it is not, or a key begins with ``aws:``, which only AWS may use
-    """
-    if value is None:
-        return {}
-    rule = (
-        f"a dict of 1 to {_MOST_TAGS} keys (1 to 128 characters, not beginning with aws:) with values (up to 256), of "
-        "letters, digits, white space and + - = . _ : / @"
-    )
-    if not isinstance(value, Mapping) or not 0 < len(value) <= _MOST_TAGS:
-        raise InvalidValueError.of("tags", value, rule)
-    for key, text in value.items():
-        texts = isinstance(key, str) and isinstance(text, str)
-        if not texts or not 0 < len(key) <= _LONGEST_TAG or len(text) > _LONGEST_TAG_VALUE:
-            raise InvalidValueError.of("tags", value, rule)
-        if key.lower().startswith("aws:") or not _TAG.fullmatch(key) or not _TAG.fullmatch(text):
-            raise InvalidValueError.of("tags", value, rule)
-    return dict(value)
-
-
-def check_names(parameter: str, value: object, known: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return some names, or all that there are.
-
-    :param parameter: the name of the parameter
-    :param value: a list of names, or ``"all"``
-    :param known: the names that there are; ``None``: the names of indexes
-    :raises InvalidValueError: it is no list, or a name is unknown; ``"all"`` without ``known`` is ``("all",)``
-    """
-    if value == _ALL and isinstance(value, str):
-        return tuple(known) if known is not None else (_ALL,)
-    rule = f"'all', or a list of {', '.join(map(repr, known)) if known else 'names of indexes'}"
-    names = _texts(parameter, value, rule)
-    for name in names:
-        if name not in known if known is not None else not _NAME.fullmatch(name):
-            raise InvalidValueError.of(parameter, name, rule)
-    return tuple(names)
-
-
-def check_structure(
-    parameter: str, value: object, keys: Collection[str], *, all_keys: bool = True, unlimited: bool = False
-) -> dict[str, int] | None:
-    """Return a structure of whole numbers in AWS's shape. An empty one is never sent: AWS answers an error and acts.
-
-    :param parameter: the name of the parameter
-    :param value: a dict of whole numbers, 1 or more; ``None``: left out
-    :param keys: the keys that it may have
-    :param all_keys: it must have all of them; otherwise at least one
-    :param unlimited: AWS takes -1 for "no limit"
-    :raises InvalidValueError: it has another shape
-    """
-    if value is None:
-        return None
-    numbers = f"whole numbers, 1 or more{', or -1' if unlimited else ''}"
-    rule = f"a dict with {' and '.join(keys) if all_keys else ' or '.join(keys)}, {numbers}, or None"
-    counts = dict(value) if isinstance(value, Mapping) else {}
-    fits = counts and set(counts) <= set(keys) and (not all_keys or len(counts) == len(keys))
-    if not fits or not all(_is_count(one) or (unlimited and one == -1) for one in counts.values()):
-        raise InvalidValueError.of(parameter, value, rule)
-    return counts
-
-
-def check_key_id(value: object) -> str | None:
-    """Return a KMS key.
-
-    :param value: an ID, ARN or alias; ``None``: left out
-    :raises InvalidValueError: it is empty, or no text
-    """
-    if value is None or (isinstance(value, str) and value.strip() == value and value):
-        return value
-    raise InvalidValueError.of("kms_key_id", value, "the ID, ARN or alias of a KMS key, or None", text=True)
-
-
 def check_deletable(value: object) -> BackupArn:
     """Return the parts of the ARN of a backup that DeleteBackup can delete.
 
@@ -467,10 +374,6 @@ def _texts(parameter: str, value: object, rule: str) -> list[str]:
         if not isinstance(one, str):
             raise InvalidValueError.of(parameter, one, rule, text=True)
     return list(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _is_table(text: str) -> bool:

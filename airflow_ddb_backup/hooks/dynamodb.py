@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import botocore.session
@@ -277,17 +278,24 @@ class DynamoDBBackupHook(AwsBaseHook):
         return self._call("ListTagsOfResource", context, read_tag_page, **request)
 
     def call(
-        self, operation: str, context: ErrorContext, *, service: str = _DYNAMODB, **request: Any
+        self,
+        operation: str,
+        context: ErrorContext,
+        *,
+        needs: str | None = None,
+        service: str = _DYNAMODB,
+        **request: Any,
     ) -> Mapping[str, Any]:
         """Make a call that reads or changes a setting of a table, and return its response as it is.
 
         :param operation: such as ``UpdateTable``
         :param context: the table and region, for messages
+        :param needs: a member without which a response is not AWS's; ``None``: none is needed
         :param service: boto3's name of the service
         :param request: the arguments
         :raises BackupError: the call has failed
         """
-        return self._call(operation, context, _as_it_is, service=service, **request)
+        return self._call(operation, context, partial(_with, needs), service=service, **request)
 
     def _call(
         self,
@@ -372,7 +380,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._calling.sent = True
 
 
-def _as_it_is(response: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with(needed: str | None, response: Mapping[str, Any]) -> Mapping[str, Any]:
+    if needed is not None:
+        _ = response[needed]
     return response
 
 

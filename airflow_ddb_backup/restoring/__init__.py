@@ -4,12 +4,14 @@ The problem: AWS restores the data, the keys and the indexes of a table, always 
 class, point-in-time recovery, deletion protection, time to live, stream, Kinesis destinations, Contributor Insights,
 auto scaling and the resource policy. RestoreTableFromBackup has no idempotency token. The plan, a chapter each:
 
-* :mod:`.request` is what a task asks for, and what RestoreTableFromBackup is sent for it (no I/O);
+* :mod:`.request` has the values: the restore that a task asks for, what RestoreTableFromBackup is sent for it, and the
+  settings that the new table is to get (no I/O);
 * :mod:`.restore` checks all that can be known to fail, reads the settings, and starts the restore, or finds the table
   that an earlier try has started;
-* :mod:`.settings` has a unit for each setting, which reads it from a table as plain values and puts it back;
-* :mod:`.put_back` does so for several: all are tried, each is verified by reading it again, and only what differs is
-  put back, so that a retry does the rest.
+* :mod:`.settings` has a unit for each setting, which reads it from a table as plain values, tells what another table
+  lacks, and which calls put that back;
+* :mod:`.put_back` makes these calls: all are tried, each setting is verified by reading it again, and only what differs
+  is put back, so that a retry does the rest.
 
 In between the task waits, by :mod:`airflow_ddb_backup.waiting`, as it does for a backup.
 """

@@ -1,26 +1,45 @@
-"""The restore that a task asks for, and what RestoreTableFromBackup is sent for it. No I/O."""
+"""The restore that a task asks for, what RestoreTableFromBackup is sent for it, and the settings to put back. No I/O.
+
+Each is a value that checks itself. A templated field that is not rendered yet is :data:`~.parameters.LATER`, which
+passes.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_ddb_backup.exceptions import InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.limits import LONGEST_RESTORE_TIMEOUT, LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
+from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.parameters import (
+    LATER,
+    check_choice,
+    check_interval,
+    check_name,
+    check_structure,
+    check_texts,
+    check_timeout,
+)
 from airflow_ddb_backup.restoring.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Collection
 
-    from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.exceptions import ErrorContext
-    from airflow_ddb_backup.models import BackupArn, BackupDescription
+    from airflow_ddb_backup.models import BackupDescription
 
 #: the names of all settings, and of those that are put back unless a task says otherwise
 SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
 DEFAULT_SETTINGS = ("tags", "table_class", "point_in_time_recovery", "deletion_protection")
-_THROUGHPUT = ("ReadCapacityUnits", "WriteCapacityUnits")
+ALL = "all"
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
+_CAPACITY_UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
+_REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
+_TAG = re.compile(r"[\w\s+\-=.:/@]*")
 
 
 class IfTargetExists(StrEnum):
@@ -45,16 +64,33 @@ class Overrides:
     :param provisioned_throughput: read and write capacity units, in AWS's shape
     :param on_demand_throughput: the most read and write request units, in AWS's shape
     :param kms_key_id: the KMS key that encrypts it
-    :param exclude_indexes: the secondary indexes that are not restored
-    :param exclude_all_indexes: none is restored
+    :param exclude_indexes: the names of the secondary indexes that are not restored, or ``"all"``
+    :raises InvalidValueError: a value is wrong, or does not go with another
     """
 
-    billing_mode: BillingMode | None = None
+    billing_mode: str | None = None
     provisioned_throughput: Mapping[str, int] | None = None
     on_demand_throughput: Mapping[str, int] | None = None
     kms_key_id: str | None = None
-    exclude_indexes: tuple[str, ...] = ()
-    exclude_all_indexes: bool = False
+    exclude_indexes: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.billing_mode is not None:
+            check_choice("billing_mode", self.billing_mode, BillingMode)
+        provisioned = check_structure("provisioned_throughput", self.provisioned_throughput, _CAPACITY_UNITS)
+        on_demand = check_structure(
+            "on_demand_throughput", self.on_demand_throughput, _REQUEST_UNITS, all_keys=False, unlimited=True
+        )
+        if provisioned and (on_demand or self.billing_mode == BillingMode.PAY_PER_REQUEST):
+            raise InvalidValueError.of("provisioned_throughput", provisioned, "None for a table that is on demand")
+        if on_demand and self.billing_mode == BillingMode.PROVISIONED:
+            raise InvalidValueError.of("on_demand_throughput", on_demand, "None for a table that is provisioned")
+        key = self.kms_key_id
+        if key is not None and not (isinstance(key, str) and key.strip() == key and key):
+            raise InvalidValueError.of("kms_key_id", key, "the ID, ARN or alias of a KMS key, or None", text=True)
+        if self.exclude_indexes != ALL:
+            rule = "'all', or a list of names of indexes"
+            check_texts("exclude_indexes", self.exclude_indexes, rule, lambda name: check_name("exclude_indexes", name))
 
     def arguments(self, description: BackupDescription) -> dict[str, Any]:
         """Return the arguments of RestoreTableFromBackup; none of them is an empty structure.
@@ -64,7 +100,7 @@ class Overrides:
         """
         arguments: dict[str, Any] = {}
         if self.billing_mode is not None:
-            arguments["BillingModeOverride"] = self.billing_mode.value
+            arguments["BillingModeOverride"] = self.billing_mode
         if self.provisioned_throughput is not None:
             arguments["ProvisionedThroughputOverride"] = dict(self.provisioned_throughput)
         if self.on_demand_throughput is not None:
@@ -75,11 +111,11 @@ class Overrides:
         return arguments | self._indexes(description)
 
     def _indexes(self, description: BackupDescription) -> dict[str, list[dict[str, Any]]]:
-        if self.exclude_all_indexes and not description.features:
+        if self.exclude_indexes == ALL and not description.features:
             # The response does not tell which there are.
             return {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
         known = [str(index["IndexName"]) for index in (*description.global_indexes, *description.local_indexes)]
-        excluded = set(known) if self.exclude_all_indexes else set(self.exclude_indexes)
+        excluded = set(known) if self.exclude_indexes == ALL else set(self.exclude_indexes)
         if unknown := sorted(excluded.difference(known)):
             rule = f"'all', or names of the backup's indexes, which are {known}"
             raise InvalidValueError.of("exclude_indexes", unknown, rule)
@@ -96,15 +132,15 @@ class Overrides:
 
     def _global_index(self, index: Mapping[str, Any]) -> dict[str, Any]:
         kept = _local_index(index)
-        if self.billing_mode is not BillingMode.PAY_PER_REQUEST:
+        if self.billing_mode != BillingMode.PAY_PER_REQUEST:
             recorded = index.get("ProvisionedThroughput") or {}
             # An index that was on demand has capacities of 0, which can't be sent.
-            throughput = {name: recorded[name] for name in _THROUGHPUT if recorded.get(name)}
-            if len(throughput) < len(_THROUGHPUT) and self.billing_mode is BillingMode.PROVISIONED:
+            throughput = {name: recorded[name] for name in _CAPACITY_UNITS if recorded.get(name)}
+            if len(throughput) < len(_CAPACITY_UNITS) and self.billing_mode == BillingMode.PROVISIONED:
                 throughput = dict(self.provisioned_throughput or {})
             if throughput:
                 kept["ProvisionedThroughput"] = throughput
-        if self.billing_mode is not BillingMode.PROVISIONED and index.get("OnDemandThroughput"):
+        if self.billing_mode != BillingMode.PROVISIONED and index.get("OnDemandThroughput"):
             kept["OnDemandThroughput"] = dict(index["OnDemandThroughput"])
         return kept
 
@@ -118,55 +154,115 @@ def _local_index(index: Mapping[str, Any]) -> dict[str, Any]:
 class RestoreRequest:
     """The restore that a task asks for.
 
-    :param context: the new table, backup and region, for messages
-    :param arn: the backup
-    :param target: the name of the new table
+    :param backup_arn: the backup, as text
+    :param target_table_name: the name of the new table
     :param if_exists: what to do when there is a table of that name
     :param overrides: what the new table is to have of its own
-    :param settings: the names of the settings that are read
-    :param more_tags: tags that the new table gets beside those of ``settings``
+    :param settings: the names of the settings to put back, or ``"all"``
     :param settings_from: the table that they are read from; ``None``: the backed up table, as far as the backup does
         not hold them itself
-    :param run_started: when the run started: an older restore is taken over with a warning
-    :param own_since: a restore of this backup made since then is one that an earlier try has made; ``None``: there is
-        no earlier try
-    :param deadline: when to give up
+    :param tags: tags that the new table gets beside those of ``settings``; ``None``: none
+    :param wait_for_completion: wait until the table is complete; what is put back needs it
+    :param poll_interval: seconds between polls
+    :param timeout: seconds from the start of the task until the table is complete
+    :raises InvalidValueError: a value is wrong, or does not go with another
     """
 
-    context: ErrorContext
-    arn: BackupArn
-    target: str
-    if_exists: IfTargetExists
+    backup_arn: str
+    target_table_name: str
+    if_exists: str
     overrides: Overrides
-    settings: tuple[str, ...]
-    more_tags: Mapping[str, str]
+    settings: Collection[str]
     settings_from: str | None
-    run_started: datetime
-    own_since: datetime | None
-    deadline: Deadline
+    tags: Mapping[str, str] | None
+    wait_for_completion: bool
+    poll_interval: float
+    timeout: float
+
+    def __post_init__(self) -> None:
+        if self.backup_arn is not LATER:
+            BackupArn.parse(self.backup_arn)
+        check_name("target_table_name", self.target_table_name)
+        check_choice("if_exists", self.if_exists, IfTargetExists)
+        if self.settings_from is not None:
+            check_name("settings_from", self.settings_from)
+            if self.settings_from == self.target_table_name:
+                raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
+        rule = f"'all', or a list of {', '.join(map(repr, SETTING_NAMES))}"
+        names = SETTING_NAMES if self.settings == ALL else self.settings
+        checked = {
+            "settings": check_texts("settings", names, rule, SETTING_NAMES.__contains__),
+            "tags": _check_tags(self.tags),
+            "poll_interval": check_interval("poll_interval", self.poll_interval),
+            "timeout": check_timeout(self.timeout, LONGEST_RESTORE_TIMEOUT),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not self.wait_for_completion and (self.settings or self.tags):
+            rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
+            raise InvalidValueError.of("settings", self.settings, rule)
+
+    @property
+    def arn(self) -> BackupArn:
+        """The backup."""
+        return BackupArn.parse(self.backup_arn)
+
+
+def _check_tags(value: object) -> dict[str, str] | None:
+    if value is None:
+        return None
+    rule = (
+        f"a dict of 1 to {MOST_TAGS} keys (1 to {LONGEST_TAG_KEY} characters, not beginning with aws:) with values (up "
+        f"to {LONGEST_TAG_VALUE}), of letters, digits, white space and + - = . _ : / @"
+    )
+
+    def fits(text: object, shortest: int, longest: int) -> bool:
+        return isinstance(text, str) and shortest <= len(text) <= longest and bool(_TAG.fullmatch(text))
+
+    if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
+        raise InvalidValueError.of("tags", value, rule)
+    for key, text in value.items():
+        fitting = fits(key, 1, LONGEST_TAG_KEY) and fits(text, 0, LONGEST_TAG_VALUE)
+        if not fitting or key.lower().startswith("aws:"):
+            raise InvalidValueError.of("tags", value, rule)
+    return dict(value)
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """The settings that were read before a restore.
+class SettingsRequest:
+    """The settings that a restored table is to get, as they were read before the restore. It crosses a deferral.
 
-    :param arn: the ARN of the table that they are of
-    :param values: the value of each, plain JSON; one that is not there could not be known
+    :param backup_arn: the backup that the table is restored from
+    :param target: the table's name
+    :param source_arn: the ARN of the table that the settings are of
+    :param values: the value of each, plain JSON, with the tags that the task adds
+    :param unavailable: the names of those that could not be known
+    :raises InvalidValueError: a table can't have that many tags
     """
 
-    arn: str
+    backup_arn: str
+    target: str
+    source_arn: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    unavailable: Collection[str] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return them as plain JSON values."""
-        return {"arn": self.arn, "values": dict(self.values)}
+    def __post_init__(self) -> None:
+        BackupArn.from_response(self.backup_arn)
+        if len(tags := self.values.get("tags") or {}) > MOST_TAGS:
+            rule = f"so few that the table has at most {MOST_TAGS} with those of the backed up table"
+            raise InvalidValueError.of("tags", tags, rule)
+
+    @property
+    def context(self) -> ErrorContext:
+        """The new table, backup and region, for messages."""
+        return ErrorContext(self.target, self.backup_arn, BackupArn.from_response(self.backup_arn).region)
 
     @classmethod
-    def from_dict(cls, known: Mapping[str, Any]) -> SourceSettings:
-        """Read what :meth:`as_dict` has returned.
+    def from_dict(cls, known: Mapping[str, Any]) -> SettingsRequest:
+        """Read plain JSON values, as :func:`dataclasses.asdict` returns them.
 
         :raises KeyError: something is missing
         :raises TypeError: it is something else
         :raises ValueError: it is something else
         """
-        return cls(str(known["arn"]), dict(known["values"]))
+        return cls(**{**known, "values": dict(known["values"])})

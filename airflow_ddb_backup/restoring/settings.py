@@ -1,4 +1,4 @@
-"""The settings that a restore drops, a unit each: read it, compare it, put it back.
+"""The settings that a restore drops, a unit each: how it reads, what is missing, and the calls that put it back.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CreateBackup.html names tags, time to live, streams,
 auto scaling and IAM policies; that the others are dropped is inferred, since neither a backup nor a restore has a place
@@ -10,23 +10,36 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, ErrorContext, TableNotFoundError
+from airflow_ddb_backup.boto_errors import map_exceptions
+from airflow_ddb_backup.exceptions import BackupError, TableNotFoundError
+from airflow_ddb_backup.models import Page, TableStatus
+from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.retries import Retry
 
 _STANDARD = "STANDARD"
-_SCALING = "application-autoscaling"
+_ON_DEMAND = "PAY_PER_REQUEST"
+# AWS's recovery period where a response does not tell it.
+_DEFAULT_DAYS = 35
 # Tags that only AWS can set.
 _RESERVED = "aws:"
 _ENABLED = frozenset({"ENABLED", "ENABLING"})
+# Kinesis has words of its own.
+_ON = _ENABLED | {"ACTIVE", "UPDATING"}
+_FAILED = frozenset({"FAILED", "ENABLE_FAILED"})
+#: the operation and the arguments of a call that changes a table
+Change = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,20 +47,33 @@ class SettingsOf:
     """A table whose settings are read or put back.
 
     :param hook: makes the calls
-    :param retry: repeats a call that may yet succeed
     :param context: the table and region, for messages
     :param name: the table's name
+    :param deadline: when to give up
+    :param patience: seconds for which each call is retried, within the deadline
+    :param log: the task's log
     """
 
     hook: DynamoDBBackupHook
-    retry: Retry
     context: ErrorContext
     name: str
+    deadline: Deadline
+    patience: float
+    log: Any
+
+    @property
+    def retry(self) -> Retry:
+        """Makes a call, again and again where it may yet succeed."""
+        return retrying(self.deadline.within(self.patience), self.log)
+
+    def fresh(self) -> SettingsOf:
+        """Return the same table, to be described again: what was put back has changed it."""
+        return replace(self)
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
         """The table as DescribeTable returned it when it was first asked for."""
-        described: Mapping[str, Any] = self.call("DescribeTable", TableName=self.name)["Table"]
+        described: Mapping[str, Any] = self.call("DescribeTable", "Table", TableName=self.name)["Table"]
         return described
 
     @property
@@ -56,40 +82,85 @@ class SettingsOf:
         return str(self.description["TableArn"])
 
     @property
+    def is_updating(self) -> bool:
+        """Whether AWS works on a change of the table."""
+        return bool(self.description["TableStatus"] == TableStatus.UPDATING)
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether the table has no capacity of its own."""
+        return bool((self.description.get("BillingModeSummary") or {}).get("BillingMode") == _ON_DEMAND)
+
+    @property
     def global_indexes(self) -> list[str]:
         """The names of the global secondary indexes."""
         return [str(index["IndexName"]) for index in self.description.get("GlobalSecondaryIndexes") or ()]
 
-    def call(self, operation: str, *, service: str = "dynamodb", **request: Any) -> Mapping[str, Any]:
+    def call(
+        self, operation: str, needs: str | None = None, *, service: str = "dynamodb", **request: Any
+    ) -> Mapping[str, Any]:
         """Make a call, again and again where it may yet succeed.
 
         :param operation: such as ``DescribeTable``
+        :param needs: a member without which a response is not AWS's
         :param service: boto3's name of the service
         :param request: the arguments
         :raises BackupError: it has failed for good, or for too long
         """
-        return self.retry(self.hook.call, operation, self.context, service=service, **request)
+        return self.retry(self.hook.call, operation, self.context, needs=needs, service=service, **request)
 
-    def pages(self, operation: str, *, service: str = "dynamodb", **request: Any) -> Iterator[Mapping[str, Any]]:
-        """Yield the pages of a listing that goes by ``NextToken``.
+    def items(self, operation: str, member: str, *, service: str = "dynamodb", **request: Any) -> list[Any]:
+        """Return the items of a listing, of all pages.
 
         :param operation: such as ``ListTagsOfResource``
+        :param member: the member of a response that has the items
         :param service: boto3's name of the service
         :param request: the arguments
         :raises BackupError: it has failed for good, or for too long
         """
-        seen: set[str] = set()
-        token: dict[str, Any] = {}
-        while True:
-            page = self.call(operation, service=service, **request, **token)
-            yield page
-            if not (cursor := page.get("NextToken")):
-                return
-            if cursor in seen:
-                detail = f"The listing goes round: {cursor!r} has been a cursor before."
-                raise AmbiguousOutcomeError.about(self.context, detail)
-            seen.add(cursor)
-            token = {"NextToken": cursor}
+
+        def page_at(cursor: str | None) -> Page[Any]:
+            more = {"NextToken": cursor} if cursor else {}
+            page = self.call(operation, member, service=service, **request, **more)
+            return Page(tuple(page[member]), page.get("NextToken"))
+
+        return read_pages(page_at, self.context) or []
+
+
+class Part(NamedTuple):
+    """A part of a setting: its status, its value, and AWS's reason if it has failed."""
+
+    name: str
+    status: str | None
+    value: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a table has a setting: on, on its way, or failed.
+
+    :param value: plain JSON of what is on or on its way; empty or ``None``: there is nothing
+    :param begun: the parts that AWS is still turning on
+    :param failed: AWS's reason, for each part that it could not turn on
+    """
+
+    value: Any
+    begun: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> State:
+        """Return the state of a setting whose parts have a status each.
+
+        :param parts: all that AWS tells of
+        """
+        known = list(parts)
+        return cls(
+            {part.name: part.value for part in known if part.status in _ON},
+            frozenset(part.name for part in known if part.status == "ENABLING"),
+            {part.name: part.reason or "no reason told" for part in known if part.status in _FAILED},
+        )
 
 
 class Setting(ABC):
@@ -99,37 +170,39 @@ class Setting(ABC):
     name: ClassVar[str]
     #: the IAM actions that read it and put it back
     actions: ClassVar[tuple[str, ...]]
+    #: boto3's name of the service whose calls put it back
+    service: ClassVar[str] = "dynamodb"
+    #: whether it may deny the retry that puts back what has failed
+    may_lock_out: ClassVar[bool] = False
 
     @abstractmethod
-    def read(self, table: SettingsOf) -> Any:
-        """Return the setting as plain JSON values; empty or ``None``: there is nothing to put back.
+    def read(self, table: SettingsOf) -> State:
+        """Return how a table has the setting.
 
         :param table: the table
         :raises BackupError: it can't be read
         """
 
     @abstractmethod
-    def put_back(self, table: SettingsOf, wanted: Any, present: Any) -> None:
-        """Give a table the setting.
+    def changes(self, table: SettingsOf, missing: Any) -> Iterable[Change]:
+        """Return the calls that put it back. Each is made by itself: one that is refused stops no other.
 
-        :param table: the table
-        :param wanted: the setting as :meth:`read` returned it, of another table
-        :param present: the setting that the table has
-        :raises BackupError: it can't be put back
+        :param table: the table that lacks it
+        :param missing: what :meth:`missing` has returned
         """
 
-    def is_same(self, wanted: Any, present: Any) -> bool:
-        """Return whether there is nothing to do.
+    def missing(self, wanted: Any, present: Any) -> Any:
+        """Return what a table lacks; empty or ``None``: nothing.
 
-        :param wanted: the setting that the table should have
-        :param present: the setting that it has
+        :param wanted: the value that the table should have
+        :param present: the value that it has
         """
-        return not wanted or bool(wanted == present)
+        return None if wanted == present else wanted
 
     def adapt(self, wanted: Any, source: str, target: SettingsOf) -> Any:
-        """Return the setting of one table as it has to be for another.
+        """Return the value of one table as it has to be for another; empty: that one has no place for it.
 
-        :param wanted: the setting
+        :param wanted: the value
         :param source: the ARN of the table that it is of
         :param target: the other table
         """
@@ -137,26 +210,31 @@ class Setting(ABC):
         return wanted
 
 
-class Tags(Setting):
+class PartedSetting(Setting):
+    """A setting whose value has parts, by name; others do no harm."""
+
+    def missing(self, wanted: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+        """Return the parts that are not there, or differ."""
+        return {part: value for part, value in wanted.items() if present.get(part) != value}
+
+
+class Tags(PartedSetting):
     """The tags that are not AWS's own."""
 
     name = "tags"
     actions = ("dynamodb:ListTagsOfResource", "dynamodb:TagResource")
 
-    def read(self, table: SettingsOf) -> dict[str, str]:
+    def read(self, table: SettingsOf) -> State:
         """Return the values of the tags."""
-        pages = table.pages("ListTagsOfResource", ResourceArn=table.arn)
-        tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-        return {key: value for key, value in tags.items() if not key.startswith(_RESERVED)}
+        tags = table.items("ListTagsOfResource", "Tags", ResourceArn=table.arn)
+        return State({tag["Key"]: tag["Value"] for tag in tags if not tag["Key"].startswith(_RESERVED)})
 
-    def put_back(self, table: SettingsOf, wanted: dict[str, str], present: dict[str, str]) -> None:
-        """Put the tags on it that it has not, or with other values."""
-        missing = [{"Key": key, "Value": value} for key, value in wanted.items() if present.get(key) != value]
-        table.call("TagResource", ResourceArn=table.arn, Tags=missing)
-
-    def is_same(self, wanted: dict[str, str], present: dict[str, str]) -> bool:
-        """Return whether all of the tags are there; others do no harm."""
-        return wanted.items() <= present.items()
+    def changes(self, table: SettingsOf, missing: dict[str, str]) -> Iterable[Change]:
+        """Put them on it, all by one call."""
+        yield (
+            "TagResource",
+            {"ResourceArn": table.arn, "Tags": [{"Key": key, "Value": value} for key, value in missing.items()]},
+        )
 
 
 class TableClass(Setting):
@@ -165,14 +243,13 @@ class TableClass(Setting):
     name = "table_class"
     actions = ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
 
-    def read(self, table: SettingsOf) -> str:
+    def read(self, table: SettingsOf) -> State:
         """Return the class."""
-        return str((table.description.get("TableClassSummary") or {}).get("TableClass", _STANDARD))
+        return State(str((table.description.get("TableClassSummary") or {}).get("TableClass", _STANDARD)))
 
-    def put_back(self, table: SettingsOf, wanted: str, present: str) -> None:
+    def changes(self, table: SettingsOf, missing: str) -> Iterable[Change]:
         """Change the class."""
-        del present
-        table.call("UpdateTable", TableName=table.name, TableClass=wanted)
+        yield "UpdateTable", {"TableName": table.name, "TableClass": missing}
 
 
 class PointInTimeRecovery(Setting):
@@ -181,36 +258,35 @@ class PointInTimeRecovery(Setting):
     name = "point_in_time_recovery"
     actions = ("dynamodb:DescribeContinuousBackups", "dynamodb:UpdateContinuousBackups")
 
-    def read(self, table: SettingsOf) -> dict[str, int]:
+    def read(self, table: SettingsOf) -> State:
         """Return the recovery period in days; nothing if it is off."""
-        described = table.call("DescribeContinuousBackups", TableName=table.name)["ContinuousBackupsDescription"]
+        needed = "ContinuousBackupsDescription"
+        described = table.call("DescribeContinuousBackups", needed, TableName=table.name)[needed]
         recovery = described.get("PointInTimeRecoveryDescription") or {}
-        if recovery.get("PointInTimeRecoveryStatus") not in _ENABLED:
-            return {}
-        days = recovery.get("RecoveryPeriodInDays")
-        return {"RecoveryPeriodInDays": days} if days else {"RecoveryPeriodInDays": 35}
+        is_on = recovery.get("PointInTimeRecoveryStatus") in _ENABLED
+        days = recovery.get("RecoveryPeriodInDays") or _DEFAULT_DAYS
+        return State({"RecoveryPeriodInDays": days} if is_on else {})
 
-    def put_back(self, table: SettingsOf, wanted: dict[str, int], present: dict[str, int]) -> None:
+    def changes(self, table: SettingsOf, missing: dict[str, int]) -> Iterable[Change]:
         """Turn it on."""
-        del present
-        specification = {"PointInTimeRecoveryEnabled": True, **wanted}
-        table.call("UpdateContinuousBackups", TableName=table.name, PointInTimeRecoverySpecification=specification)
+        specification = {"PointInTimeRecoveryEnabled": True, **missing}
+        request = {"TableName": table.name, "PointInTimeRecoverySpecification": specification}
+        yield "UpdateContinuousBackups", request
 
 
 class DeletionProtection(Setting):
-    """Deletion protection; the last of all, so that a restore that fails can be cleaned up."""
+    """Deletion protection."""
 
     name = "deletion_protection"
     actions = ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
 
-    def read(self, table: SettingsOf) -> bool:
+    def read(self, table: SettingsOf) -> State:
         """Return whether it is on."""
-        return bool(table.description.get("DeletionProtectionEnabled"))
+        return State(bool(table.description.get("DeletionProtectionEnabled")))
 
-    def put_back(self, table: SettingsOf, wanted: bool, present: bool) -> None:  # the setting itself
+    def changes(self, table: SettingsOf, missing: bool) -> Iterable[Change]:  # the setting itself
         """Turn it on."""
-        del present
-        table.call("UpdateTable", TableName=table.name, DeletionProtectionEnabled=wanted)
+        yield "UpdateTable", {"TableName": table.name, "DeletionProtectionEnabled": missing}
 
 
 class TimeToLive(Setting):
@@ -219,16 +295,16 @@ class TimeToLive(Setting):
     name = "ttl"
     actions = ("dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive")
 
-    def read(self, table: SettingsOf) -> str | None:
+    def read(self, table: SettingsOf) -> State:
         """Return the attribute; ``None``: it is off."""
-        described = table.call("DescribeTimeToLive", TableName=table.name)["TimeToLiveDescription"]
-        return described.get("AttributeName") if described.get("TimeToLiveStatus") in _ENABLED else None
+        needed = "TimeToLiveDescription"
+        described = table.call("DescribeTimeToLive", needed, TableName=table.name)[needed]
+        return State(described.get("AttributeName") if described.get("TimeToLiveStatus") in _ENABLED else None)
 
-    def put_back(self, table: SettingsOf, wanted: str, present: str | None) -> None:
+    def changes(self, table: SettingsOf, missing: str) -> Iterable[Change]:
         """Turn it on."""
-        del present
-        specification = {"Enabled": True, "AttributeName": wanted}
-        table.call("UpdateTimeToLive", TableName=table.name, TimeToLiveSpecification=specification)
+        specification = {"Enabled": True, "AttributeName": missing}
+        yield "UpdateTimeToLive", {"TableName": table.name, "TimeToLiveSpecification": specification}
 
 
 class Stream(Setting):
@@ -237,19 +313,18 @@ class Stream(Setting):
     name = "stream"
     actions = ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
 
-    def read(self, table: SettingsOf) -> str | None:
+    def read(self, table: SettingsOf) -> State:
         """Return the view type; ``None``: there is no stream."""
         stream = table.description.get("StreamSpecification") or {}
-        return stream.get("StreamViewType") if stream.get("StreamEnabled") else None
+        return State(stream.get("StreamViewType") if stream.get("StreamEnabled") else None)
 
-    def put_back(self, table: SettingsOf, wanted: str, present: str | None) -> None:
+    def changes(self, table: SettingsOf, missing: str) -> Iterable[Change]:
         """Turn it on."""
-        del present
-        specification = {"StreamEnabled": True, "StreamViewType": wanted}
-        table.call("UpdateTable", TableName=table.name, StreamSpecification=specification)
+        specification = {"StreamEnabled": True, "StreamViewType": missing}
+        yield "UpdateTable", {"TableName": table.name, "StreamSpecification": specification}
 
 
-class KinesisDestinations(Setting):
+class KinesisDestinations(PartedSetting):
     """The Kinesis streams that the table writes its changes to: the new table writes into the same ones."""
 
     name = "kinesis"
@@ -261,128 +336,131 @@ class KinesisDestinations(Setting):
         "kinesis:PutRecords",
     )
 
-    def read(self, table: SettingsOf) -> dict[str, str | None]:
+    def read(self, table: SettingsOf) -> State:
         """Return the precision of each stream that is on, by its ARN."""
-        described = table.call("DescribeKinesisStreamingDestination", TableName=table.name)
-        _ = described["TableName"]  # an empty response is not AWS's
-        return {
-            stream["StreamArn"]: stream.get("ApproximateCreationDateTimePrecision")
-            for stream in described.get("KinesisDataStreamDestinations") or ()
-            if stream.get("DestinationStatus") in {"ACTIVE", "ENABLING", "UPDATING"}
-        }
+        described = table.call("DescribeKinesisStreamingDestination", "TableName", TableName=table.name)
+        precision, reason = "ApproximateCreationDateTimePrecision", "DestinationStatusDescription"
+        return State.of(
+            Part(one["StreamArn"], one.get("DestinationStatus"), one.get(precision), one.get(reason))
+            for one in described.get("KinesisDataStreamDestinations") or ()
+        )
 
-    def put_back(self, table: SettingsOf, wanted: dict[str, str | None], present: dict[str, str | None]) -> None:
-        """Turn on those that are off."""
-        for arn, precision in wanted.items():
-            if arn not in present:
-                configuration = {"ApproximateCreationDateTimePrecision": precision} if precision else None
-                # Never an empty structure.
-                more: dict[str, Any] = {"EnableKinesisStreamingConfiguration": configuration} if configuration else {}
-                table.call("EnableKinesisStreamingDestination", TableName=table.name, StreamArn=arn, **more)
+    def missing(self, wanted: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+        """Return the streams that are off; the precision of those that are on does not matter."""
+        return {arn: precision for arn, precision in wanted.items() if arn not in present}
 
-    def is_same(self, wanted: dict[str, str | None], present: dict[str, str | None]) -> bool:
-        """Return whether all of the streams are on, in whatever precision."""
-        return wanted.keys() <= present.keys()
+    def changes(self, table: SettingsOf, missing: dict[str, str | None]) -> Iterable[Change]:
+        """Turn on each."""
+        for arn, precision in missing.items():
+            configuration = {"ApproximateCreationDateTimePrecision": precision}
+            # Never an empty structure.
+            more = {"EnableKinesisStreamingConfiguration": configuration} if precision else {}
+            yield "EnableKinesisStreamingDestination", {"TableName": table.name, "StreamArn": arn, **more}
 
 
-class ContributorInsights(Setting):
+class ContributorInsights(PartedSetting):
     """CloudWatch Contributor Insights, of the table and of each index."""
 
     name = "contributor_insights"
     actions = ("dynamodb:DescribeContributorInsights", "dynamodb:UpdateContributorInsights")
 
-    def read(self, table: SettingsOf) -> dict[str, str | None]:
+    def read(self, table: SettingsOf) -> State:
         """Return the mode of each that is on: of the table as ``""``, of an index by its name."""
-        modes: dict[str, str | None] = {}
+        parts = []
         for index in ("", *table.global_indexes):
             named = {"IndexName": index} if index else {}
             try:
-                described = table.call("DescribeContributorInsights", TableName=table.name, **named)
+                described = table.call("DescribeContributorInsights", "TableName", TableName=table.name, **named)
             except TableNotFoundError:
                 if not index:
                     raise
                 # The index has been dropped since.
                 continue
-            _ = described["TableName"]  # an empty response is not AWS's
-            if described.get("ContributorInsightsStatus") in _ENABLED:
-                modes[index] = described.get("ContributorInsightsMode")
-        return modes
+            status, mode = described.get("ContributorInsightsStatus"), described.get("ContributorInsightsMode")
+            reason = (described.get("FailureException") or {}).get("ExceptionDescription")
+            parts.append(Part(index, status, mode, reason))
+        return State.of(parts)
 
-    def put_back(self, table: SettingsOf, wanted: dict[str, str | None], present: dict[str, str | None]) -> None:
-        """Turn on those that are off, or in another mode."""
-        for index, mode in wanted.items():
-            if index not in present or mode not in {None, present[index]}:
-                named = {"IndexName": index} if index else {}
-                more = {"ContributorInsightsMode": mode} if mode else {}
-                request = {"ContributorInsightsAction": "ENABLE", **named, **more}
-                table.call("UpdateContributorInsights", TableName=table.name, **request)
+    def missing(self, wanted: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+        """Return those that are off, or in another mode, as far as the mode is known."""
+        return {
+            index: mode for index, mode in wanted.items() if index not in present or mode not in {None, present[index]}
+        }
+
+    def changes(self, table: SettingsOf, missing: dict[str, str | None]) -> Iterable[Change]:
+        """Turn on each."""
+        for index, mode in missing.items():
+            named = {"IndexName": index} if index else {}
+            more = {"ContributorInsightsMode": mode} if mode else {}
+            request = {"TableName": table.name, "ContributorInsightsAction": "ENABLE", **named, **more}
+            yield "UpdateContributorInsights", request
 
     def adapt(self, wanted: dict[str, str | None], source: str, target: SettingsOf) -> dict[str, str | None]:
         """Leave out indexes that were not restored."""
         del source
         return {index: mode for index, mode in wanted.items() if not index or index in target.global_indexes}
 
-    def is_same(self, wanted: dict[str, str | None], present: dict[str, str | None]) -> bool:
-        """Return whether all of them are on, in their modes as far as they are known."""
-        return all(index in present and mode in {None, present[index]} for index, mode in wanted.items())
+
+class _Scaling(NamedTuple):
+    """A kind of Application Auto Scaling's objects: how they are listed, put and named, and what is kept of each."""
+
+    listed: str
+    put: str
+    named: str
+    kept: tuple[str, ...]
 
 
-class AutoScaling(Setting):
-    """The scalable targets of the table and its indexes, and their policies: targets without policies do nothing."""
+class AutoScaling(PartedSetting):
+    """The scalable targets of the table and its indexes, their policies and their scheduled actions."""
 
     name = "auto_scaling"
     actions = (
         "application-autoscaling:DescribeScalableTargets",
         "application-autoscaling:DescribeScalingPolicies",
+        "application-autoscaling:DescribeScheduledActions",
         "application-autoscaling:RegisterScalableTarget",
         "application-autoscaling:PutScalingPolicy",
+        "application-autoscaling:PutScheduledAction",
     )
+    service = "application-autoscaling"
     _TARGET = ("MinCapacity", "MaxCapacity", "SuspendedState")
     _POLICY = ("PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration")
+    _ACTION = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
+    # Targets first: policies, without which they do nothing, and actions need their own.
+    _KINDS = (
+        _Scaling("ScalableTargets", "RegisterScalableTarget", "", _TARGET),
+        _Scaling("ScalingPolicies", "PutScalingPolicy", "PolicyName", _POLICY),
+        _Scaling("ScheduledActions", "PutScheduledAction", "ScheduledActionName", _ACTION),
+    )
 
-    def read(self, table: SettingsOf) -> dict[str, Any]:
-        """Return each target by ``INDEX dimension``, and each policy by ``INDEX dimension name``."""
+    def read(self, table: SettingsOf) -> State:
+        """Return what is put for each, by ``OPERATION INDEX DIMENSION NAME``."""
         found: dict[str, Any] = {}
         for index in ("", *table.global_indexes):
-            resource = {"ServiceNamespace": "dynamodb", "ResourceIds": [_resource(table.name, index)]}
-            for page in table.pages("DescribeScalableTargets", service=_SCALING, **resource):
-                for target in page["ScalableTargets"]:
-                    kept = {name: target[name] for name in self._TARGET if name in target}
-                    found[f"{index} {target['ScalableDimension']}"] = kept
-            policies = {"ServiceNamespace": "dynamodb", "ResourceId": _resource(table.name, index)}
-            for page in table.pages("DescribeScalingPolicies", service=_SCALING, **policies):
-                for policy in page["ScalingPolicies"]:
-                    kept = {name: policy[name] for name in self._POLICY if name in policy}
-                    found[f"{index} {policy['ScalableDimension']} {policy['PolicyName']}"] = kept
-        return found
+            resource = _resource(table.name, index)
+            for kind in self._KINDS:
+                named = {"ResourceId": resource} if kind.named else {"ResourceIds": [resource]}
+                request = {"ServiceNamespace": "dynamodb", **named}
+                for one in table.items(f"Describe{kind.listed}", kind.listed, service=self.service, **request):
+                    key = f"{kind.put} {index} {one['ScalableDimension']} {one.get(kind.named, '')}"
+                    found[key] = {member: _plain(one[member]) for member in kind.kept if member in one}
+        return State(found)
 
-    def put_back(self, table: SettingsOf, wanted: dict[str, Any], present: dict[str, Any]) -> None:
-        """Register the targets that differ, then put their policies."""
-        # Targets first: a policy needs its own.
-        for key in sorted(wanted, key=lambda key: key.count(" ")):
-            if wanted[key] == present.get(key):
-                continue
-            index, dimension, *policy = key.split(" ", 2)
-            request = {
-                "ServiceNamespace": "dynamodb",
-                "ResourceId": _resource(table.name, index),
-                "ScalableDimension": dimension,
-                **wanted[key],
-            }
-            if policy:
-                table.call("PutScalingPolicy", service=_SCALING, PolicyName=policy[0], **request)
-            else:
-                table.call("RegisterScalableTarget", service=_SCALING, **request)
+    def changes(self, table: SettingsOf, missing: dict[str, Any]) -> Iterable[Change]:
+        """Put each, the targets first."""
+        for kind in self._KINDS:
+            for key, settings in missing.items():
+                put, index, dimension, name = key.split(" ", 3)
+                if put == kind.put:
+                    target = {"ResourceId": _resource(table.name, index), "ScalableDimension": dimension}
+                    named = {kind.named: name} if kind.named else {}
+                    yield put, {"ServiceNamespace": "dynamodb", **target, **named, **settings}
 
     def adapt(self, wanted: dict[str, Any], source: str, target: SettingsOf) -> dict[str, Any]:
-        """Leave out indexes that were not restored."""
+        """Leave out indexes that were not restored; on demand there is nothing to scale."""
         del source
-        indexes = {"", *target.global_indexes}
-        return {key: value for key, value in wanted.items() if key.partition(" ")[0] in indexes}
-
-    def is_same(self, wanted: dict[str, Any], present: dict[str, Any]) -> bool:
-        """Return whether all targets and policies are there."""
-        return all(present.get(key) == value for key, value in wanted.items())
+        indexes = set() if target.is_on_demand else {"", *target.global_indexes}
+        return {key: value for key, value in wanted.items() if key.split(" ", 2)[1] in indexes}
 
 
 class ResourcePolicy(Setting):
@@ -390,21 +468,21 @@ class ResourcePolicy(Setting):
 
     name = "resource_policy"
     actions = ("dynamodb:GetResourcePolicy", "dynamodb:PutResourcePolicy")
+    may_lock_out = True
 
-    def read(self, table: SettingsOf) -> Any:
+    def read(self, table: SettingsOf) -> State:
         """Return the policy's document; ``None``: there is none."""
         try:
-            return json.loads(table.call("GetResourcePolicy", ResourceArn=table.arn)["Policy"])
+            return State(json.loads(table.call("GetResourcePolicy", "Policy", ResourceArn=table.arn)["Policy"]))
         except BackupError as error:
             response = getattr(error.__cause__, "response", None) or {}
             if response.get("Error", {}).get("Code") == "PolicyNotFoundException":
-                return None
+                return State(None)
             raise
 
-    def put_back(self, table: SettingsOf, wanted: Any, present: Any) -> None:
-        """Put the policy."""
-        del present
-        table.call("PutResourcePolicy", ResourceArn=table.arn, Policy=json.dumps(wanted))
+    def changes(self, table: SettingsOf, missing: Any) -> Iterable[Change]:
+        """Put the policy, without the white space that counts for AWS's limit."""
+        yield "PutResourcePolicy", {"ResourceArn": table.arn, "Policy": json.dumps(missing, separators=(",", ":"))}
 
     def adapt(self, wanted: Any, source: str, target: SettingsOf) -> Any:
         """Let the ARNs of the table, its indexes and its streams name the new one."""
@@ -417,6 +495,10 @@ def _resource(table: str, index: str) -> str:
     return f"table/{table}/index/{index}" if index else f"table/{table}"
 
 
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
 #: all settings, in the order in which they are put back
 SETTINGS: Sequence[Setting] = (
     Tags(),
@@ -426,8 +508,21 @@ SETTINGS: Sequence[Setting] = (
     KinesisDestinations(),
     ContributorInsights(),
     AutoScaling(),
-    ResourcePolicy(),
-    # These two hold up others: the table may be UPDATING for long, and protected it can't be cleaned up.
+    # The table may be UPDATING for long, which holds up the two after it.
     TableClass(),
+    # A table that is protected can't be cleaned up.
     DeletionProtection(),
+    # It may deny all of the others.
+    ResourcePolicy(),
 )
+
+
+def read_settings(names: Collection[str], table: SettingsOf) -> dict[str, Any]:
+    """Return some settings of a table as plain JSON values.
+
+    :param names: the settings
+    :param table: the table
+    :raises BackupError: one can't be read, such as for want of a permission
+    """
+    with map_exceptions(table.context):
+        return {setting.name: setting.read(table).value for setting in SETTINGS if setting.name in names}

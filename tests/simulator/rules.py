@@ -190,7 +190,7 @@ def is_allowed(policy: dict[str, Any], operation: str, resource: str) -> bool:
 
 def action_of(operation: str) -> str:
     """Return the IAM action of an operation: not all are DynamoDB's."""
-    scaling = "Scaling" in operation or "Scalable" in operation
+    scaling = any(word in operation for word in ("Scaling", "Scalable", "Scheduled"))
     service = "tag" if operation == "GetResources" else "application-autoscaling" if scaling else "dynamodb"
     return f"{service}:{operation}"
 

@@ -90,7 +90,12 @@ def enable_kinesis(table: Table, request: dict[str, Any]) -> dict[str, Any]:
 def describe_kinesis(table: Table) -> dict[str, Any]:
     """Answer DescribeKinesisStreamingDestination."""
     destinations = [
-        {"StreamArn": arn, "DestinationStatus": "ACTIVE", "ApproximateCreationDateTimePrecision": precision}
+        {
+            "StreamArn": arn,
+            "DestinationStatus": "ACTIVE",
+            "DestinationStatusDescription": "",
+            "ApproximateCreationDateTimePrecision": precision,
+        }
         for arn, precision in vars(table).get("kinesis", {}).items()
     ]
     return {"TableName": table.name, "KinesisDataStreamDestinations": destinations}

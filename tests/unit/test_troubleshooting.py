@@ -13,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_ddb_backup import exceptions
+from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import BackupError, PermanentError, SomeFailedError, TransientError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import (
@@ -22,13 +23,14 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
-from airflow_ddb_backup.restoring.put_back import Patience, put_back
-from airflow_ddb_backup.restoring.request import SourceSettings
+from airflow_ddb_backup.report import Report
+from airflow_ddb_backup.restoring.put_back import put_back
+from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from tests.simulator.control_plane import REGION
 from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
-from tests.unit.restoring.tables import Silent
+from tests.unit.restoring.support import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -283,9 +285,10 @@ def setting_not_taken(plane: ControlPlane, _: Context) -> object:
     plane.fail_next("TagResource", Fault(committed=False, code="", status=200))
     (arn,) = plane.add_backups("orders", 1)
     about = exceptions.ErrorContext("orders-restored", arn, REGION)
-    target = SettingsOf(DynamoDBBackupHook(), Patience(Silent()), about, "orders-restored")
-    report = put_back(target, ["tags"], SourceSettings(arn, {"tags": {"team": "shop"}}), {}, Silent())
-    raise report.failures["tags"]
+    deadline, report = Deadline.after(600), Report[str]()
+    target = SettingsOf(DynamoDBBackupHook(), about, "orders-restored", deadline, 60, Silent())
+    put_back(SettingsRequest(arn, "orders-restored", arn, {"tags": {"team": "shop"}}), target, report)
+    raise report.failed["tags"]
 
 
 #: errors that need more than the operator's ``execute``

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import asdict, fields
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,59 +18,33 @@ from airflow_ddb_backup.exceptions import (
     ErrorContext,
     InvalidValueError,
     RestoreTimeoutError,
+    SettingsFailedError,
     TriggerFailedError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR
+from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.restoring.put_back import Patience, put_back
-from airflow_ddb_backup.restoring.request import (
-    DEFAULT_SETTINGS,
-    SETTING_NAMES,
-    BillingMode,
-    IfTargetExists,
-    Overrides,
-    RestoreRequest,
-    SourceSettings,
-)
-from airflow_ddb_backup.restoring.restore import begin_restore, confirm_restored
+from airflow_ddb_backup.parameters import check_botocore_config, check_region_name, literal, rendered
+from airflow_ddb_backup.report import Report, push, reporting
+from airflow_ddb_backup.restoring.put_back import outcomes, put_back
+from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
+from airflow_ddb_backup.restoring.restore import RestoreTry, begin_restore, confirm_restored
 from airflow_ddb_backup.restoring.settings import SettingsOf
-from airflow_ddb_backup.triggers.dynamodb import (
-    DynamoDBRestoreTrigger,
-)
-from airflow_ddb_backup.validation import (
-    check_botocore_config,
-    check_choice,
-    check_interval,
-    check_key_id,
-    check_literal,
-    check_names,
-    check_new_tags,
-    check_plain_table_name,
-    check_region,
-    check_region_name,
-    check_structure,
-    check_timeout,
-)
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
 from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
+    from airflow_ddb_backup.models import Table
 
-from airflow_ddb_backup.operators.dynamodb.base import (
-    _CAPACITY_UNITS,
-    _LONGEST_RESTORE,
-    _REQUEST_UNITS,
-    XCOM_SETTINGS,
-    XCOM_TABLE_ARN,
-    push_before_failing,
-)
+XCOM_SETTINGS = "settings"
+XCOM_TABLE_ARN = "table_arn"
 
 
 class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
@@ -86,7 +60,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
     :param backup_arn: the ARN of the backup (templated)
     :param target_table_name: the name of the new table, 3 to 255 characters (templated)
     :param if_exists: what to do with a table of that name which is this backup's restore: ``"reuse"`` it, or
-        ``"fail"``, unless an earlier try of this run has made it. Any other table fails the task
+        ``"fail"``, also if an earlier try of this run has made it. Any other table fails the task
     :param billing_mode: ``"PROVISIONED"`` or ``"PAY_PER_REQUEST"``; ``None``: the backup's
     :param provisioned_throughput: ``{"ReadCapacityUnits": n, "WriteCapacityUnits": n}``; ``None``: the backup's
     :param on_demand_throughput: ``MaxReadRequestUnits``, ``MaxWriteRequestUnits``, or both; ``None``: the backup's
@@ -137,8 +111,6 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_literal(BackupArn.parse, backup_arn)
-        check_literal(partial(check_plain_table_name, "target_table_name"), target_table_name)
         self.backup_arn = backup_arn
         self.target_table_name = target_table_name
         self.if_exists: str = if_exists
@@ -154,35 +126,35 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self._check_literals()
+        self._request(literal)
 
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        deadline = Deadline.after(self._check_literals())
-        request = self._request(context, deadline)
-        table, settings = begin_restore(self.hook, request, self.log)
-        self._publish(context, request, table.arn)
-        if not self.wait_for_completion:
+        request, hook = self._request(), self.hook
+        deadline = Deadline.after(request.timeout, hook.clock)
+        error_context = ErrorContext(request.target_table_name, request.arn.text)
+        error_context = hook.open_for(error_context, request.arn.region)
+        run = Run.from_context(context["dag_run"], context["ti"].try_number)
+        since = run.earliest if run.try_number > 1 else run.started
+        attempt = RestoreTry(error_context, since, deadline)
+        table, settings = begin_restore(hook, request, attempt, self.log)
+        push(self, context, XCOM_TABLE_ARN, table.arn)
+        DynamoDBTableLink.persist(
+            context=context,
+            operator=self,
+            region_name=request.arn.region,
+            aws_partition=request.arn.partition,
+            table_name=table.name,
+        )
+        if not request.wait_for_completion:
             return table.arn
-        wait = RestoreWait(request.arn, request.target, deadline.at, time.time())
-        result = wait.observe(table, time.time())
-        interval = check_interval("poll_interval", self.poll_interval)
-        if result is None and self.deferrable:
-            trigger = DynamoDBRestoreTrigger(
-                backup_arn=request.arn.text,
-                table_name=request.target,
-                settings=settings.as_dict(),
-                poll_interval=interval,
-                deadline=deadline.at,
-                **self.triggerer_settings(request.arn.region),
-            )
-            self.defer_wait(trigger, deadline.at)
-        describe = partial(self.hook.describe_table, request.context, request.target)
-        result = result or WorkerWait(describe, wait, self.log).run(interval)
-        return self._finish(context, request.arn, result, settings)
+        result = self._wait(request, table, settings, deadline)
+        return self._finish(context, result.unwrap(), settings)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event, and put the settings back.
+
+        What was decided before comes with it: templates may render to something else by now.
 
         :param event: the trigger's payload
         :raises RestoreTimeoutError: the time was up
@@ -190,16 +162,15 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         :raises SettingsFailedError: some settings could not be put back
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        result = RestoreResult.from_event(event, self.awaited(context))
+        table_arn = RestoreResult.from_event(event, self.awaited(context)).unwrap()
         try:
-            settings = SourceSettings.from_dict((event or {})["settings"])
-            # Templates are rendered anew, perhaps to something else.
-            arn = BackupArn.from_response((event or {})["backup_arn"])
+            settings = SettingsRequest.from_dict((event or {})["settings"])
         except (KeyError, TypeError, ValueError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error
-        self._open(arn, str(self.target_table_name))
-        return self._finish(context, arn, result, settings)
+        self.region_name = settings.context.region
+        self.hook.open_for(settings.context, settings.context.region)
+        return self._finish(context, table_arn, settings)
 
     @property
     def timeout_error(self) -> type[BackupError]:
@@ -207,106 +178,59 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         return RestoreTimeoutError
 
     def awaited(self, context: Context) -> ErrorContext:
-        """Return the table, backup and region that this task waits for."""
+        """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
         del context
-        arn = BackupArn.parse(self.backup_arn)
-        return ErrorContext(str(self.target_table_name), arn.text, arn.region)
+        try:
+            region: str | None = BackupArn.parse(self.backup_arn).region
+        except InvalidValueError:
+            region = self.region_name
+        return ErrorContext(str(self.target_table_name), str(self.backup_arn), region)
 
-    def _check_literals(self) -> float:
-        """Return the timeout in seconds."""
-        check_choice("if_exists", self.if_exists, IfTargetExists)
-        self._overrides()
-        check_names("settings", self.settings, SETTING_NAMES)
-        if self.settings_from is not None:
-            check_plain_table_name("settings_from", self.settings_from)
-        check_new_tags(self.tags)
-        if not self.wait_for_completion and (self.settings or self.tags):
-            rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
-            raise InvalidValueError.of("settings", self.settings, rule)
-        check_interval("poll_interval", self.poll_interval)
+    def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
+        """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.
+
+        :param of: returns a templated field as far as it is known
+        """
+        check_region_name(of(self.region_name))
         check_botocore_config(self.botocore_config)
-        return check_timeout(self.timeout, _LONGEST_RESTORE)
 
-    def _overrides(self) -> Overrides:
-        billing_mode = self.billing_mode
-        provisioned = check_structure("provisioned_throughput", self.provisioned_throughput, _CAPACITY_UNITS)
-        on_demand = check_structure(
-            "on_demand_throughput", self.on_demand_throughput, _REQUEST_UNITS, all_keys=False, unlimited=True
-        )
-        if billing_mode is not None:
-            check_choice("billing_mode", billing_mode, BillingMode)
-        if provisioned and (on_demand or billing_mode == BillingMode.PAY_PER_REQUEST):
-            rule = "None for a table that is on demand"
-            raise InvalidValueError.of("provisioned_throughput", provisioned, rule)
-        if on_demand and billing_mode == BillingMode.PROVISIONED:
-            raise InvalidValueError.of("on_demand_throughput", on_demand, "None for a table that is provisioned")
-        names = check_names("exclude_indexes", self.exclude_indexes)
-        exclude_all = isinstance(self.exclude_indexes, str)
-        return Overrides(
-            billing_mode=BillingMode(billing_mode) if billing_mode else None,
-            provisioned_throughput=provisioned,
-            on_demand_throughput=on_demand,
-            kms_key_id=check_key_id(self.kms_key_id),
-            exclude_indexes=() if exclude_all else names,
-            exclude_all_indexes=exclude_all,
-        )
+        def values(kind: type[Overrides | RestoreRequest]) -> dict[str, Any]:
+            # The parameters have the names of the values' fields.
+            given = {one.name: getattr(self, one.name) for one in fields(kind) if one.name != "overrides"}
+            return {name: of(value) if name in self.template_fields else value for name, value in given.items()}
 
-    def _open(self, arn: BackupArn, target: str) -> ErrorContext:
-        """Return the context of all calls; the hook is opened anew."""
-        check_region_name(self.region_name)
-        hook = self.hook
-        hook.reopen()
-        hook.default_region = arn.region
-        context = ErrorContext(target, arn.text, hook.resolve_region(ErrorContext(target, arn.text)))
-        check_region(arn.region, context)
-        return context
+        return RestoreRequest(overrides=Overrides(**values(Overrides)), **values(RestoreRequest))
 
-    def _request(self, context: Context, deadline: Deadline) -> RestoreRequest:
-        arn = BackupArn.parse(self.backup_arn)
-        target = check_plain_table_name("target_table_name", self.target_table_name)
-        error_context = self._open(arn, target)
-        if self.settings_from == target:
-            raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
-        run = Run.from_context(context["dag_run"], context["ti"].try_number)
-        return RestoreRequest(
-            context=error_context,
-            arn=arn,
-            target=target,
-            if_exists=IfTargetExists(self.if_exists),
-            overrides=self._overrides(),
-            settings=check_names("settings", self.settings, SETTING_NAMES),
-            more_tags=check_new_tags(self.tags),
-            settings_from=self.settings_from,
-            run_started=run.started,
-            # Backup and name tell most: the scheduler's clock may be off as far as AWS lets one be.
-            own_since=run.earliest - LARGEST_CLOCK_ERROR if run.try_number > 1 else None,
-            deadline=deadline,
-        )
+    def _wait(
+        self, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
+    ) -> RestoreResult:
+        """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
+        wait = RestoreWait(request.arn, table.name, deadline.at, deadline.clock.time())
+        # A table that an earlier try has restored may be complete.
+        if result := wait.observe(table, deadline.clock.time()):
+            return result
+        if self.deferrable:
+            trigger = DynamoDBRestoreTrigger(
+                backup_arn=request.arn.text,
+                table_name=table.name,
+                settings=asdict(settings),
+                poll_interval=request.poll_interval,
+                deadline=deadline.at,
+                **self.triggerer_settings(request.arn.region),
+            )
+            self.defer_wait(trigger, deadline.at)
+        describe = partial(self.hook.describe_table, settings.context, table.name)
+        return WorkerWait(describe, wait, self.log).run(request.poll_interval)
 
-    def _publish(self, context: Context, request: RestoreRequest, table_arn: str) -> None:
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key=XCOM_TABLE_ARN, value=table_arn)
-        DynamoDBTableLink.persist(
-            context=context,
-            operator=self,
-            region_name=request.arn.region,
-            aws_partition=request.arn.partition,
-            table_name=request.target,
-        )
-
-    def _finish(self, context: Context, arn: BackupArn, result: RestoreResult, settings: SourceSettings) -> str:
-        table_arn = result.unwrap()
+    def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
         self.log.info("Table %s is restored.", table_arn)
-        # The name that was waited for: a template may render to another one by now.
-        target_name = table_arn.rpartition("/")[2]
-        error_context = ErrorContext(target_name, arn.text, arn.region)
-        target = SettingsOf(self.hook, Patience(self.log), error_context, target_name)
-        confirm_restored(self.hook, arn, error_context, target.retry)
-        names = check_names("settings", self.settings, SETTING_NAMES)
-        report = put_back(target, names, settings, check_new_tags(self.tags), self.log)
-        if report.failures:
-            push_before_failing(self, context, XCOM_SETTINGS, report.outcomes)
-            report.judge(error_context)
-        elif self.do_xcom_push:
-            context["ti"].xcom_push(key=XCOM_SETTINGS, value=report.outcomes)
+        deadline = Deadline.after(UPDATING_PATIENCE, self.hook.clock)
+        target = SettingsOf(self.hook, settings.context, settings.target, deadline, SETTING_PATIENCE, self.log)
+        confirm_restored(target, settings.backup_arn)
+        report = Report[str]()
+        with reporting(self, context, XCOM_SETTINGS, partial(outcomes, report)):
+            put_back(settings, target, report)
+            detail = f"{len(report.done)} of {len(outcomes(report))} are in place"
+            report.raise_for_failures(SettingsFailedError, settings.context, detail)
+        push(self, context, XCOM_SETTINGS, outcomes(report))
         return table_arn

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.models import BackupDescription
 from airflow_ddb_backup.restoring.request import BillingMode, Overrides
-from tests.unit.restoring.tables import ARN
+from tests.unit.restoring.support import ARN
 
 UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
 
@@ -66,9 +66,7 @@ def test_some_indexes_are_excluded() -> None:
 
 def test_all_indexes_are_excluded() -> None:
     """An empty list, of each kind that there is."""
-    assert Overrides(exclude_all_indexes=True).arguments(description(index("one"))) == {
-        "GlobalSecondaryIndexOverride": []
-    }
+    assert Overrides(exclude_indexes="all").arguments(description(index("one"))) == {"GlobalSecondaryIndexOverride": []}
     both = Overrides(exclude_indexes=("one", "mine")).arguments(description(index("one"), local=(index("mine"),)))
     assert both == {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
 
@@ -116,12 +114,13 @@ def test_no_structure_is_ever_empty(
     names: list[str], everything: bool, billing_mode: BillingMode | None, throughput: Any, key: str | None
 ) -> None:
     """AWS answers an empty one with an error, and starts the restore all the same."""
+    if billing_mode is BillingMode.PAY_PER_REQUEST:
+        throughput = None
     overrides = Overrides(
         billing_mode=billing_mode,
         provisioned_throughput=throughput,
         kms_key_id=key,
-        exclude_indexes=tuple(names),
-        exclude_all_indexes=everything,
+        exclude_indexes="all" if everything else tuple(names),
     )
     known = description(index("one"), index("two", ProvisionedThroughput={}), local=(index("mine"), index("ours")))
     assert empty_structures(list(overrides.arguments(known).values())) == []

@@ -1,0 +1,1 @@
+"""Tests of the operators, a file for each module."""
