@@ -70,6 +70,8 @@ class AmbiguousOutcomeError(BackupError):
 
     #: when the call began at the earliest, by the monotonic clock; ``None``: not known
     began_at: float | None = None
+    #: whether another call may be made in this try; otherwise it could do a second time what this one has done
+    may_call_again: bool = True
     summary = "The outcome of the call is not known"
     hint = "The cause is on AWS's side, or in the network or a proxy between, and usually passes."
 

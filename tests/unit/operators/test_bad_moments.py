@@ -145,7 +145,7 @@ class TestTimeout:
 
         class Statuses(dict[str, str]):
             def get(self, key: str, default: Any = None) -> Any:
-                return "CREATING" if key == "orders" and clock.time() < start + 59 else default
+                return "CREATING" if key == "orders" and clock.time() < start + 58 else default
 
         control_plane.client().update_continuous_backups(
             TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}

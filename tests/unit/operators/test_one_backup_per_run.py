@@ -288,7 +288,7 @@ class TestTries:
         arn = run(retry(ti))
         assert [arn] == orphan_s
         assert len(control_plane.backup_arns()) == 2
-        assert f"going on with the older, {arn}; {control_plane.backup_arns()[1]} is not needed" in log()
+        assert f"Using the older, {arn}; {control_plane.backup_arns()[1]} can be deleted" in log()
 
     def test_two_tries_side_by_side(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
         """In any order, every try ends with a backup of the run's name, and the later with the oldest."""

@@ -290,28 +290,6 @@ class TestClocks:
         if "if_exists" not in settings:
             assert run(retry(ti), **settings) == own
 
-    def test_a_scheduler_that_is_ahead_makes_a_derived_name_no_twin_while_that_shows(
-        self, control_plane: ControlPlane, clock: Clock
-    ) -> None:
-        """The run's start lies in the future."""
-        ti = begun(clock, ahead=120)
-        first = run(ti)
-        clock.sleep(60)
-        assert run(retry(ti)) == first
-
-    @pytest.mark.parametrize("settings", [{}, GIVEN])
-    def test_a_scheduler_that_is_ahead_is_told_with_both_backups(
-        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str], settings: dict[str, Any]
-    ) -> None:
-        """Once the start has passed, nothing tells the run's backup from one before it: better one too many."""
-        ti = begun(clock, ahead=120)
-        first = run(ti, **settings)
-        clock.sleep(600)
-        second = run(retry(ti), **settings)
-        assert f"Backup {first} has this name, but was created at" in log()
-        clock.sleep(600)
-        assert run(retry(retry(ti)), **settings) == second
-
 
 class TestNames:
     """The value at execution counts."""

@@ -409,7 +409,7 @@ class TestPartialFailure:
         with pytest.raises(TablesFailedForGoodError):
             operator(table_names=[*TABLES, "nowhere"], wait_for_completion=False).execute(context_for(clock))
         lines = log().splitlines()
-        assert len([line for line in lines if "It is tried again" in line and "ThrottlingException" in line]) == 1
+        assert len([line for line in lines if "Trying again" in line and "ThrottlingException" in line]) == 1
         assert len([line for line in lines if "nowhere: The table does not exist" in line]) == 1
         assert len([line for line in lines if "Tables: 40 with a backup, 1 failed, 0 skipped" in line]) == 1
         assert len([line for line in lines if "Starting backup creation" in line and "[info" in line]) == 0
