@@ -178,7 +178,7 @@ def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: A
     :param threads: how many steps are taken at once
     """
     attempt = _Attempt(work, deadline, log)
-    clock, pending, failures = deadline.clock, list(items), 0
+    clock, pending = deadline.clock, list(items)
     report_at = clock.monotonic() + PROGRESS_INTERVAL
     while pending:
         again = []
@@ -188,17 +188,18 @@ def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: A
                 if clock.monotonic() >= report_at:
                     report_at = clock.monotonic() + PROGRESS_INTERVAL
                     log.info("%s", work.progress(len(pending) - count + len(again)))
-        pending, failures = again, failures + 1
+        pending, attempt.round = again, attempt.round + 1
         if pending:
             left = deadline.left
-            deadline.sleep(min(backoff(failures), left - LAST_ROUND if left > LAST_ROUND else left))
+            deadline.sleep(min(backoff(attempt.round), left - LAST_ROUND if left > LAST_ROUND else left))
             pending = pending if deadline.passed else work.confirm(pending)
 
 
 class _Attempt(Generic[_Item]):
     """Takes the step for an item; returns whether the item is worth another round.
 
-    Of each kind of failure the first is a warning: thousands of items may be throttled together.
+    Of each kind of failure the first of a round is a warning, unless it is an old one: thousands of items may be
+    throttled together, and again and again.
     """
 
     def __init__(self, work: Work[_Item], deadline: Deadline, log: Any) -> None:
@@ -206,7 +207,9 @@ class _Attempt(Generic[_Item]):
         self._deadline = deadline
         self._log = log
         self._errors: dict[_Item, BackupError] = {}
-        self._first: dict[type[BackupError], BackupError] = {}
+        self._told: dict[object, BackupError] = {}
+        #: how many rounds are over
+        self.round = 0
 
     def __call__(self, item: _Item) -> bool:
         error = self._errors.get(item)
@@ -219,8 +222,9 @@ class _Attempt(Generic[_Item]):
             if not may_pass(failure):
                 self._work.failed(item, failure)
                 return False
-            is_first = self._first.setdefault(type(failure), failure) is failure
-            (self._log.warning if is_first else self._log.debug)("%s Trying again.", failure)
+            is_new = self._told.setdefault(str(failure), failure) is failure
+            is_first = self._told.setdefault((type(failure), self.round), failure) is failure
+            (self._log.warning if is_new and is_first else self._log.debug)("%s Trying again.", failure)
             self._errors[item] = failure
             return True
         return False

@@ -16,6 +16,7 @@ from airflow_ddb_backup.parameters import (
     check_span,
     check_table,
     check_timeout,
+    set_checked,
 )
 
 if TYPE_CHECKING:
@@ -63,14 +64,14 @@ class BackupRequest:
         check_table("table_name", self.table_name)
         if self.backup_name is not None or not self.derives_name:
             check_name("backup_name", self.backup_name)
-        required = "require_point_in_time_recovery"
-        for name, value in {
-            "if_exists": check_choice("if_exists", self.if_exists, IfExists),
-            required: check_flag(required, self.require_point_in_time_recovery),
-            "poll_interval": check_interval("poll_interval", self.poll_interval),
-            "timeout": check_timeout(self.timeout),
-        }.items():
-            object.__setattr__(self, name, value)
+        required = check_flag("require_point_in_time_recovery", self.require_point_in_time_recovery)
+        set_checked(
+            self,
+            if_exists=check_choice("if_exists", self.if_exists, IfExists),
+            require_point_in_time_recovery=required,
+            poll_interval=check_interval("poll_interval", self.poll_interval),
+            timeout=check_timeout(self.timeout),
+        )
         if check_span("reuse_within", self.reuse_within) and self.if_exists is not IfExists.REUSE:
             rule = f"None with if_exists={self.if_exists.value!r}, which reuses no backup"
             raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
