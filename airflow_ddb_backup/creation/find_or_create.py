@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,7 +29,7 @@ from airflow_ddb_backup.limits import (
     LISTING_LAG,
     SCHEDULER_CLOCK_TOLERANCE,
 )
-from airflow_ddb_backup.models import TableStatus
+from airflow_ddb_backup.models import Backup, TableStatus
 from airflow_ddb_backup.retries import Work, may_pass, poll_until, rounds
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.creation.request import TableBackup
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, Table
+    from airflow_ddb_backup.models import Table
 
 _T = TypeVar("_T")
 
@@ -78,20 +77,6 @@ class FindOrCreate(Work["Creation"]):
         return f"Tables without a backup so far: {open_items}"
 
 
-@dataclass(frozen=True, slots=True)
-class _LostCall:
-    """A call of CreateBackup whose outcome is ambiguous.
-
-    :param error: what it has raised
-    :param began_at: when it began at the earliest, by the monotonic clock
-    :param ended_at: when it ended, by the monotonic clock
-    """
-
-    error: AmbiguousOutcomeError
-    began_at: float
-    ended_at: float
-
-
 class Creation:
     """The steps to one table's backup: find the run's, else create it, then settle on the older of two.
 
@@ -118,9 +103,11 @@ class Creation:
         self._table: Table | None = None
         # Whether the run is known to have no backup yet.
         self._is_missing = False
-        self._lost: _LostCall | None = None
-        self._lost_calls = 0
-        self._created_at: float | None = None
+        # When the last call of CreateBackup began at the earliest, and when it ended.
+        self._called_at = self._ended_at = self._began_at
+        # What it has raised, while its outcome is ambiguous; and how many calls raised that.
+        self._ambiguous: AmbiguousOutcomeError | None = None
+        self._ambiguous_calls = 0
 
     def find_or_create(self) -> Backup:
         """Return the backup that the run has already, or a new one. After a failure that may pass, call it again.
@@ -136,9 +123,8 @@ class Creation:
             self._is_missing = True
             message = "Starting backup creation: table %s, backup name %s"
             self._log.log(self._level, message, self._request.table_name, self.wanted.name)
-        created = self._made_by_lost_call() or self._create()
-        self._created_at = self._clock.monotonic()
-        return created
+        outcome = self._ambiguous or self._create()
+        return outcome if isinstance(outcome, Backup) else self._made_in_spite_of(outcome)
 
     def settle(self, backup: Backup) -> Backup:
         """Return the older of two backups that two tries of this run have made at the same time.
@@ -146,14 +132,14 @@ class Creation:
         :param backup: the run's, as :meth:`find_or_create` has returned it
         """
         table, matcher = self._table, self._matcher
-        if self._created_at is None or table is None or not self._may_have_own:
+        if not self._is_missing or table is None or not self._may_have_own:
             return backup
 
         def own(listed: list[Backup]) -> list[Backup] | None:
             return matcher.own(table, listed) if backup.arn in {one.arn for one in listed} else None
 
         try:
-            oldest, *younger = self._poll(own, matcher.listed_since, self._created_at) or [backup]
+            oldest, *younger = self._poll(own, matcher.listed_since, self._ended_at) or [backup]
         except BackupError as error:
             self._log.warning("Whether another try of this run has made a backup too is not known: %s", error)
             return backup
@@ -231,45 +217,44 @@ class Creation:
             self._log.warning(message, matcher.reuse_within, matcher.run.started.isoformat())
         return found
 
-    def _create(self) -> Backup:
+    def _create(self) -> Backup | AmbiguousOutcomeError:
         self._check_time()
-        called_at = self._clock.monotonic()
+        self._called_at = self._clock.monotonic()
         try:
             return self._hook.create_backup(self.wanted.context, self._request.table_name, self.wanted.name)
         except AmbiguousOutcomeError as error:
             self._log.log(self._level, "%s Looking for the backup.", error)
             # Not before the call itself, which may have waited for the rate: another run's may have been made then.
-            self._lost = _LostCall(error, error.began_at or called_at, self._clock.monotonic())
-            if made := self._made_by_lost_call():
-                return made
-            raise
+            self._called_at = error.began_at or self._called_at
+            self._ambiguous = error
+            return error
+        finally:
+            self._ended_at = self._clock.monotonic()
 
-    def _made_by_lost_call(self) -> Backup | None:
-        """Return the backup that a call with an ambiguous outcome has made; ``None``: there is no such call any more.
+    def _made_in_spite_of(self, ambiguous: AmbiguousOutcomeError) -> Backup:
+        """Return the backup that a call has made whose outcome is ambiguous.
 
-        :raises AmbiguousOutcomeError: the outcome is not known yet, can't be known, or was ambiguous too often
+        :param ambiguous: what the call has raised
+        :raises AmbiguousOutcomeError: it has made none, or that can't be determined
         """
-        lost = self._lost
-        if lost is None:
-            return None
         try:
             # It may have been dropped and made again since the task began.
             self._table = table = self._ready_table()
 
             def made(listed: list[Backup]) -> Backup | None:
                 # The listing's own responses have told more of AWS's clock by then.
-                return find_made_since(table, self.wanted.name, listed, self._aws_time(lost.began_at))
+                return find_made_since(table, self.wanted.name, listed, self._aws_time(self._called_at))
 
-            found = self._poll(made, self._aws_time(lost.began_at) - AWS_CLOCK_TOLERANCE, lost.ended_at)
+            found = self._poll(made, self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE, self._ended_at)
         except BackupError as error:
-            ambiguous = AmbiguousOutcomeError(f"{lost.error} Could not determine whether it made the backup: {error}")
-            ambiguous.may_call_again = may_pass(error)
-            raise ambiguous from error
-        self._lost = None
-        self._lost_calls += 1
-        if found is None and self._lost_calls > AMBIGUOUS_RETRIES:
-            lost.error.may_call_again = False
-            raise lost.error
+            failure = AmbiguousOutcomeError(f"{ambiguous} Could not determine whether it made the backup: {error}")
+            failure.may_call_again = may_pass(error)
+            raise failure from error
+        self._ambiguous = None
+        self._ambiguous_calls += 1
+        if found is None:
+            ambiguous.may_call_again = self._ambiguous_calls <= AMBIGUOUS_RETRIES
+            raise ambiguous
         return found
 
     def _poll(self, find: Callable[[list[Backup]], _T | None], since: datetime, made_by: float) -> _T | None:
