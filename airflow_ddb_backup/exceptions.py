@@ -70,6 +70,8 @@ class AmbiguousOutcomeError(BackupError):
 
     #: when the call began at the earliest, by the monotonic clock; ``None``: not known
     began_at: float | None = None
+    #: whether another call may be made in this try; otherwise it could do a second time what this one has done
+    may_call_again: bool = True
     summary = "The outcome of the call is not known"
     hint = "The cause is on AWS's side, or in the network or a proxy between, and usually passes."
 
@@ -124,17 +126,17 @@ class TableNotFoundError(PermanentError):
 
 
 class TableNotReadyError(TransientError):
-    """The table can't be backed up yet."""
+    """The table is still being created."""
 
     summary = "The table can't be backed up in its present status"
     hint = "Only ACTIVE and UPDATING tables can be backed up; retry when this one is."
 
 
 class TableUnavailableError(PermanentError):
-    """The table is being deleted, is archived, or its key is not accessible: it won't be ACTIVE by itself."""
+    """The table is being deleted."""
 
-    summary = "The table can't be backed up, and its status won't change by itself"
-    hint = "Only ACTIVE and UPDATING tables can be backed up: restore the table, or give DynamoDB access to its key."
+    summary = "The table can't be backed up, since it is being deleted"
+    hint = "Remove it from the task, or restore it from an earlier backup."
 
 
 class AccessDeniedError(PermanentError):

@@ -55,6 +55,8 @@ LARGEST_CLOCK_ERROR = timedelta(minutes=5)
 # Retries.
 #: seconds before the second, third, … try: doubled from the first to the second of these, plus up to the third
 FIRST_BACKOFF, LONGEST_BACKOFF, BACKOFF_JITTER = 1.0, 30.0, 2.0
+#: the last round of tries begins so many seconds before the deadline: time for a call (chosen)
+LAST_ROUND = 1.0
 #: after so many ambiguous outcomes, each settled by a look, one more call is not likely to fare better (chosen)
 AMBIGUOUS_RETRIES = 3
 #: what was just made, or handed on, may not be known everywhere at once: so often in a row it is not found (chosen)

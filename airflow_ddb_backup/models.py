@@ -104,6 +104,7 @@ class TableStatus(StrEnum):
     """The statuses of a table, and of an index, that the package goes by."""
 
     ACTIVE = "ACTIVE"
+    CREATING = "CREATING"
     UPDATING = "UPDATING"
     DELETING = "DELETING"
 

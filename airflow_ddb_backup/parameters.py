@@ -69,6 +69,16 @@ def rendered(value: Any) -> Any:
     return value
 
 
+def set_checked(value: object, **fields: object) -> None:
+    """Set fields of a frozen value to what their checks have returned, in its ``__post_init__``.
+
+    :param value: the value
+    :param fields: the fields, by name
+    """
+    for name, checked in fields.items():
+        object.__setattr__(value, name, checked)
+
+
 def check_name(parameter: str, value: object) -> str:
     """Return the name of a table or a backup, or what such names begin with.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
 from airflow_ddb_backup.exceptions import BackupError, PermanentError
 from airflow_ddb_backup.limits import NAMED
@@ -97,7 +97,7 @@ def push(task: BaseOperator, context: Context, key: str, value: object) -> None:
 
 @contextmanager
 def reporting(task: BaseOperator, context: Context, key: str, value: Callable[[], object]) -> Iterator[None]:
-    """Push a report if the block fails, whatever makes it fail.
+    """Push a report if the block fails, whatever makes it fail. A task that skips or defers has not failed.
 
     :param task: the task
     :param context: its context
@@ -106,7 +106,7 @@ def reporting(task: BaseOperator, context: Context, key: str, value: Callable[[]
     """
     try:
         yield
-    except AirflowSkipException:
+    except (AirflowSkipException, TaskDeferred):
         raise
     except BaseException:
         try:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from tenacity import Retrying, retry_if_exception_type
+from tenacity import Retrying, retry_if_exception
 
 from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, InvalidRequestError, TransientError
-from airflow_ddb_backup.limits import BACKOFF_JITTER, FIRST_BACKOFF, LONGEST_BACKOFF, MOST_LISTINGS, PROGRESS_INTERVAL
+from airflow_ddb_backup.limits import (
+    BACKOFF_JITTER,
+    FIRST_BACKOFF,
+    LAST_ROUND,
+    LONGEST_BACKOFF,
+    MOST_LISTINGS,
+    PROGRESS_INTERVAL,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from tenacity import RetryCallState
 
@@ -28,8 +36,14 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
-#: the failures after which a call may yet succeed
-MAY_PASS = (TransientError, AmbiguousOutcomeError)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether what has failed may yet succeed.
+
+    :param error: the failure
+    """
+    return isinstance(error, TransientError) or (isinstance(error, AmbiguousOutcomeError) and error.may_call_again)
 
 
 def backoff(failures: int) -> float:
@@ -61,7 +75,7 @@ def retrying(deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambd
         log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
     retry = Retrying(
-        retry=retry_if_exception_type(MAY_PASS),
+        retry=retry_if_exception(may_pass),
         wait=lambda state: min(backoff(state.attempt_number), deadline.left),
         stop=lambda _: deadline.passed or must_stop(),
         sleep=deadline.clock.sleep,
@@ -136,23 +150,26 @@ class Work(Protocol[_Item]):
         """
 
     def failed(self, item: _Item, error: BackupError, /) -> None:
-        """Take in that an item has failed for good, or that time was up."""
+        """Take in that an item has failed for good, or that time was up; unless it does otherwise, raise."""
+        raise error
 
     def untried(self, item: _Item, /) -> BackupError:
         """Return why an item has failed that time was up for before it was tried."""
 
     def confirm(self, items: list[_Item], /) -> list[_Item]:
         """Return those of the items that the next round may still be about."""
+        return items
 
     def progress(self, open_items: int, /) -> str:
         """Return a line for the log, every 30 s."""
+        return f"{open_items} to be tried again"
 
 
 def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: Any, *, threads: int = 1) -> None:
     """Take a step for every item, and again in further rounds for those that may yet succeed: none holds up others.
 
-    No step begins after the deadline. An exception that is not this package's, such as the one that Airflow raises for
-    a task's execution_timeout, ends the rounds.
+    The last round begins just before the deadline, and no step after it. An exception that is not this package's, such
+    as the one that Airflow raises for a task's execution_timeout, ends the rounds.
 
     :param items: the items
     :param work: what is done for them
@@ -161,29 +178,38 @@ def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: A
     :param threads: how many steps are taken at once
     """
     attempt = _Attempt(work, deadline, log)
-    clock, pending, failures = deadline.clock, list(items), 0
+    clock, pending = deadline.clock, list(items)
     report_at = clock.monotonic() + PROGRESS_INTERVAL
     while pending:
         again = []
-        for count, (item, is_open) in enumerate(_attempts(attempt, pending, threads), start=1):
-            again += [item] if is_open else []
-            if clock.monotonic() >= report_at:
-                report_at = clock.monotonic() + PROGRESS_INTERVAL
-                log.info("%s", work.progress(len(pending) - count + len(again)))
-        pending, failures = again, failures + 1
+        with closing(_attempts(attempt, pending, threads)) as attempts:
+            for count, (item, is_open) in enumerate(attempts, start=1):
+                again += [item] if is_open else []
+                if clock.monotonic() >= report_at:
+                    report_at = clock.monotonic() + PROGRESS_INTERVAL
+                    log.info("%s", work.progress(len(pending) - count + len(again)))
+        pending, attempt.round = again, attempt.round + 1
         if pending:
-            deadline.sleep(backoff(failures))
+            left = deadline.left
+            deadline.sleep(min(backoff(attempt.round), left - LAST_ROUND if left > LAST_ROUND else left))
             pending = pending if deadline.passed else work.confirm(pending)
 
 
 class _Attempt(Generic[_Item]):
-    """Takes the step for an item; returns whether the item is worth another round."""
+    """Takes the step for an item; returns whether the item is worth another round.
+
+    Of each kind of failure the first of a round is a warning, unless it is an old one: thousands of items may be
+    throttled together, and again and again.
+    """
 
     def __init__(self, work: Work[_Item], deadline: Deadline, log: Any) -> None:
         self._work = work
         self._deadline = deadline
         self._log = log
         self._errors: dict[_Item, BackupError] = {}
+        self._told: dict[object, BackupError] = {}
+        #: how many rounds are over
+        self.round = 0
 
     def __call__(self, item: _Item) -> bool:
         error = self._errors.get(item)
@@ -192,17 +218,21 @@ class _Attempt(Generic[_Item]):
             return False
         try:
             self._work.step(item)
-        except MAY_PASS as failure:
-            if str(failure) != str(error):
-                self._log.warning("%s Trying again.", failure)
+        except BackupError as failure:
+            if not may_pass(failure):
+                self._work.failed(item, failure)
+                return False
+            is_new = self._told.setdefault(str(failure), failure) is failure
+            is_first = self._told.setdefault((type(failure), self.round), failure) is failure
+            (self._log.warning if is_new and is_first else self._log.debug)("%s Trying again.", failure)
             self._errors[item] = failure
             return True
-        except BackupError as failure:
-            self._work.failed(item, failure)
         return False
 
 
-def _attempts(attempt: Callable[[_Item], bool], items: Sequence[_Item], threads: int) -> Iterator[tuple[_Item, bool]]:
+def _attempts(
+    attempt: Callable[[_Item], bool], items: Sequence[_Item], threads: int
+) -> Generator[tuple[_Item, bool], None, None]:
     """Yield each item with the result of its attempt, in the order in which they end."""
     if threads == 1:
         for item in items:

@@ -83,30 +83,6 @@ def _is_rendered_later(value: object) -> bool:
     return jinja or callable(value) or hasattr(value, "resolve")
 
 
-def check_table_name(value: object) -> str:
-    """Return a table's name or ARN.
-
-    :param value: 3 to 255 characters of ``[a-zA-Z0-9_.-]``, or an ARN of up to 1024
-    :raises InvalidValueError: it is neither
-    """
-    if isinstance(value, str) and _is_table(value):
-        return value
-    rule = "a table's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '.' and '-', or its ARN, up to 1024 characters"
-    raise InvalidValueError.of("table_name", value, rule, text=True)
-
-
-def check_backup_name(value: object) -> str:
-    """Return a backup's name.
-
-    :param value: 3 to 255 characters of ``[a-zA-Z0-9_.-]``
-    :raises InvalidValueError: CreateBackup would refuse it
-    """
-    if isinstance(value, str) and _NAME.fullmatch(value):
-        return value
-    rule = "3 to 255 characters of a-z, A-Z, 0-9, '_', '.' and '-'"
-    raise InvalidValueError.of("backup_name", value, rule, text=True)
-
-
 def table_region(table_name: str) -> str | None:
     """Return the region that a table's ARN names; ``None`` for a plain name."""
     match = TABLE_ARN.fullmatch(table_name)

@@ -1,17 +1,15 @@
 """Which of a table's backups is this run's. No I/O.
 
-A backup counts only if it is of this very table. Times of backups are AWS's; the caller gives the present by AWS's
-clock too. The times of a run are set by Airflow's scheduler. A wrong backup is worse than one too many, so in doubt
-none is taken.
+A backup counts only if it is of this very table. Times of backups are AWS's; those of a run are set by Airflow's
+scheduler. A wrong backup is worse than one too many, so in doubt none is taken.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_ddb_backup.limits import AWS_CLOCK_TOLERANCE, LARGEST_CLOCK_ERROR, SCHEDULER_CLOCK_TOLERANCE
+from airflow_ddb_backup.limits import AWS_CLOCK_TOLERANCE, SCHEDULER_CLOCK_TOLERANCE
 from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
@@ -19,14 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from airflow_ddb_backup.models import Backup, Table
-
-
-class IfExists(StrEnum):
-    """The choices for a run that has its backup already."""
-
-    REUSE = "reuse"
-    FAIL = "fail"
-    CREATE = "create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ class Run:
 
     @property
     def earliest(self) -> datetime:
-        """When the run can first have done something: it may have been started anew since, if it was cleared."""
+        """When the run can first have done something: it may have been started again since, if it was cleared."""
         return min(self.due, self.started) if self.cleared else self.started
 
 
@@ -70,14 +60,12 @@ class BackupMatcher:
     :param run: the try
     :param name: the backup's name
     :param derived: the name is this run's alone; otherwise every run may have it
-    :param now: the present, by AWS's clock
     :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
     """
 
     run: Run
     name: str
     derived: bool
-    now: datetime
     reuse_within: timedelta | None = None
 
     @property
@@ -89,22 +77,18 @@ class BackupMatcher:
     def own_since(self) -> datetime:
         """The earliest time at which this run can have made its backup.
 
-        A run that was never cleared has made it since it started. One that was cleared may have been started anew: then
-        only a derived name, which no other run has, tells its backup from theirs, and it counts from when the run was
-        due, or started, if that was ahead of its time.
+        A run that was never cleared has made it since it started. One that was cleared may have started again since:
+        then only a derived name, which no other run has, tells its backup from theirs, and it counts from when the run
+        was due, or started, if that was ahead of its time.
         """
-        since = self.run.earliest if self.derived else self.run.started
-        if self.derived and since > self.now:
-            # The scheduler's clock is ahead of AWS's, by an amount that nobody knows.
-            return self.now - LARGEST_CLOCK_ERROR
-        return since - SCHEDULER_CLOCK_TOLERANCE
+        return (self.run.earliest if self.derived else self.run.started) - SCHEDULER_CLOCK_TOLERANCE
 
     @property
     def listed_since(self) -> datetime:
         """The creation time of the oldest backup that matters: nothing older needs to be listed."""
-        # Older ones of the name are named in a warning, if they are so close that a clock may be wrong.
-        since = self.own_since - 2 * LARGEST_CLOCK_ERROR if self.may_have_own else self.now
-        return min(since, self.run.started - self.reuse_within) if self.reuse_within else since
+        if self.reuse_within is None:
+            return self.own_since
+        return min(self.own_since, self.run.started - self.reuse_within)
 
     def find_own(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
         """Return the run's backup: the oldest, which holds the state before anything that an earlier try went on to do.
@@ -143,16 +127,6 @@ class BackupMatcher:
         own = self.own(table, backups) if self.may_have_own else []
         foreign = (backup for backup in same_name(table, self.name, backups) if backup not in own)
         return min(foreign, key=_age, default=None)
-
-    def find_near_miss(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
-        """Return the newest backup of the name that is only just too old to be this run's.
-
-        :param table: the table
-        :param backups: what ListBackups has shown, in any order
-        """
-        since = self.own_since - LARGEST_CLOCK_ERROR
-        same = same_name(table, self.name, backups)
-        return max((one for one in same if since <= one.created_at < self.own_since), key=_age, default=None)
 
 
 def same_name(table: Table | None, name: str, backups: Iterable[Backup]) -> list[Backup]:

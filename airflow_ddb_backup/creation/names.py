@@ -6,8 +6,8 @@ import re
 from hashlib import sha256
 from json import dumps
 
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
-_LONGEST_NAME = 255
+from airflow_ddb_backup.limits import LONGEST_NAME
+
 # 64 bits: two of a million names of one table collide with a chance of 3 in 100 million.
 _DIGEST_LENGTH = 16
 
@@ -25,4 +25,4 @@ def derive_backup_name(dag_id: str, task_id: str, run_id: str, *table: str) -> s
     """
     digest = sha256(dumps([dag_id, task_id, run_id, *table]).encode()).hexdigest()[:_DIGEST_LENGTH]
     readable = re.sub(r"[^a-zA-Z0-9_.-]", "-", ".".join([dag_id, task_id, run_id, *table]))
-    return f"{readable[: _LONGEST_NAME - _DIGEST_LENGTH - 1]}.{digest}"
+    return f"{readable[: LONGEST_NAME - _DIGEST_LENGTH - 1]}.{digest}"

@@ -75,6 +75,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._limits = {operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()}
         # Of the clients: a task for many tables has several threads.
         self._lock = threading.RLock()
+        self._stopped = False
         # Whether this thread's present call has begun to send its request.
         self._calling = threading.local()
 
@@ -130,7 +131,12 @@ class DynamoDBBackupHook(AwsBaseHook):
     def reopen(self) -> None:
         """Forget connection, credentials and clients: the next call reads them anew."""
         with self._lock:
+            self._stopped = False
             self._forget()
+
+    def stop(self) -> None:
+        """Begin no further call until the hook is opened again: the task has ended, and its threads have not."""
+        self._stopped = True
 
     def _forget(self) -> None:
         self._clients = {}
@@ -311,6 +317,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         if limit and not limit.acquire(self.call_seconds):
             raise ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self._client_for(service, context)
+        if self._stopped:
+            message = f"{operation} was not called, since the task has ended: {context}."
+            raise BackupError(message)
         self._calling.sent = False
         called_at = self.clock.monotonic()
         try:

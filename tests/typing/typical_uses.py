@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, XComArg
 
 from airflow_ddb_backup.exceptions import BackupError, BackupTimeoutError
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus
-from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 
@@ -37,6 +37,15 @@ def right(table_names: XComArg) -> None:
             botocore_config={"read_timeout": 9},
             retries=3,
         )
+        DynamoDBBackupTablesOperator(
+            task_id="back_up_all",
+            table_names=["orders", "customers-*"],
+            exclude=["customers-test"],
+            max_tables=500,
+            if_empty="skip",
+            if_exists="create",
+            timeout=3600,
+        )
         DynamoDBBackupSensor(task_id="wait", backup_arn=back_up.output, deferrable=True, poke_interval=30, timeout=600)
         DynamoDBCreateBackupOperator.partial(task_id="each", deferrable=True).expand(table_name=table_names)
 
@@ -61,3 +70,5 @@ def wrong() -> None:
     DynamoDBCreateBackupOperator(task_id="c", table_name="orders", timeout="1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBCreateBackupOperator(task_id="d")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     DynamoDBBackupSensor(task_id="e", backup_arn=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBBackupTablesOperator(task_id="f", table_names=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBBackupTablesOperator(task_id="g", table_names=["orders"], if_exists="replace")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

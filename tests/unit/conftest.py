@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,9 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
     from airflow.providers.common.compat.sdk import Context
 
     from tests.simulator.control_plane import ControlPlane
+    from tests.simulator.loop import SkippingLoop
 
 SETTINGS: dict[str, Any] = {
     "aws_conn_id": "other",
@@ -70,3 +76,32 @@ def backup_arn(control_plane: ControlPlane) -> str:
     """Create a backup of ``orders`` and return its ARN."""
     created = control_plane.client().create_backup(TableName="orders", BackupName="nightly")
     return str(created["BackupDetails"]["BackupArn"])
+
+
+@pytest.fixture
+def fast_loop(loop_factory: Callable[[], SkippingLoop], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the loop of a worker, and a trigger's, skip the time in which nothing happens."""
+    monkeypatch.setattr("asyncio.events.new_event_loop", loop_factory)
+
+
+@pytest.fixture
+def forty_tables(control_plane: ControlPlane) -> None:
+    """Create the tables beside ``orders`` that a task for many is about."""
+    for number in range(40):
+        control_plane.create_table(f"table-{number:02}")
+
+
+class TaskTimeout(BaseException):
+    """What Airflow raises on a signal at a task's ``execution_timeout``; it is no Exception either."""
+
+
+@pytest.fixture
+def execution_timeout() -> Iterator[Callable[[], None]]:
+    """Return what ends the task as its ``execution_timeout`` does, by a signal that pytest-timeout leaves alone."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise TaskTimeout
+
+    before = signal.signal(signal.SIGUSR1, end)
+    yield lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)

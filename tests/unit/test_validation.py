@@ -12,12 +12,10 @@ from botocore.config import Config
 from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, OtherRegionError
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.validation import (
-    check_backup_name,
     check_botocore_config,
     check_interval,
     check_literal,
     check_region,
-    check_table_name,
     check_timeout,
     table_region,
 )
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
-ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
 
 
 class Output:
@@ -39,14 +36,14 @@ class Output:
 @pytest.mark.parametrize("value", ["{{ params.table }}", "{% if x %}a{% endif %}", "x{# #}", Output(), print])
 def test_what_is_rendered_later_is_not_checked_yet(value: object) -> None:
     """Templates, other tasks' outputs and callables have no value while the DAG is parsed."""
-    check_literal(check_table_name, value)
+    check_literal(BackupArn.parse, value)
 
 
 @pytest.mark.parametrize("value", ["a b", "", None, 5])
 def test_literals_are_checked(value: object) -> None:
     """A value that can't become right is refused at once."""
-    with pytest.raises(InvalidValueError, match="table_name"):
-        check_literal(check_table_name, value)
+    with pytest.raises(InvalidValueError, match="backup_arn"):
+        check_literal(BackupArn.parse, value)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(60, 60), (7200, 7200), (90.5, 90.5), (timedelta(minutes=2), 120)])
@@ -77,36 +74,6 @@ def test_other_intervals_are_refused(value: object) -> None:
     assert repr(value) in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["abc", "a" * 255, "A.b-c_9", TABLE_ARN])
-def test_table_names_and_arns_that_dynamodb_knows_pass(name: str) -> None:
-    """A table goes by its name or its ARN."""
-    assert check_table_name(name) == name
-
-
-@pytest.mark.parametrize(
-    "name", [None, "", "ab", "a" * 256, "a b c", "öre", 123, "arn:aws:s3:::bucket", TABLE_ARN + "/" + "x" * 1024, ARN]
-)
-def test_other_table_names_are_refused(name: object) -> None:
-    """The refusal shows the value and the rule."""
-    with pytest.raises(InvalidValueError, match="table_name must be a table's name, 3 to 255") as refusal:
-        check_table_name(name)
-    assert repr(name) in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", ["abc", "a" * 255, "A.b-c_9"])
-def test_backup_names_that_aws_takes_pass(name: str) -> None:
-    """3 to 255 of the legal characters make a backup's name."""
-    assert check_backup_name(name) == name
-
-
-@pytest.mark.parametrize("name", [None, "", "ab", "a" * 256, "a b c", "a/b/c", "öre", 123, "abc\n"])
-def test_other_backup_names_are_refused(name: object) -> None:
-    """The refusal shows the value and the rule."""
-    with pytest.raises(InvalidValueError, match="backup_name must be 3 to 255") as refusal:
-        check_backup_name(name)
-    assert repr(name) in str(refusal.value)
-
-
 def test_a_table_arn_names_its_region_and_a_name_does_not() -> None:
     """Only an ARN can contradict the client's region."""
     assert table_region(TABLE_ARN) == "us-east-1"
@@ -122,7 +89,7 @@ def test_an_arn_of_another_region_is_refused() -> None:
         check_region("eu-west-1", context)
 
 
-@pytest.mark.parametrize("check", [check_table_name, check_backup_name, BackupArn.parse])
+@pytest.mark.parametrize("check", [BackupArn.parse])
 def test_a_number_where_text_must_be_is_told_as_such(check: Callable[[object], object]) -> None:
     """With native rendering Jinja makes a number of a name that is all digits."""
     with pytest.raises(InvalidValueError, match="of type int, not text; where templates render to native objects"):

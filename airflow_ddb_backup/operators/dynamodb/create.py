@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,34 +10,23 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.find_or_create import find_or_create
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    ErrorContext,
-)
+from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
-from airflow_ddb_backup.triggers.dynamodb import (
-    DynamoDBBackupTrigger,
-)
-from airflow_ddb_backup.validation import (
-    check_interval,
-    check_literal,
-    check_region,
-    check_table_name,
-    check_timeout,
-    table_region,
-)
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator
+from airflow_ddb_backup.parameters import literal, rendered
+from airflow_ddb_backup.report import push
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator
+    from airflow_ddb_backup.creation.request import BackupRequest
 
 
 class DynamoDBCreateBackupOperator(BackupCreator):
@@ -74,7 +61,6 @@ class DynamoDBCreateBackupOperator(BackupCreator):
     template_fields: Sequence[str] = aws_template_fields("table_name", "backup_name")
     operator_extra_links = (DynamoDBBackupLink(),)
 
-    # All are named, so that editors and type checkers know them.
     def __init__(
         self,
         *,
@@ -89,43 +75,35 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         timeout: float | timedelta = 1800,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            backup_name=backup_name,
-            if_exists=if_exists,
-            reuse_within=reuse_within,
-            require_point_in_time_recovery=require_point_in_time_recovery,
-            wait_for_completion=wait_for_completion,
-            deferrable=deferrable,
-            poll_interval=poll_interval,
-            timeout=timeout,
-            **kwargs,
-        )
-        check_literal(check_table_name, table_name)
+        super().__init__(**kwargs)
         self.table_name = table_name
+        self.backup_name = backup_name
+        self._derives_name = backup_name is None
+        self.if_exists = if_exists
+        self.reuse_within = reuse_within
+        self.require_point_in_time_recovery = require_point_in_time_recovery
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self._request(literal)
+
+    def _request(self, of: Callable[[Any], Any] = rendered) -> BackupRequest:
+        return self._backup_request(of, self.table_name)
 
     def execute(self, context: Context) -> str:
         """Create the backup, or find this run's, and wait for it."""
-        self._check_literals()
-        # In Unix seconds, not monotonic ones: the triggerer, another process or machine, goes by it too.
-        deadline = Deadline.after(check_timeout(self.timeout))
-        region_name, backup = self._find_or_create(context, deadline)
-        self._publish(context, backup)
+        request = self._request()
+        deadline = Deadline.after(request.timeout)
+        named = ErrorContext(request.table_name, self._name(context))
+        region = self.hook.open_for(named, request.arn_region).region
+        wanted = self._wanted(context, request, region, deadline)
+        backup = find_or_create(self.hook, wanted, self.log)
+        push(self, context, XCOM_BACKUP_ARN, backup.arn.text)
+        self._link(context, backup.arn)
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
-        wait = BackupWait(backup.arn, deadline.at, time.time())
-        worker = WorkerWait(partial(self.hook.describe_backup, backup.arn), wait, self.log)
-        # Airflow fails a task whose trigger fires at once, so poll once more before a deferral.
-        result = wait.observe(backup, time.time()) or worker.poll_once()
-        interval = check_interval("poll_interval", self.poll_interval)
-        if result is None and self.deferrable:
-            trigger = DynamoDBBackupTrigger(
-                backup_arn=backup.arn.text,
-                poll_interval=interval,
-                deadline=deadline.at,
-                **self.triggerer_settings(region_name),
-            )
-            self.defer_wait(trigger, deadline.at)
-        return self._finish(context, result or worker.run(interval))
+        return self._finish(context, self._wait(backup, request, region, deadline))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
@@ -139,38 +117,33 @@ class DynamoDBCreateBackupOperator(BackupCreator):
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for; the ARN is in its XCom."""
-        ti = context["ti"]
-        if arn := ti.xcom_pull(task_ids=ti.task_id, key=XCOM_BACKUP_ARN, map_indexes=ti.map_index):
+        if arn := self._pushed(context, XCOM_BACKUP_ARN):
             return BackupArn.parse(arn).context
-        known = ErrorContext(str(self.table_name), self._resolve_name(context)[0], self.region_name)
-        try:
-            return replace(known, region=self.hook.resolve_region(known))
-        except BackupError:
-            return known
+        return self._resolved(ErrorContext(str(self.table_name), self._name(context)))
 
-    def _find_or_create(self, context: Context, deadline: Deadline) -> tuple[str, Backup]:
-        table_name = check_table_name(self.table_name)
-        name = self._resolve_name(context)
-        hook = self.hook
-        # An object may be executed more than once: nothing of an earlier execution counts.
-        hook.reopen()
-        hook.default_region = table_region(table_name)
-        known = ErrorContext(table_name, name[0])
-        region_name = hook.resolve_region(known)
-        error_context = replace(known, region=region_name)
-        check_region(table_region(table_name), error_context)
-        request = self._backup_request(context, error_context, table_name, name, deadline)
-        return region_name, find_or_create(hook, request, self.log)
+    def _wait(self, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline) -> WaitResult:
+        clock = deadline.clock
+        wait = BackupWait(backup.arn, deadline.at, clock.time())
+        worker = WorkerWait(partial(self.hook.describe_backup, backup.arn), wait, self.log)
+        # A small table's backup is AVAILABLE at once, and needs no deferral.
+        result = wait.observe(backup, clock.time()) or worker.poll_once()
+        if result is None and self.deferrable:
+            trigger = DynamoDBBackupTrigger(
+                backup_arn=backup.arn.text,
+                poll_interval=request.poll_interval,
+                deadline=deadline.at,
+                **self.triggerer_settings(str(region)),
+            )
+            self.defer_wait(trigger, deadline.at)
+        return result or worker.run(request.poll_interval)
 
-    def _publish(self, context: Context, backup: Backup) -> None:
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key=XCOM_BACKUP_ARN, value=backup.arn.text)
+    def _link(self, context: Context, arn: BackupArn) -> None:
         DynamoDBBackupLink.persist(
             context=context,
             operator=self,
-            region_name=backup.arn.region,
-            aws_partition=backup.arn.partition,
-            table_name=backup.arn.table_name,
+            region_name=arn.region,
+            aws_partition=arn.partition,
+            table_name=arn.table_name,
         )
 
     def _finish(self, context: Context, result: WaitResult) -> str:

@@ -3,51 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.creation.matching import IfExists
-from airflow_ddb_backup.creation.tables import TablesCreation, TablesReport
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    EmptySelectionError,
-    ErrorContext,
-    TriggerFailedError,
-)
+from airflow_ddb_backup.creation.request import IfExists
+from airflow_ddb_backup.creation.tables import TablesReport, create_backups
+from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
+from airflow_ddb_backup.operators.dynamodb.selecting import _NOT_GIVEN, TablesOperator
+from airflow_ddb_backup.parameters import LATER, literal, rendered
+from airflow_ddb_backup.report import push, reporting
 from airflow_ddb_backup.retries import retrying
 from airflow_ddb_backup.selection import IfEmpty, select_tables
-from airflow_ddb_backup.triggers.dynamodb import (
-    DynamoDBBackupsTrigger,
-)
-from airflow_ddb_backup.validation import (
-    check_interval,
-    check_timeout,
-)
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting.awaiting import BackupsWait
 from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
 from airflow_ddb_backup.waiting.state import BackupsResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import timedelta
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
+    from airflow_ddb_backup.creation.request import BackupRequest
 
-from airflow_ddb_backup.operators.dynamodb.base import (
-    _AGAIN_HINT,
-    XCOM_BACKUP_ARNS,
-    XCOM_REPORT,
-    BackupCreator,
-    push_before_failing,
+_AGAIN_HINT = (
+    "The others are done, but a retry makes a backup of every table again, since if_exists is 'create'. XCom 'report' "
+    "has all failures."
 )
-from airflow_ddb_backup.operators.dynamodb.selecting import TablesOperator
 
 
-class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
+class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     """Create on-demand backups of many DynamoDB tables in one task, and wait until all are AVAILABLE. Returns a report.
 
     .. seealso::
@@ -86,48 +77,54 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
 
     template_fields: Sequence[str] = aws_template_fields("table_names", "backup_name")
 
+    def __init__(
+        self,
+        *,
+        table_names: Sequence[str | XComArg] | XComArg | str | None = _NOT_GIVEN,
+        exclude: Collection[str] = (),
+        tags: Mapping[str, str | Collection[str]] | None = _NOT_GIVEN,
+        max_tables: int = 100,
+        if_empty: Literal["fail", "skip"] = "fail",
+        backup_name: str | XComArg | None = None,
+        if_exists: Literal["reuse", "fail", "create"] = "reuse",
+        reuse_within: timedelta | None = None,
+        require_point_in_time_recovery: bool = False,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = 5,
+        timeout: float | timedelta = 1800,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            table_names=table_names, exclude=exclude, tags=tags, max_tables=max_tables, if_empty=if_empty, **kwargs
+        )
+        self.backup_name = backup_name
+        self._derives_name = backup_name is None
+        self.if_exists = if_exists
+        self.reuse_within = reuse_within
+        self.require_point_in_time_recovery = require_point_in_time_recovery
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self._request(literal)
+
+    def _request(self, of: Callable[[Any], Any] = rendered) -> BackupRequest:
+        """Return what the task asks for, of each table alike."""
+        return self._backup_request(of, LATER)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
-        self._check_literals()
+        request = self._request()
         self._check_selection()
-        deadline = Deadline.after(check_timeout(self.timeout))
+        deadline = Deadline.after(request.timeout)
         report = TablesReport()
-        try:
-            region = self._create_all(context, deadline, report)
-            arns = list(report.backups.values())
-            if self.do_xcom_push:
-                backups = {table: arn.text for table, arn in sorted(report.backups.items())}
-                context["ti"].xcom_push(key=XCOM_BACKUP_ARNS, value=backups)
-        except EmptySelectionError as error:
-            if self.if_empty == IfEmpty.SKIP:
-                raise AirflowSkipException(str(error)) from None
-            raise
-        except BaseException:
-            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
-            raise
-        if not self.wait_for_completion or not arns:
+        with reporting(self, context, XCOM_REPORT, report.as_dict):
+            region = self._create(context, request, deadline, report)
+            push(self, context, XCOM_BACKUP_ARNS, report.arns())
+            if self.wait_for_completion and report.done:
+                self._add(report, self._wait(context, request, region, deadline, report))
             return self._finish(context, report, region)
-        interval = check_interval("poll_interval", self.poll_interval)
-        settings = self.triggerer_settings(region)
-        if self.deferrable:
-            if report.failed or report.skipped:
-                # Nobody else knows of them should the trigger fail.
-                push_before_failing(self, context, XCOM_REPORT, report.as_dict())
-            trigger = DynamoDBBackupsTrigger(
-                backup_arns=[arn.text for arn in arns],
-                report=self._carried(report),
-                poll_interval=interval,
-                deadline=deadline.at,
-                **settings,
-            )
-            self.defer_wait(trigger, deadline.at)
-        wait = BackupsWait(AwsSettings(**settings), deadline.at, interval, self.log)
-        try:
-            results = wait.run_on_worker(arns)
-        except BaseException:
-            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
-            raise
-        return self._judge(context, report, BackupsResult.of(results), region)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take the trigger's event.
@@ -138,16 +135,18 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         """
         try:
             result = BackupsResult.from_event(event)
-            carried = (event or {})["report"]
-            backups = carried.get("backups") or self._xcom(context, XCOM_BACKUP_ARNS)
-            report = TablesReport.carried(backups, carried)
-            region = next(iter(report.backups.values())).region
+            others = (event or {})["report"]
+            backups = others.get("backups") or self._pushed(context, XCOM_BACKUP_ARNS)
+            report = TablesReport.carried(backups, others)
+            region = next(iter(report.done.values())).region
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             failure = TriggerFailedError.about(self.awaited(context), detail)
-            self._push_unknown(context, failure)
-            raise failure from error
-        return self._judge(context, report, result, region)
+            with reporting(self, context, XCOM_REPORT, lambda: self._known(context, failure)):
+                raise failure from error
+        with reporting(self, context, XCOM_REPORT, report.as_dict):
+            self._add(report, result)
+            return self._finish(context, report, region)
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
         """Raise this package's exception for what Airflow calls a trigger's failure, and push the report first.
@@ -159,67 +158,74 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         """
         try:
             super().wait_failed(context, error, traceback)
-        except BackupError as failure:
-            self._push_unknown(context, failure)
-            raise
-
-    def _push_unknown(self, context: Context, failure: BackupError) -> None:
-        """Push the report of a wait whose end nobody knows, from what was known before it."""
-        known = self._xcom(context, XCOM_REPORT) or {}
-        failed = dict(known.get("failed", {}))
-        for table, arn in (self._xcom(context, XCOM_BACKUP_ARNS) or {}).items():
-            about = BackupArn.parse(arn).context
-            failed[table] = str(type(failure).about(about, "The wait for all backups of the task has failed."))
-        report = {"backups": {}, "failed": failed, "skipped": known.get("skipped", {})}
-        push_before_failing(self, context, XCOM_REPORT, report)
+        except BackupError as raised:
+            failure = raised
+            with reporting(self, context, XCOM_REPORT, lambda: self._known(context, failure)):
+                raise
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in, as the ARNs tell."""
-        for arn in (self._xcom(context, XCOM_BACKUP_ARNS) or {}).values():
+        for arn in (self._pushed(context, XCOM_BACKUP_ARNS) or {}).values():
             return ErrorContext(region=BackupArn.parse(arn).region)
-        known = ErrorContext(region=self.region_name)
-        try:
-            return replace(known, region=self.hook.resolve_region(known))
-        except BackupError:
-            return known
+        return self._resolved(ErrorContext())
 
-    @staticmethod
-    def _xcom(context: Context, key: str) -> Any:
-        """Return an XCom that this task has pushed."""
-        ti = context["ti"]
-        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
-
-    def _create_all(self, context: Context, deadline: Deadline, report: TablesReport) -> str:
+    def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> str:
         """Fill the report with the backups of all tables; return the region."""
-        selection, error_context = self._select()
-        tables = select_tables(self.hook, selection, error_context, retrying(deadline, self.log))
-        selection.check_size((table.name for table in tables), error_context)
-        requests = {}
-        for table in tables:
-            name = self._resolve_name(context, table.name)
-            table_name = table.arn or table.name
-            about = replace(error_context, table=table_name, backup=name[0])
-            requests[table] = self._backup_request(context, about, table_name, name, deadline)
+        selection, about = self._select()
+        region = str(about.region)
+        tables = select_tables(self.hook, selection, about, retrying(deadline, self.log))
+        try:
+            selection.check_size((table.name for table in tables), about)
+        except EmptySelectionError as error:
+            if self.if_empty == IfEmpty.SKIP:
+                raise AirflowSkipException(str(error)) from None
+            raise
         self.log.info("Backing up %s tables", len(tables))
-        TablesCreation(self.hook, requests, report, self.log).run(error_context, deadline)
-        return str(error_context.region)
+        wanted = {}
+        for table in tables:
+            each = replace(request, table_name=table.arn or table.name)
+            wanted[table] = self._wanted(context, each, region, deadline, table.name)
+        create_backups(self.hook, wanted, report=report, context=about, deadline=deadline, log=self.log)
+        return region
 
-    def _carried(self, report: TablesReport) -> dict[str, Any]:
-        """Return what the trigger hands back; the ARNs, of which there may be thousands, are in the XCom."""
-        carried = report.as_carried()
-        if self.do_xcom_push:
-            del carried["backups"]
-        return carried
+    def _wait(
+        self, context: Context, request: BackupRequest, region: str, deadline: Deadline, report: TablesReport
+    ) -> BackupsResult:
+        settings = self.triggerer_settings(region)
+        if self.deferrable:
+            if report.failed or report.skipped:
+                # Nothing else tells of them if the trigger fails.
+                push(self, context, XCOM_REPORT, report.as_dict())
+            kept = report.as_carried()
+            if self.do_xcom_push:
+                # There may be thousands, and the XCom has them.
+                del kept["backups"]
+            trigger = DynamoDBBackupsTrigger(
+                backup_arns=[arn.text for arn in report.done.values()],
+                report=kept,
+                poll_interval=request.poll_interval,
+                deadline=deadline.at,
+                **settings,
+            )
+            self.defer_wait(trigger, deadline.at)
+        wait = BackupsWait(AwsSettings(**settings), deadline.at, request.poll_interval, self.log)
+        return BackupsResult.of(wait.run_on_worker(list(report.done.values())))
 
-    def _judge(self, context: Context, report: TablesReport, result: BackupsResult, region: str) -> dict[str, Any]:
+    def _add(self, report: TablesReport, result: BackupsResult) -> None:
         for arn, error in result.errors(self.timeout_error).items():
             report.failed[BackupArn.from_response(arn).table_name] = error
-        return self._finish(context, report, region)
+
+    def _known(self, context: Context, failure: BackupError) -> dict[str, Any]:
+        """Return the report of a wait whose end is not known, from what was known before it."""
+        known = self._pushed(context, XCOM_REPORT) or {}
+        failed = dict(known.get("failed", {}))
+        for table, arn in (self._pushed(context, XCOM_BACKUP_ARNS) or {}).items():
+            about = BackupArn.parse(arn).context
+            failed[table] = str(type(failure).about(about, "The wait for all backups of the task has failed."))
+        return {"backups": {}, "failed": failed, "skipped": known.get("skipped", {})}
 
     def _finish(self, context: Context, report: TablesReport, region: str) -> dict[str, Any]:
-        report.log(self.log)
-        if report.failed:
-            push_before_failing(self, context, XCOM_REPORT, report.as_dict())
-            report.judge(ErrorContext(region=region), _AGAIN_HINT if self.if_exists == IfExists.CREATE else None)
+        hint = _AGAIN_HINT if self.if_exists == IfExists.CREATE else None
+        report.judge(ErrorContext(region=region), self.log, hint)
         self._hand_to_outlets(context, report.as_dict())
         return report.as_dict()

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.creation.find_or_create import BackupRequest, find_or_create
-from airflow_ddb_backup.creation.matching import IfExists, Run
+from airflow_ddb_backup.creation.find_or_create import find_or_create
+from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.creation.names import derive_backup_name
+from airflow_ddb_backup.creation.request import BackupRequest, TableBackup
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE
@@ -235,19 +236,15 @@ class Histories(RuleBasedStateMachine):
         self.note(run)
         self.clock.sleep(1)
 
-    def request(self, run: ModelRun, reuse_within: timedelta | None) -> BackupRequest:
+    def request(self, run: ModelRun, reuse_within: timedelta | None) -> TableBackup:
         """Return what the operator would ask for."""
         name = self.name_of(run)
-        return BackupRequest(
-            context=ErrorContext("orders", name, "us-east-1"),
-            table_name="orders",
-            backup_name=name,
-            derived=run.derived,
-            run=Run(self.scheduled(run.due), self.scheduled(run.started), run.tries, run.clears > 0),
-            if_exists=IfExists.REUSE,
-            reuse_within=reuse_within,
-            require_point_in_time_recovery=False,
-            deadline=Deadline.after(1800),
+        return TableBackup(
+            BackupRequest("orders", None if run.derived else name, reuse_within=reuse_within),
+            name,
+            Run(self.scheduled(run.due), self.scheduled(run.started), run.tries, run.clears > 0),
+            ErrorContext("orders", name, "us-east-1"),
+            Deadline.after(1800),
         )
 
     def note(self, run: ModelRun | None) -> None:

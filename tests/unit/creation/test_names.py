@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.creation.names import derive_backup_name
-from airflow_ddb_backup.validation import check_backup_name
+from airflow_ddb_backup.parameters import check_name
 
 identity = st.tuples(st.text(), st.text(), st.text())
 
@@ -21,7 +21,7 @@ def test_a_derived_name_is_readable() -> None:
 @given(identity)
 def test_a_derived_name_is_legal_and_stable(who: tuple[str, str, str]) -> None:
     """With any IDs, every try of a run gets the same legal name."""
-    assert check_backup_name(derive_backup_name(*who)) == derive_backup_name(*who)
+    assert check_name("backup_name", derive_backup_name(*who)) == derive_backup_name(*who)
 
 
 @given(identity, identity)

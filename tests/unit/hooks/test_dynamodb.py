@@ -107,6 +107,16 @@ def test_an_id_of_another_shape_is_as_good(hook: DynamoDBBackupHook, control_pla
     assert hook.describe_backup(created.arn) == hook.list_backups(CONTEXT, "orders", created_since=None).items[0]
 
 
+def test_once_it_is_stopped_no_call_begins(hook: DynamoDBBackupHook, control_plane: ControlPlane) -> None:
+    """Until it is opened again; the message says why."""
+    hook.stop()
+    with pytest.raises(BackupError, match="CreateBackup was not called, since the task has ended: table 'orders'"):
+        hook.create_backup(CONTEXT, "orders", "nightly")
+    assert control_plane.calls["CreateBackup"] == 0
+    hook.reopen()
+    assert hook.create_backup(CONTEXT, "orders", "nightly").name == "nightly"
+
+
 class TestRegion:
     """The task's, else the connection's, else an ARN's, else boto3's default."""
 

@@ -14,7 +14,7 @@ from airflow_ddb_backup.exceptions import (
     OtherRegionError,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
-from tests.simulator.faults import THROTTLED
+from tests.simulator.faults import INTERNAL_ERROR, THROTTLED
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -244,3 +244,11 @@ def test_an_object_that_is_executed_twice_keeps_nothing(
         "BackupArn"
     ]
     assert task.execute(context)["backup_arn"] != first["backup_arn"]
+
+
+def test_a_timeout_speaks_of_no_other_backup(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
+    """It makes none."""
+    control_plane.fail_next("DescribeBackup", INTERNAL_ERROR, times=99)
+    with pytest.raises(AirflowSensorTimeout) as raised:
+        DynamoDBBackupSensor(task_id="wait", backup_arn=backup_arn, timeout=0).execute(context)
+    assert "makes another" not in str(raised.value)

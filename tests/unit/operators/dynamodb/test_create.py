@@ -1,4 +1,4 @@
-"""The operator."""
+"""The operator that backs a table up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotReusedTimeoutError,
     BackupTimeoutError,
+    ConfigurationError,
     InvalidValueError,
     OtherRegionError,
     TableNotFoundError,
@@ -22,6 +23,7 @@ from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.faults import HANGING_AFTER_COMMIT, HTML_OF_A_PROXY, INTERNAL_ERROR, THROTTLED, Fault
 from tests.unit.conftest import SETTINGS
+from tests.unit.creation.support import begun, execute, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,16 +152,20 @@ def test_a_missing_table_is_refused(control_plane: ControlPlane, context: Contex
     assert control_plane.calls["CreateBackup"] == 0
 
 
-@pytest.mark.parametrize("status", ["DELETING", "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"])
-def test_a_table_that_won_t_be_active_by_itself_is_refused(
-    control_plane: ControlPlane, context: Context, status: str
-) -> None:
-    """No retry helps; CreateBackup on a DELETING table would succeed for a second or two."""
-    control_plane.statuses["orders"] = status
-    refused = f"table 'orders', backup 'nightly', region 'us-east-1'. It is {status}"
+def test_a_table_that_is_being_deleted_is_refused(control_plane: ControlPlane, context: Context) -> None:
+    """No retry helps; CreateBackup would succeed for a second or two."""
+    control_plane.statuses["orders"] = "DELETING"
+    refused = "table 'orders', backup 'nightly', region 'us-east-1'. It is DELETING"
     with pytest.raises(TableUnavailableError, match=refused):
         operator(backup_name="nightly").execute(context)
     assert control_plane.calls["CreateBackup"] == 0
+
+
+@pytest.mark.parametrize("status", ["UPDATING", "ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS", "NEW_IN_AWS"])
+def test_in_any_other_status_aws_decides(control_plane: ControlPlane, context: Context, status: str) -> None:
+    """CreateBackup is asked: nobody but AWS knows which of them it takes."""
+    control_plane.statuses["orders"] = status
+    assert [operator().execute(context)] == control_plane.backup_arns()
 
 
 def test_a_table_that_is_being_created_is_waited_for_until_the_timeout(
@@ -365,3 +371,50 @@ def test_values_that_were_set_since_are_checked_when_it_runs(control_plane: Cont
     with pytest.raises(InvalidValueError, match="if_exists must be one of"):
         task.execute(context)
     assert control_plane.backup_arns() == []
+
+
+def test_a_name_that_was_set_after_the_constructor(control_plane: ControlPlane, clock: Clock) -> None:
+    """By ``pre_execute``, a subclass or a cluster policy."""
+    task = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders")
+    task.backup_name = "of-the-policy"
+    arn = execute(task, begun(clock))
+    details = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+    assert details["BackupName"] == "of-the-policy"
+
+
+def test_an_object_that_is_executed_twice_keeps_nothing(
+    control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the connection nor a derived name."""
+    task = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders")
+    execute(task, begun(clock, "one"))
+    control_plane.expired_keys.add("simulated")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(access_key="new"))
+    execute(task, begun(clock, "two"))
+    summaries = control_plane.client().list_backups(TableName="orders")["BackupSummaries"]
+    assert len({summary["BackupName"] for summary in summaries}) == 2
+
+
+def test_intervals_may_be_timedeltas(control_plane: ControlPlane, clock: Clock) -> None:
+    """As timeouts may."""
+    control_plane.creating_for = 20
+    assert [run(begun(clock), poll_interval=timedelta(seconds=5))] == control_plane.backup_arns()
+
+
+def test_a_task_that_pushes_no_xcom_names_the_region_all_the_same(
+    control_plane: ControlPlane, context: Context
+) -> None:
+    """It is the connection's."""
+    control_plane.creating_for = 99
+    task = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders", deferrable=True, do_xcom_push=False)
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    with pytest.raises(BackupTimeoutError, match="region 'us-east-1'"):
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+
+
+def test_a_typo_in_the_connection(control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(config_kwargs={"read_timeot": 9}))
+    with pytest.raises(ConfigurationError, match="table 'orders'.*read_timeot"):
+        run(begun(clock))

@@ -1,0 +1,111 @@
+"""The backup that a task asks for: its parameters, which check themselves, and the try that asks. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from airflow_ddb_backup.exceptions import InvalidValueError
+from airflow_ddb_backup.models import TABLE_ARN
+from airflow_ddb_backup.parameters import (
+    check_choice,
+    check_flag,
+    check_interval,
+    check_name,
+    check_span,
+    check_table,
+    check_timeout,
+    set_checked,
+)
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.creation.matching import Run
+    from airflow_ddb_backup.exceptions import ErrorContext
+
+
+class IfExists(StrEnum):
+    """The choices for a run that has its backup already."""
+
+    REUSE = "reuse"
+    FAIL = "fail"
+    CREATE = "create"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """The backup that a task asks for, as its parameters say.
+
+    :param table_name: name or ARN
+    :param backup_name: the backup's name; ``None``: derived from the run
+    :param derives_name: the task was given no name; otherwise ``None`` is what a template renders to, and wrong
+    :param if_exists: what to do when the run has its backup already
+    :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
+    :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
+    :param poll_interval: seconds, or a ``timedelta``, between polls
+    :param timeout: seconds, or a ``timedelta``, from the start of ``execute``
+    :raises InvalidValueError: a value is wrong
+    """
+
+    table_name: str
+    backup_name: str | None = None
+    derives_name: bool = True
+    if_exists: IfExists = IfExists.REUSE
+    reuse_within: timedelta | None = None
+    require_point_in_time_recovery: bool = False
+    poll_interval: float = 5.0
+    timeout: float = 1800.0
+
+    def __post_init__(self) -> None:
+        """Check the values; numbers and choices become what they stand for."""
+        check_table("table_name", self.table_name)
+        if self.backup_name is not None or not self.derives_name:
+            check_name("backup_name", self.backup_name)
+        required = check_flag("require_point_in_time_recovery", self.require_point_in_time_recovery)
+        set_checked(
+            self,
+            if_exists=check_choice("if_exists", self.if_exists, IfExists),
+            require_point_in_time_recovery=required,
+            poll_interval=check_interval("poll_interval", self.poll_interval),
+            timeout=check_timeout(self.timeout),
+        )
+        if check_span("reuse_within", self.reuse_within) and self.if_exists is not IfExists.REUSE:
+            rule = f"None with if_exists={self.if_exists.value!r}, which reuses no backup"
+            raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
+
+    @property
+    def arn_region(self) -> str | None:
+        """The region of the table's ARN; ``None``: the task names the table by its name."""
+        match = TABLE_ARN.fullmatch(self.table_name)
+        return match["region"] if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class TableBackup:
+    """The backup of one table that one try of a task is to have.
+
+    :param request: what the task asks for
+    :param name: the backup's name
+    :param run: the try
+    :param context: the table, backup name and region, for messages
+    :param deadline: when to give up
+    """
+
+    request: BackupRequest
+    name: str
+    run: Run
+    context: ErrorContext
+    deadline: Deadline
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the name is this run's alone; otherwise every run may have it."""
+        return self.request.backup_name is None
+
+    @property
+    def table(self) -> str:
+        """The table's name, without the ARN."""
+        return self.request.table_name.rpartition("/")[2]

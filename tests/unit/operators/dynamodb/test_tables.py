@@ -1,0 +1,364 @@
+"""The operator that backs many tables up: what it selects, waits for, pushes and reports."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, TaskDeferred
+
+from airflow_ddb_backup.exceptions import (
+    BackupTimeoutError,
+    EmptySelectionError,
+    InvalidValueError,
+    TablesFailedError,
+    TablesFailedForGoodError,
+    TooManyTablesError,
+    TriggerFailedError,
+)
+from airflow_ddb_backup.models import read_sweep_page
+from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
+from airflow_ddb_backup.waiting import rate_limited_client
+from tests.simulator.control_plane import ACCOUNT, REGION
+from tests.simulator.faults import Answer, Fault
+from tests.unit.conftest import TaskTimeout
+from tests.unit.creation.support import COUNT, TABLES, backed_up, by_table, context_for, operator, retry_of, xcoms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+pytestmark = pytest.mark.usefixtures("forty_tables", "fast_loop")
+HANGING = Fault(Answer.HANGING)
+
+
+def resumed(task: DynamoDBBackupTablesOperator, context: Context) -> Any:
+    """Execute a task that defers, run its trigger as it comes back from the database, and resume it."""
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    trigger = DynamoDBBackupsTrigger(**deferred.value.trigger.serialize()[1])
+
+    async def event() -> Any:
+        return [event.payload async for event in trigger.run()]
+
+    (payload,) = asyncio.run(event())
+    return task.resume_execution("execute_complete", {"event": payload}, context)
+
+
+class TestAll:
+    """Every table has its backup, AVAILABLE."""
+
+    @pytest.mark.parametrize("wait", [True, False])
+    def test_every_table_has_one(self, control_plane: ControlPlane, clock: Clock, wait: bool) -> None:
+        """They are returned by table, and pushed before any waiting; a first try lists nothing to find them."""
+        control_plane.creating_for = 20
+        context = context_for(clock)
+        report = operator(wait_for_completion=wait).execute(context)
+        backups = backed_up(control_plane)
+        assert report == {"backups": backups, "failed": {}, "skipped": {}}
+        ti: Any = context["ti"]
+        assert ti.xcoms == {"backup_arns": backups}
+        assert control_plane.calls["DescribeTable"] == control_plane.calls["CreateBackup"] == COUNT
+        # Those of the poller have an end.
+        listings = [body for call, body in control_plane.requests if call == "ListBackups"]
+        assert [body for body in listings if "TimeRangeUpperBound" not in body] == []
+        if not wait:
+            assert control_plane.calls["ListBackups"] == control_plane.calls["DescribeBackup"] == 0
+
+    def test_names_are_each_table_s_own(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """A derived one holds the table's name, a given one is the same for all."""
+        operator(wait_for_completion=False).execute(context_for(clock))
+        names = {
+            body["TableName"]: body["BackupName"] for call, body in control_plane.requests if call == "CreateBackup"
+        }
+        assert len(set(names.values())) == COUNT
+        assert [table for table, name in names.items() if f".{table}." not in name] == []
+        operator(backup_name="nightly", wait_for_completion=False).execute(context_for(clock))
+        given = [body["BackupName"] for call, body in control_plane.requests if call == "CreateBackup"][COUNT:]
+        assert given == ["nightly"] * COUNT
+
+    def test_deferred_it_hands_on_all_that_the_wait_needs(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """The ARNs once, since there may be thousands."""
+        with pytest.raises(TaskDeferred) as deferred:
+            operator(deferrable=True, table_names=["table-01", "nowhere"]).execute(context_for(clock))
+        kwargs = deferred.value.trigger.serialize()[1]
+        assert kwargs.pop("deadline") > clock.time()
+        failed = kwargs["report"].pop("failed")
+        assert [(table, one["permanent"]) for table, one in failed.items()] == [("nowhere", True)]
+        assert kwargs == {
+            "backup_arns": control_plane.backup_arns(),
+            "report": {"skipped": {}},
+            "poll_interval": 5,
+            "aws_conn_id": "aws_default",
+            "region_name": REGION,
+            "verify": None,
+            "botocore_config": None,
+        }
+
+    @pytest.mark.parametrize("do_xcom_push", [True, False])
+    def test_deferred_it_returns_the_same(self, control_plane: ControlPlane, clock: Clock, do_xcom_push: bool) -> None:
+        """Whether its XComs are kept or not."""
+        control_plane.creating_for = 20
+        context = context_for(clock)
+        task = operator(deferrable=True, do_xcom_push=do_xcom_push)
+        assert resumed(task, context) == {"backups": backed_up(control_plane), "failed": {}, "skipped": {}}
+
+    def test_the_report_goes_to_the_outlets(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Of every asset."""
+        context = context_for(clock)
+        asset = Asset("s3://backups")
+        event = SimpleNamespace(extra={})
+        context["outlet_events"] = {asset: event}  # type: ignore[typeddict-item]  # all that is used of it
+        report = operator(outlets=[asset]).execute(context)
+        assert event.extra == report
+
+
+class TestSelection:
+    """The tables are selected as by the other operators for many."""
+
+    def test_an_empty_selection_fails(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Or skips the task, if it says so."""
+        with pytest.raises(EmptySelectionError):
+            operator(table_names=["nothing-*"]).execute(context_for(clock))
+        with pytest.raises(AirflowSkipException):
+            operator(table_names=["nothing-*"], if_empty="skip").execute(context_for(clock))
+        assert not by_table(control_plane)
+
+    def test_too_many_tables_are_refused_before_anything_is_done(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """Nothing is described or made."""
+        with pytest.raises(TooManyTablesError):
+            operator(max_tables=39).execute(context_for(clock))
+        assert not by_table(control_plane)
+
+    def test_tags(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Of tables that exist."""
+        for table in TABLES[:3]:
+            control_plane.tag_table(table, backup="nightly")
+        control_plane.ghosts = {f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/gone": {"backup": "nightly"}}
+        report = DynamoDBBackupTablesOperator(task_id="back_up", tags={"backup": "nightly"}).execute(context_for(clock))
+        assert list(report["backups"]) == TABLES[:3]
+
+    @pytest.mark.parametrize("rendered", ["['orders']", "orders", None, []], ids=repr)
+    def test_a_list_that_renders_to_something_else(
+        self, control_plane: ControlPlane, clock: Clock, rendered: Any
+    ) -> None:
+        """It is never all tables; a string says what to set."""
+        task = operator(table_names="{{ params.tables }}")
+        task.table_names = rendered
+        hint = "render_template_as_native_obj" if isinstance(rendered, str) else "An empty selection never means all"
+        with pytest.raises((InvalidValueError, EmptySelectionError), match=hint):
+            task.execute(context_for(clock))
+        assert not by_table(control_plane)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"table_names": "orders"},
+            {"table_names": []},
+            {"table_names": None},
+            {"exclude": "orders"},
+            {"tags": {}},
+            {"max_tables": 0},
+            {"if_empty": "ignore"},
+            {"backup_name": "a b"},
+            {"if_exists": "maybe"},
+            {"if_exists": "fail", "reuse_within": timedelta(hours=1)},
+            {"poll_interval": 0},
+            {"timeout": 59},
+        ],
+        ids=repr,
+    )
+    def test_wrong_values_are_refused_when_the_dag_is_parsed(self, wrong: dict[str, Any]) -> None:
+        """The message names the parameter."""
+        with pytest.raises(InvalidValueError, match="|".join(wrong)):
+            operator(**wrong)
+
+
+@pytest.mark.load
+class TestWaiting:
+    """All are waited for together."""
+
+    def test_a_backup_that_is_lost_while_it_waits(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """The others are waited for."""
+        control_plane.creating_for = 60
+        context = context_for(clock)
+        control_plane.on_commit = lambda arn, _: control_plane.statuses.update(
+            {arn: "DELETED"} if "table-11" in arn else {}
+        )
+        with pytest.raises(TablesFailedForGoodError, match=r"1 failed, 39 have a backup\. table-11: .* It was deleted"):
+            resumed(operator(deferrable=True), context)
+        ti: Any = context["ti"]
+        assert len(ti.xcoms["report"]["backups"]) == 39
+
+    @pytest.mark.parametrize("deferrable", [True, False])
+    def test_time_is_up(self, control_plane: ControlPlane, clock: Clock, deferrable: bool) -> None:
+        """Of those that are not AVAILABLE; a retry waits for them."""
+        control_plane.on_commit = lambda arn, _: control_plane.statuses.update(
+            {arn: "CREATING"} if "table-1" in arn else {}
+        )
+        context, task = context_for(clock), operator(deferrable=deferrable, timeout=120)
+        with pytest.raises(TablesFailedError, match="10 failed, 30 have a backup") as failure:
+            resumed(task, context) if deferrable else task.execute(context)
+        assert BackupTimeoutError.hint in str(failure.value)
+        control_plane.statuses.clear()
+        report = operator(timeout=120).execute(retry_of(context))
+        assert report["backups"] == backed_up(control_plane)
+
+    def test_hanging_polls(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Nothing answers any more once the backups are made."""
+        control_plane.creating_for = 9999
+        for operation in ("DescribeBackup", "ListBackups"):
+            control_plane.fail_next(operation, HANGING, times=9999)
+        began = clock.time()
+        with pytest.raises(TablesFailedError):
+            operator(timeout=60).execute(context_for(clock))
+        assert clock.time() - began < 60 + 30
+
+    @pytest.mark.parametrize("operation", ["DescribeBackup", "ListBackups"])
+    def test_while_it_waits_the_report_is_pushed(
+        self, control_plane: ControlPlane, clock: Clock, execution_timeout: Callable[[], None], operation: str
+    ) -> None:
+        """As every task's that fails, with the tables that have failed by then."""
+        control_plane.creating_for = 9999
+        # Too few for a listing, or enough for one.
+        names = TABLES[:2] if operation == "DescribeBackup" else TABLES
+        control_plane.before(operation, execution_timeout)
+        context = context_for(clock)
+        with pytest.raises(TaskTimeout):
+            operator(table_names=[*names, "nowhere"]).execute(context)
+        assert sorted(xcoms(context)["backup_arns"]) == names
+        assert "nowhere" in xcoms(context)["report"]["failed"]
+
+    def test_amid_an_answer_it_ends_the_task(
+        self,
+        control_plane: ControlPlane,
+        clock: Clock,
+        execution_timeout: Callable[[], None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The signal comes while a listing is read, and is not taken for a listing that failed."""
+        control_plane.creating_for = 9999
+        read = read_sweep_page
+        sent: list[Any] = []
+
+        def slow(response: Any) -> Any:
+            if not sent:
+                sent.append(response)
+                execution_timeout()
+            return read(response)
+
+        monkeypatch.setattr(rate_limited_client, "read_sweep_page", slow)
+        with pytest.raises(TaskTimeout):
+            operator(timeout=60).execute(context_for(clock))
+        assert sent
+
+
+class TestEvents:
+    """No event but the trigger's own is a success."""
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            None,
+            {},
+            {"status": "success"},
+            {"status": "success", "failed": {}, "message": ""},
+            {"status": "success", "failed": {}, "message": "", "report": {}},
+            {"status": "error", "failed": {}, "message": "", "report": {"failed": {}, "skipped": {}}},
+            {"status": "success", "failed": [], "message": "", "report": {"failed": {}, "skipped": {}}},
+            {"status": "running", "failed": {}, "message": "", "report": {"failed": {}, "skipped": {}}},
+            {"status": "success", "failed": {}, "message": "", "report": {"failed": {"orders": "no"}, "skipped": {}}},
+        ],
+        ids=repr,
+    )
+    def test_a_malformed_one(self, clock: Clock, event: Any) -> None:
+        """Nothing unknown or incomplete."""
+        context = context_for(clock, xcoms={"backup_arns": {}})
+        with pytest.raises(TriggerFailedError):
+            operator().resume_execution("execute_complete", {"event": event}, context)
+
+    def test_no_triggerer_has_answered(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Airflow's own limit is the net below."""
+        (arn,) = control_plane.add_backups("table-01", 1)
+        context = context_for(
+            clock, xcoms={"backup_arns": {"table-01": arn}, "report": {"failed": {"nowhere": "gone"}}}
+        )
+        with pytest.raises(BackupTimeoutError, match=f"region '{REGION}'"):
+            operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+        ti: Any = context["ti"]
+        report = ti.xcoms["report"]
+        assert (report["backups"], list(report["failed"]), report["skipped"]) == ({}, ["nowhere", "table-01"], {})
+        assert f"table 'table-01', backup '{arn}', region '{REGION}'" in report["failed"]["table-01"]
+
+
+@pytest.mark.load
+class TestReports:
+    """What the task says of each table is true and complete, however it ends."""
+
+    def test_the_log_counts_as_the_exception_does(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """A backup that was deleted while it was waited for is none."""
+        control_plane.creating_for = 60
+        control_plane.on_commit = lambda arn, _: control_plane.statuses.update(
+            {arn: "DELETED"} if "table-11" in arn else {}
+        )
+        with pytest.raises(TablesFailedError, match="1 failed, 39 have a backup"):
+            operator().execute(context_for(clock))
+        (line,) = [line for line in log().splitlines() if "Tables: " in line]
+        assert "39 with a backup, 1 failed" in line
+
+    @pytest.mark.parametrize("if_exists", ["create", "reuse"])
+    def test_the_hint_says_what_a_retry_does(self, control_plane: ControlPlane, clock: Clock, if_exists: str) -> None:
+        """It does what is missing, unless if_exists='create' makes every backup once more."""
+        control_plane.statuses["table-00"] = "CREATING"
+        with pytest.raises(TablesFailedError) as failure:
+            operator(if_exists=if_exists, timeout=60, wait_for_completion=False).execute(context_for(clock))
+        assert ("a retry does what is missing" in str(failure.value)) == (if_exists == "reuse")
+
+    def test_no_triggerer_each_table_is_reported(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Those that had failed before, and the others by their names."""
+        context = context_for(clock)
+        task = operator(deferrable=True, table_names=[*TABLES, "nowhere"])
+        with pytest.raises(TaskDeferred):
+            task.execute(context)
+        with pytest.raises(BackupTimeoutError):
+            task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+        failed = xcoms(context)["report"]["failed"]
+        assert sorted(failed) == sorted([*TABLES, "nowhere"])
+        assert [table for table, message in failed.items() if table not in message and table != "nowhere"] == []
+
+    def test_no_triggerer_the_region_is_that_of_the_arns(
+        self, control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the connection names none."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
+        names = [control_plane.create_table("by-arn")]
+        context = context_for(clock)
+        with pytest.raises(TaskDeferred):
+            operator(deferrable=True, table_names=names).execute(context)
+        with pytest.raises(BackupTimeoutError, match="region 'us-east-1'"):
+            operator(deferrable=True, table_names=names).resume_execution(
+                "__fail__", {"error": "Trigger timeout"}, context
+            )
+
+    @pytest.mark.parametrize("event", [None, {"status": "success", "failed": {}, "message": "", "report": {}}])
+    def test_a_malformed_event_leaves_one(self, control_plane: ControlPlane, clock: Clock, event: Any) -> None:
+        """The report is pushed though the event tells nothing."""
+        context = context_for(clock)
+        task = operator(deferrable=True)
+        with pytest.raises(TaskDeferred):
+            task.execute(context)
+        with pytest.raises(TriggerFailedError):
+            task.resume_execution("execute_complete", {"event": event}, context)
+        assert "report" in xcoms(context)
