@@ -184,6 +184,8 @@ class _Attempt(Generic[_Item]):
         self._deadline = deadline
         self._log = log
         self._errors: dict[_Item, BackupError] = {}
+        # Items may share a failure, such as that of a table.
+        self._told: set[str] = set()
 
     def __call__(self, item: _Item) -> bool:
         error = self._errors.get(item)
@@ -193,7 +195,8 @@ class _Attempt(Generic[_Item]):
         try:
             self._work.step(item)
         except MAY_PASS as failure:
-            if str(failure) != str(error):
+            if str(failure) not in self._told:
+                self._told.add(str(failure))
                 self._log.warning("%s Trying again.", failure)
             self._errors[item] = failure
             return True

@@ -12,8 +12,11 @@ from dataclasses import dataclass, fields
 from datetime import UTC, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.models import BackupStatus
+from airflow_ddb_backup.parameters import check_count, check_patterns, check_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -22,21 +25,25 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.models import Backup
 
 MINIMUM_REDUNDANCY = "minimum redundancy"
+KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
+# These are in some databases, and no zone that is the same everywhere.
+_NO_ZONES = ("Factory", "localtime", "posixrules")
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """The rules for keeping one table's backups. Without any rule, all that ``older_than`` allows is deleted.
+    """The rules for keeping one table's backups. It checks itself.
 
-    :param keep_last: so many of the newest, 0 or more
-    :param keep_hourly: the newest of each of the last so many hours that have a backup, 0 or more; likewise days, ISO
+    :param keep_last: how many of the newest, 0 or more
+    :param keep_hourly: the newest of each of this many last hours that have a backup, 0 or more; likewise days, ISO
         weeks, months and years
-    :param keep_within: those made at most so long before the newest one: the present does not matter, so an outage of
-        the backups themselves deletes nothing
+    :param keep_within: those made at most this long before the newest one, above 0: the present does not matter, so an
+        outage of the backups themselves deletes nothing
     :param keep_names: names, or patterns such as ``release-*``, that are never deleted, and never counted
-    :param older_than: delete only what is older than this, now
-    :param minimum_redundancy: so many of the newest stay, whatever the rules say, 0 or more
+    :param older_than: delete only what is older than this, now; above 0
+    :param minimum_redundancy: how many of the newest stay, whatever the rules say, 0 or more
     :param timezone: whose hours, days, weeks, months and years
+    :raises InvalidValueError: a value is wrong
     """
 
     keep_last: int = 0
@@ -50,6 +57,18 @@ class RetentionPolicy:
     older_than: timedelta | None = None
     minimum_redundancy: int = 1
     timezone: tzinfo = UTC
+
+    def __post_init__(self) -> None:
+        for name in (*KEEP_COUNTS, "minimum_redundancy"):
+            check_count(name, getattr(self, name), text=False)
+        for name in ("keep_within", "older_than"):
+            check_span(name, getattr(self, name))
+        check_patterns("keep_names", self.keep_names)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything but its name and the minimum redundancy can keep a backup."""
+        return any(getattr(self, name) for name in (*KEEP_COUNTS, "keep_within", "older_than"))
 
     def decide(self, backups: Iterable[Backup], now: datetime) -> list[Decision]:
         """Return what becomes of each AVAILABLE backup, the newest first.
@@ -117,6 +136,19 @@ class Decision:
     def kept(self) -> bool:
         """Whether the backup stays."""
         return bool(self.reasons)
+
+
+def zone_of(name: object) -> ZoneInfo:
+    """Return a time zone.
+
+    :param name: its name in the IANA database, such as ``Europe/Berlin``
+    :raises InvalidValueError: there is no such time zone
+    """
+    try:
+        return ZoneInfo("" if name in _NO_ZONES else name)  # type: ignore[arg-type]  # refused below
+    except (AttributeError, OSError, TypeError, ValueError, LookupError):
+        rule = "the name of a time zone, such as 'UTC' or 'Europe/Berlin'"
+        raise InvalidValueError.of("timezone", name, rule) from None
 
 
 def _newest_of_each(
