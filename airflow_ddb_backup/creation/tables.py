@@ -179,8 +179,8 @@ class TablesCreation:
         creation, context = self._creations[table], self._tables[table].context
         if self._tables[table].deadline.passed:
             raise CreationTimeoutError.about(context, "It was not tried.")
-        if table.missing:
-            raise TableNotFoundError.about(context, "ListTables does not list it, so nobody knows its tags.")
+        if table.error:
+            raise table.error
         if not creation.is_ready and (found := creation.find()):
             self._take(table, found)
             return

@@ -58,7 +58,6 @@ _AGAIN_HINT = (
     "The others are done, but a retry makes a backup of every table again, since if_exists is 'create'. XCom 'report' "
     "has all failures."
 )
-_KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
 class BackupCreator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):

@@ -18,8 +18,9 @@ from airflow_ddb_backup.exceptions import (
     TriggerFailedError,
 )
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.parameters import rendered
 from airflow_ddb_backup.retries import retrying
-from airflow_ddb_backup.selection import IfEmpty, select_tables
+from airflow_ddb_backup.selection import select_tables
 from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBBackupsTrigger,
 )
@@ -44,7 +45,7 @@ from airflow_ddb_backup.operators.dynamodb.base import (
     BackupCreator,
     push_before_failing,
 )
-from airflow_ddb_backup.operators.dynamodb.selecting import TablesOperator
+from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
 
 
 class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
@@ -61,10 +62,12 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
     fails pushes it as XCom ``report`` first. The ARNs are pushed as ``backup_arns`` (``{table: arn}``) before any
     waiting.
 
-    :param table_names: names, ARNs, and shell patterns such as ``orders-*`` (templated); ``None``: all with the tags
-    :param exclude: names, ARNs and patterns of tables that are left out
-    :param tags: a value, or a list of values, for each key; a table must match every key
-    :param max_tables: a larger selection is refused, 1 or more
+    :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
+        ``[]`` are an empty selection (templated)
+    :param exclude: names, ARNs and patterns of tables that are left out (templated)
+    :param table_tags: a value, or a list of values, for each key; a table must match every key. ``None``: any tags
+        (templated)
+    :param max_tables: a larger selection is refused, 1 or more (templated)
     :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
     :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``, the same for every table (templated). ``None``:
         derived from dag_id, task_id, run_id and the table's name
@@ -84,12 +87,11 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields("table_names", "backup_name")
+    template_fields: Sequence[str] = aws_template_fields(*SELECTION_FIELDS, "backup_name")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
         self._check_literals()
-        self._check_selection()
         deadline = Deadline.after(check_timeout(self.timeout))
         report = TablesReport()
         try:
@@ -98,9 +100,7 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
             if self.do_xcom_push:
                 backups = {table: arn.text for table, arn in sorted(report.backups.items())}
                 context["ti"].xcom_push(key=XCOM_BACKUP_ARNS, value=backups)
-        except EmptySelectionError as error:
-            if self.if_empty == IfEmpty.SKIP:
-                raise AirflowSkipException(str(error)) from None
+        except (AirflowSkipException, EmptySelectionError):
             raise
         except BaseException:
             push_before_failing(self, context, XCOM_REPORT, report.as_dict())
@@ -191,11 +191,16 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
 
     def _create_all(self, context: Context, deadline: Deadline, report: TablesReport) -> str:
         """Fill the report with the backups of all tables; return the region."""
-        selection, error_context = self._select()
+        selection = self._selection(rendered)
+        error_context = self.hook.open_for(ErrorContext(), selection.region)
         tables = select_tables(self.hook, selection, error_context, retrying(deadline, self.log))
-        selection.check_size((table.name for table in tables), error_context)
+        selection.check_size(tables, error_context)
         requests = {}
         for table in tables:
+            if table.lacks_tags:
+                report.skipped[table.name] = "It lacks the tags."
+                self.log.warning("Table %s is skipped: it lacks the tags.", table.name)
+                continue
             name = self._resolve_name(context, table.name)
             table_name = table.arn or table.name
             about = replace(error_context, table=table_name, backup=name[0])
