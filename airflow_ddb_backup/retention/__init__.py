@@ -16,6 +16,7 @@ Invariants:
   since a listing may be behind, and so are the tags of a table that was selected by them;
 * only AVAILABLE backups of users with the prefix count, and only they are deleted;
 * nothing is deleted before every page of every listing was read, nor what was made since the task began;
-* a table that can't be looked at, or whose deletions are denied, loses nothing more, and the others go on;
+* a table whose tags or backups can't be read, or whose deletions are denied, loses nothing more; the others are
+  pruned;
 * raising a number, adding a rule or adding an older backup never deletes more of the others.
 """

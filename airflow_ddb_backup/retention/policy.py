@@ -19,13 +19,16 @@ from airflow_ddb_backup.models import BackupStatus
 from airflow_ddb_backup.parameters import check_count, check_patterns, check_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     from airflow_ddb_backup.models import Backup
 
 MINIMUM_REDUNDANCY = "minimum redundancy"
 KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
+# What tells one period of local time from another. The hour that is repeated when summer time ends is two; the last
+# days of December may be in the first ISO week of the next year.
+_PERIODS = {"hourly": "%Y-%m-%d %H %z", "daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m", "yearly": "%Y"}
 # These are in some databases, and no zone that is the same everywhere.
 _NO_ZONES = ("Factory", "localtime", "posixrules")
 
@@ -93,8 +96,8 @@ class RetentionPolicy:
         """Yield the backups that each rule keeps."""
         yield MINIMUM_REDUNDANCY, counted[: self.minimum_redundancy]
         yield "last", counted[: self.keep_last]
-        for count, reason, period in self._periods():
-            yield reason, _newest_of_each(counted, count, period, self.timezone)
+        for reason, period in _PERIODS.items():
+            yield reason, _newest_of_each(counted, getattr(self, f"keep_{reason}"), period, self.timezone)
         if self.keep_within is not None and counted:
             newest = counted[0].created_at
             yield f"within {self.keep_within}", [one for one in counted if newest - one.created_at <= self.keep_within]
@@ -110,15 +113,6 @@ class RetentionPolicy:
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "timezone"}
         rules = [f"{name}={value}" for name, value in shown.items() if value or name == "minimum_redundancy"]
         return ", ".join([*rules, f"timezone={self.timezone}"])
-
-    def _periods(self) -> Sequence[tuple[int, str, Callable[[datetime], object]]]:
-        return (
-            (self.keep_hourly, "hourly", _hour),
-            (self.keep_daily, "daily", _day),
-            (self.keep_weekly, "weekly", _week),
-            (self.keep_monthly, "monthly", _month),
-            (self.keep_yearly, "yearly", _year),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,34 +145,10 @@ def zone_of(name: object) -> ZoneInfo:
         raise InvalidValueError.of("timezone", name, rule) from None
 
 
-def _newest_of_each(
-    newest_first: Iterable[Backup], count: int, period: Callable[[datetime], object], timezone: tzinfo
-) -> list[Backup]:
-    newest: dict[object, Backup] = {}
+def _newest_of_each(newest_first: Iterable[Backup], count: int, period: str, timezone: tzinfo) -> list[Backup]:
+    newest: dict[str, Backup] = {}
     for backup in newest_first:
         if len(newest) == count:
             break
-        newest.setdefault(period(backup.created_at.astimezone(timezone)), backup)
+        newest.setdefault(backup.created_at.astimezone(timezone).strftime(period), backup)
     return list(newest.values())
-
-
-def _hour(local: datetime) -> object:
-    # The hour that is repeated when summer time ends is two.
-    return local.year, local.month, local.day, local.hour, local.utcoffset()
-
-
-def _day(local: datetime) -> object:
-    return local.year, local.month, local.day
-
-
-def _week(local: datetime) -> object:
-    # The ISO year: the last days of December may be in the first week of the next.
-    return local.isocalendar()[:2]
-
-
-def _month(local: datetime) -> object:
-    return local.year, local.month
-
-
-def _year(local: datetime) -> object:
-    return local.year

@@ -266,7 +266,8 @@ class Prune:
 class _Deletions:
     """Deletes what a plan does not keep; see :class:`~.retries.Work`.
 
-    Before the first deletion of a table in each round it is looked at again: minutes may have passed, and listings lag.
+    Before the first deletion of a table in each round, its tags and the backups that must stay are confirmed: minutes
+    may have passed, and listings lag.
     """
 
     def __init__(self, prune: Prune, plan: Plan) -> None:
@@ -277,18 +278,18 @@ class _Deletions:
         self._log = prune.log
         self._groups = {backup: group for group in plan.groups for backup in group.deleted}
         # Whether a table may lose backups in this round, or why that is not known.
-        self._looks: dict[str, bool | BackupError] = {}
+        self._confirmed: dict[str, bool | BackupError] = {}
         self._patience: dict[Backup, Deadline] = {}
 
     def step(self, backup: Backup) -> None:
         """Delete a backup, if its table may lose any."""
         group = self._groups[backup]
-        if str(group) not in self._looks:
-            self._looks[str(group)] = self._look(group)
-        look = self._looks[str(group)]
-        if isinstance(look, BackupError):
-            raise look
-        if not look:
+        if str(group) not in self._confirmed:
+            self._confirmed[str(group)] = self._confirm(group)
+        confirmed = self._confirmed[str(group)]
+        if isinstance(confirmed, BackupError):
+            raise confirmed
+        if not confirmed:
             self._report.kept += 1
             return
         try:
@@ -300,7 +301,7 @@ class _Deletions:
             self.failed(backup, error)
         except AccessDeniedError as error:
             # The table's other deletions would be denied too.
-            self._looks[str(group)] = error
+            self._confirmed[str(group)] = error
             raise
         else:
             self._report.done[backup.arn.text] = backup
@@ -321,15 +322,15 @@ class _Deletions:
         return DeletionTimeoutError.about(backup.arn.context, "It was not tried.")
 
     def confirm(self, backups: list[Backup]) -> list[Backup]:
-        """Have each table looked at again in the next round."""
-        self._looks.clear()
+        """Have each table confirmed again in the next round."""
+        self._confirmed.clear()
         return backups
 
     def progress(self, _: int) -> str:
         """Return a line for the log."""
         return f"{len(self._report.done)} of {len(self._groups)} deleted so far"
 
-    def _look(self, group: Group) -> bool | BackupError:
+    def _confirm(self, group: Group) -> bool | BackupError:
         """Return whether a table may lose backups: it has the tags, and the backups that must stay are there."""
         try:
             if not self._has_tags(group.decisions[0].backup.arn):

@@ -31,7 +31,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
 
     Counts and deletes only AVAILABLE on-demand backups whose names start with the prefix, table by table. The plan is
     made from every page of every listing before the first deletion; just before a table's deletions its tags and the
-    backups that must stay are looked at.
+    backups that must stay are read again.
 
     The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message}}``.
     With ``plan_only``, ``deleted`` is what a real run would delete. A task that fails pushes it as XCom ``report``.

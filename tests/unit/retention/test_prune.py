@@ -707,7 +707,7 @@ class TestTrouble:
         assert set(made[:-1]) < set(control_plane.backup_arns())
 
     @pytest.mark.parametrize("action", ["dynamodb:DescribeBackup", "dynamodb:ListTagsOfResource"])
-    def test_a_table_that_can_t_be_looked_at_loses_nothing_and_stops_no_other(
+    def test_a_table_that_can_t_be_confirmed_loses_nothing_and_stops_no_other(
         self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance, action: str
     ) -> None:
         """It is reported, with the reason."""
@@ -724,7 +724,7 @@ class TestTrouble:
         assert list(ti.xcoms["report"]["failed"]) == others[:-1]
         assert set(control_plane.backup_arns()) == {*others, made[-1]}
 
-    def test_a_look_that_fails_for_a_while_is_made_again(
+    def test_a_confirmation_that_fails_for_a_while_is_made_again(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
     ) -> None:
         """In the next round, once for all backups of the table."""

@@ -253,6 +253,22 @@ def test_numbers_flags_and_tags_may_render_to_other_types(control_plane: Control
             task.execute(context)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("keep_last", 0), ("dropped_tables", True), ("timeout", 59), ("timezone", "Berlin"), ("max_tables", 0)],
+)
+def test_values_that_were_set_since_are_checked_when_it_runs(
+    control_plane: ControlPlane, context: Context, name: str, value: object
+) -> None:
+    """By ``pre_execute``, a subclass or a cluster policy."""
+    made = nightly(control_plane, 3)
+    task = operator(keep_last=1, table_tags={"backup": "nightly"})
+    setattr(task, name, value)
+    with pytest.raises(InvalidValueError, match=f"{name} must be"):
+        task.execute(context)
+    assert control_plane.backup_arns() == made
+
+
 def test_airflow_s_own_dry_run_works() -> None:
     """``airflow tasks test --dry-run`` calls it."""
     operator(keep_last=1, plan_only=True).dry_run()
