@@ -8,11 +8,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from tests.simulator.control_plane import ControlPlane
+
+# No example has a time limit: machines may be busy.
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 SETTINGS: dict[str, Any] = {
     "aws_conn_id": "other",
