@@ -306,7 +306,7 @@ class EmptySelectionError(PermanentError):
     summary = "No table is selected"
     hint = (
         "An empty selection never means all tables: that is ['*']. Check what table_names renders to, exclude and "
-        "tags; if_empty='skip' skips the task instead."
+        "table_tags; if_empty='skip' skips the task instead."
     )
 
 
@@ -322,7 +322,7 @@ class TooManyDeletionsError(PermanentError):
 
     summary = "The plan would delete more backups than max_deletions allows"
     hint = (
-        "Nothing was deleted. Check the plan in the log, and with dry_run=True; raise max_deletions if it is what "
+        "Nothing was deleted. Check the plan in the log, and with plan_only=True; raise max_deletions if it is what "
         "you want."
     )
 

@@ -171,15 +171,16 @@ def check_choice(parameter: str, value: object, choices: type[_Choice]) -> _Choi
         raise InvalidValueError.of(parameter, value, rule) from None
 
 
-def check_count(parameter: str, value: object, lowest: int = 0) -> int:
+def check_count(parameter: str, value: object, lowest: int = 0, *, text: bool = True) -> int:
     """Return a whole number.
 
     :param parameter: the name of the parameter
     :param value: the number, or the plain text that a template renders it to
     :param lowest: the lowest that it may be
+    :param text: it may be such a text
     :raises InvalidValueError: it is not one, or lower
     """
-    number: Any = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value) else value
+    number: Any = int(value) if text and isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value) else value
     if value is LATER or (type(number) is int and number >= lowest):
         return cast("int", number)
     raise InvalidValueError.of(parameter, value, f"a whole number, {lowest} or more")
@@ -210,6 +211,11 @@ def check_texts(parameter: str, value: object, rule: str, fits: Callable[[str], 
     """
     if value is LATER:
         return ()
+    if isinstance(value, str):
+        rule += (
+            " (where a template renders it, set the DAG's render_template_as_native_obj=True, or pass another task's "
+            "output)"
+        )
     if isinstance(value, str | bytes) or not isinstance(value, Sequence | AbstractSet):
         raise InvalidValueError.of(parameter, value, rule)
     for one in value:

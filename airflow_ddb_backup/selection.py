@@ -1,32 +1,45 @@
 """Which tables a task is about: by name, ARN, pattern, exclusion and tag.
 
 An empty selection is never "all tables": a list from another task may be empty by accident, and all tables is
-``["*"]``. Plain names and ARNs are taken as they are: one that does not exist is a failure of that table. Patterns and
-tags select what exists, by ListTables, since tags are also listed of tables that are gone.
+``["*"]``. Plain names and ARNs are taken as they are: one that does not exist is a failure of that table. Patterns
+select what exists, by ListTables.
+
+Tags narrow all of these. GetResources tells them for thousands of tables at once, but lags: it lists tables that are
+gone, and tags that were changed or removed. So tables that a pattern matches must exist, and a table that the task
+names is asked for its tags itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.exceptions import EmptySelectionError, ErrorContext, InvalidValueError, TooManyTablesError
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_ddb_backup.exceptions import EmptySelectionError, InvalidValueError, PermanentError, TooManyTablesError
+from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED
 from airflow_ddb_backup.models import TABLE_ARN
+from airflow_ddb_backup.parameters import (
+    LATER,
+    check_choice,
+    check_count,
+    check_patterns,
+    check_texts,
+    is_pattern,
+    set_checked,
+)
 from airflow_ddb_backup.retries import read_pages
-from airflow_ddb_backup.validation import check_region, table_region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
+    from airflow_ddb_backup.exceptions import BackupError, ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.retries import Retry
-
-# No table's name has any of these.
-_PATTERN_MARKS = frozenset("*?[")
-# A message names so many tables.
-_NAMED = 5
 
 
 class IfEmpty(StrEnum):
@@ -43,96 +56,110 @@ class SelectedTable:
     :param name: the name
     :param arn: the ARN, if the task names the table by it
     :param named: the task names it, by name or ARN: if it does not exist, that is a failure
-    :param missing: it does not exist, so that nobody knows whether it had the tags
+    :param lacks_tags: the task names it, but it does not have the tags: it is to be skipped
+    :param error: why the task could not find out whether it has the tags
     """
 
     name: str
     arn: str | None = None
     named: bool = False
-    missing: bool = False
+    lacks_tags: bool = False
+    error: BackupError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableSelection:
-    """The tables that a task is about, as its parameters say.
+    """The tables that a task is about, as its parameters say. It checks itself.
 
-    :param table_names: names, ARNs and patterns; ``None``: all that have the tags
+    :param table_names: names, ARNs and patterns; ``None``: none
     :param exclude: names, ARNs and patterns of those that are left out
-    :param tags: the values that each tag may have; a table needs one of each
-    :param max_tables: refuse a larger selection
+    :param table_tags: a value, or the values, that each tag may have; a table needs one of each. ``None``: any tags
+    :param max_tables: refuse a larger selection, 1 or more
+    :param if_empty: what to do when there is no table
+    :raises InvalidValueError: a value is wrong
     """
 
-    table_names: Sequence[str] | None = None
+    table_names: Sequence[str]
     exclude: Sequence[str] = ()
-    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    table_tags: Mapping[str, Sequence[str]] | None = None
     max_tables: int = 100
+    if_empty: IfEmpty = IfEmpty.FAIL
+
+    def __post_init__(self) -> None:
+        names = () if self.table_names is None else self.table_names
+        set_checked(
+            self,
+            table_names=check_patterns("table_names", names, arns=True),
+            exclude=check_patterns("exclude", self.exclude, arns=True),
+            table_tags=_check_tags(self.table_tags),
+            max_tables=check_count("max_tables", self.max_tables, 1),
+            if_empty=check_choice("if_empty", self.if_empty, IfEmpty),
+        )
+        arns: dict[str, str] = {}
+        for arn in filter(TABLE_ARN.fullmatch, self.table_names):
+            if (other := arns.setdefault(_name_of(arn), arn)) != arn:
+                raise InvalidValueError.of("table_names", arn, f"of one account: {other!r} has the same name")
+            if _region_of(arn) != self.region:
+                raise InvalidValueError.of("table_names", arn, f"of one region: another ARN is of {self.region!r}")
 
     @property
     def region(self) -> str | None:
-        """The region of the first ARN; ``None``: there is no ARN."""
-        return next(filter(None, map(table_region, self.table_names or ())), None)
-
-    def check_regions(self, region: str) -> None:
-        """Refuse ARNs of another region: AWS ignores that part of them.
-
-        :param region: the region of the calls
-        :raises OtherRegionError: an ARN's is another
-        """
-        for name in self.table_names or ():
-            check_region(table_region(name), ErrorContext(table=name, region=region))
+        """The region of the ARNs; ``None``: there is no ARN."""
+        return next(filter(None, map(_region_of, self.table_names)), None)
 
     @property
     def has_patterns(self) -> bool:
         """Whether tables are selected that the task does not name."""
-        return self.table_names is None or any(map(is_pattern, self.table_names))
+        return any(map(is_pattern, self.table_names))
 
     def named(self) -> dict[str, SelectedTable]:
-        """Return the tables that are named, by name or ARN, and not excluded.
-
-        :raises InvalidValueError: two ARNs are of tables of one name
-        """
-        named: dict[str, SelectedTable] = {}
-        for text in self.table_names or ():
-            if not is_pattern(text):
-                match = TABLE_ARN.fullmatch(text)
-                name, arn = (match["table"], text) if match else (text, None)
-                known = named.setdefault(name, SelectedTable(name, arn, named=True))
-                if arn and known.arn not in {None, arn}:
-                    raise InvalidValueError.of("table_names", text, f"of one account: {known.arn!r} has the same name")
-                named[name] = replace(known, arn=known.arn or arn)
-        return {name: table for name, table in named.items() if not self._excludes(name)}
+        """Return the tables that are named, by name or ARN, and not excluded."""
+        # The ARN counts where a table is named by both.
+        texts = sorted((text for text in self.table_names if not is_pattern(text)), key=len)
+        named = {_name_of(text): text for text in texts}
+        return {
+            name: SelectedTable(name, text if text != name else None, named=True)
+            for name, text in named.items()
+            if not self._excludes(name)
+        }
 
     def matches(self, name: str) -> bool:
         """Return whether a name is selected, apart from its tags: by name, ARN or pattern, and not excluded.
 
         :param name: a table's name
         """
-        wanted = self.table_names is None or _any_matches(self.table_names, name)
-        return wanted and not self._excludes(name)
+        return _any_matches(self.table_names, name) and not self._excludes(name)
 
-    def check_size(self, names: Iterable[str], context: ErrorContext) -> None:
+    def has_tags(self, tags: Iterable[tuple[str, str]]) -> bool:
+        """Return whether a table's tags are among those that are asked for.
+
+        :param tags: its keys and values
+        """
+        has = dict(tags)
+        return all(has.get(key) in values for key, values in (self.table_tags or {}).items())
+
+    def check_size(self, tables: Iterable[SelectedTable], context: ErrorContext) -> None:
         """Refuse a selection that is empty or too large.
 
-        :param names: the tables that are selected
+        :param tables: the tables that are selected; those that lack the tags do not count
         :param context: the region, for messages
         :raises EmptySelectionError: there is none
+        :raises AirflowSkipException: there is none, and the task is to be skipped then
         :raises TooManyTablesError: there are more than ``max_tables``
         """
-        found = sorted(names)
+        found = sorted(table.name for table in tables if not table.lacks_tags)
         if not found:
-            raise EmptySelectionError.about(context, f"{self} selects 0 tables.")
+            error = EmptySelectionError.about(context, f"{self} selects 0 tables.")
+            raise AirflowSkipException(str(error)) if self.if_empty is IfEmpty.SKIP else error
         if len(found) > self.max_tables:
-            some = ", ".join(found[:_NAMED]) + (", …" if len(found) > _NAMED else ".")
+            some = ", ".join(found[:NAMED]) + (", …" if len(found) > NAMED else ".")
             detail = f"{self} selects {len(found)} tables, max_tables is {self.max_tables}: {some}"
             raise TooManyTablesError.about(context, detail)
 
     def __str__(self) -> str:
-        parts = {
-            "table_names": list(self.table_names) if self.table_names is not None else None,
-            "exclude": list(self.exclude) or None,
-            "tags": {key: list(values) for key, values in self.tags.items()} or None,
-        }
-        return ", ".join(f"{name}={value!r}" for name, value in parts.items() if value is not None)
+        tags = {key: list(values) for key, values in (self.table_tags or {}).items()}
+        parts = {"table_names": list(self.table_names), "exclude": list(self.exclude), "table_tags": tags}
+        return ", ".join(f"{name}={value!r}" for name, value in parts.items() if value or name == "table_names")
 
     def _excludes(self, name: str) -> bool:
         return _any_matches(self.exclude, name)
@@ -141,7 +168,7 @@ class TableSelection:
 def select_tables(
     hook: DynamoDBBackupHook, selection: TableSelection, context: ErrorContext, retry: Retry
 ) -> list[SelectedTable]:
-    """Return the selected tables, by name. Its size is not checked.
+    """Return the selected tables, by name, and those that are named and lack the tags. Their number is not checked.
 
     :param hook: makes the calls
     :param selection: what the task says about its tables
@@ -150,30 +177,61 @@ def select_tables(
     :raises BackupError: a listing has failed
     """
     selected = selection.named()
-    if selection.table_names is not None and not selection.table_names:
-        return []
-    if selection.tags or selection.has_patterns:
-        existing = set(read_pages(lambda cursor: retry(hook.list_tables, context, cursor), context) or ())
-        chosen = existing
-        if selection.tags:
-            pages = read_pages(lambda cursor: retry(hook.list_tagged_tables, context, selection.tags, cursor), context)
-            tagged = set(pages or ())
-            selected = {
-                name: replace(table, missing=name not in existing)
-                for name, table in selected.items()
-                if name in tagged or name not in existing
-            }
-            chosen = existing & tagged
-        for name in chosen:
-            if selection.matches(name):
-                selected.setdefault(name, SelectedTable(name))
+    if selection.table_tags:
+        selected = {name: _asked(hook, table, selection, context, retry) for name, table in selected.items()}
+    if selection.has_patterns:
+        chosen = set(read_pages(lambda cursor: retry(hook.list_tables, context, cursor), context) or ())
+        if tags := selection.table_tags:
+            tagged = read_pages(lambda cursor: retry(hook.list_tagged_tables, context, tags, cursor), context)
+            chosen &= set(tagged or ())
+        for name in filter(selection.matches, chosen):
+            selected.setdefault(name, SelectedTable(name))
     return [selected[name] for name in sorted(selected)]
 
 
-def is_pattern(text: str) -> bool:
-    """Return whether this is a pattern, and no table's name or ARN."""
-    return not _PATTERN_MARKS.isdisjoint(text)
+def _asked(
+    hook: DynamoDBBackupHook, named: SelectedTable, selection: TableSelection, context: ErrorContext, retry: Retry
+) -> SelectedTable:
+    """Return a named table with what its own tags say."""
+    about = replace(context, table=named.name)
+    try:
+        arn = retry(hook.describe_table, about, named.arn or named.name).arn
+        tags = read_pages(lambda cursor: retry(hook.list_tags, about, arn, cursor), about)
+    except PermanentError as error:
+        return replace(named, error=error)
+    return replace(named, lacks_tags=not selection.has_tags(tags or ()))
+
+
+def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:
+    """Return the values that each tag may have.
+
+    :param value: up to 50 keys, with a value each, or a list of up to 20; ``None``: no tags
+    :raises InvalidValueError: it is not; an empty dict would select all tables that were ever tagged
+    """
+    if value is None or value is LATER:
+        return None
+    rule = f"a dict of 1 to {MOST_TAGS} keys, with a value each or a list of 1 to {MOST_TAG_VALUES}, or None"
+    if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
+        raise InvalidValueError.of("table_tags", value, rule)
+    tags = {}
+    for key in check_texts("table_tags", list(value), rule):
+        several = isinstance(value[key], Sequence | AbstractSet) and not isinstance(value[key], str | bytes)
+        # A template that renders to native objects makes a number of a value that is all digits.
+        texts = [str(one) if type(one) is int else one for one in (value[key] if several else [value[key]])]
+        if not 0 < len(texts) <= MOST_TAG_VALUES:
+            raise InvalidValueError.of("table_tags", value, rule)
+        tags[key] = check_texts("table_tags", texts, rule, lambda _: True)
+    return tags
+
+
+def _name_of(text: str) -> str:
+    return text.rpartition("/")[2]
+
+
+def _region_of(text: str) -> str | None:
+    match = TABLE_ARN.fullmatch(text)
+    return match["region"] if match else None
 
 
 def _any_matches(texts: Iterable[str], name: str) -> bool:
-    return any(fnmatchcase(name, text) if is_pattern(text) else text.rpartition("/")[2] == name for text in texts)
+    return any(fnmatchcase(name, text) if is_pattern(text) else _name_of(text) == name for text in texts)

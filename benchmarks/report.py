@@ -138,7 +138,7 @@ The package's promises, and the results of this run:
 Pruning
 -------
 
-A dry run over 50,000 backups of 2,500 tables, twenty nightly ones each, by ``keep_daily=7, keep_weekly=4,
+A plan over 50,000 backups of 2,500 tables, twenty nightly ones each, by ``keep_daily=7, keep_weekly=4,
 keep_monthly=12``, over HTTP and with the rates lifted. At AWS's rates the 500 pages take 200 s, and the last look at
 the backups that must stay a fifth of a second for each table of which any is deleted.
 

@@ -53,7 +53,7 @@ def summaries() -> list[dict[str, Any]]:
 
 
 class Account(BaseHTTPRequestHandler):
-    """Answers the four calls of a dry run, from memory."""
+    """Answers the four calls of a plan, from memory."""
 
     protocol_version = "HTTP/1.1"
     made: ClassVar[list[dict[str, Any]]] = []
@@ -129,7 +129,7 @@ def memory() -> int:
 
 
 def measure() -> dict[str, float]:
-    """Run the dry run over HTTP, and the planning once more by itself."""
+    """Plan over HTTP, and the planning once more by itself."""
     from airflow_ddb_backup import rates
 
     vars(rates)["SHARE"] = 1e6
@@ -139,7 +139,7 @@ def measure() -> dict[str, float]:
     from airflow_ddb_backup.models import Table, read_backup_page
     from airflow_ddb_backup.retention.plan import make_plan
     from airflow_ddb_backup.retention.policy import RetentionPolicy
-    from airflow_ddb_backup.retention.prune import Prune, PruneRequest
+    from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
     from airflow_ddb_backup.selection import TableSelection
 
     policy = RetentionPolicy(keep_daily=7, keep_weekly=4, keep_monthly=12)
@@ -147,19 +147,18 @@ def measure() -> dict[str, float]:
     hook = DynamoDBBackupHook("aws_default", region_name="us-east-1")
     hook.list_tables(context)
     before, began = memory(), time.process_time()
+    deadline = Deadline.after(7200)
     request = PruneRequest(
-        context=context,
         selection=TableSelection(table_names=("*",), max_tables=TABLES),
-        prefix="nightly.",
         policy=policy,
+        backup_name_prefix="nightly.",
         dropped_tables=False,
         max_deletions=TABLES * NIGHTS,
-        dry_run=True,
-        began_at=time.monotonic(),
-        deadline=Deadline.after(7200),
+        plan_only=True,
+        timeout=7200,
     )
-    prune = Prune(hook, request, logging.getLogger("benchmark"))
-    prune.run()
+    report = PruneReport(plan_only=True)
+    Prune(hook, request, context, deadline, report, logging.getLogger("benchmark")).run()
     whole, added = time.process_time() - began, (memory() - before) / _MB
     now = datetime.now(tz=UTC)
     made = [
@@ -177,7 +176,7 @@ def measure() -> dict[str, float]:
     plan = make_plan(policy, backups, tables, now, dropped_tables=False)
     deletions, _, _ = len(plan.deletions), plan.summary(), plan.rows(now)
     planning = time.process_time() - began
-    assert deletions == len(prune.report.deleted) > TABLES
+    assert deletions == len(report.done) > TABLES
     return {"planning": planning, "whole": whole, "memory": added, "deletions": deletions}
 
 
@@ -207,7 +206,7 @@ def main() -> int:
         ("calls of ListBackups", f"{pages}", f"{MOST_PAGES:g}", pages <= MOST_PAGES),
         ("calls of ListTables, DescribeTable", f"{calls['ListTables']}, {calls['DescribeTable']}", "", True),
         ("calls of DescribeBackup", f"{calls['DescribeBackup']}", "", True),
-        ("the whole dry run, CPU-seconds", f"{measured['whole']:.1f}", "", True),
+        ("the whole plan, CPU-seconds", f"{measured['whole']:.1f}", "", True),
         ("backups that it would delete", f"{measured['deletions']}", "", True),
     ]
     with RESULTS.open("w", newline="", encoding="utf-8") as file:

@@ -31,7 +31,8 @@ with DAG(
     # [START howto_operator_dynamodb_backup_tables]
     back_up = DynamoDBBackupTablesOperator(
         task_id="back_up",
-        tags={"backup": "nightly"},
+        table_names=["*"],
+        table_tags={"backup": "nightly"},
         max_tables=500,
         timeout=timedelta(hours=2),
         deferrable=True,
@@ -41,7 +42,8 @@ with DAG(
     # [START howto_operator_dynamodb_prune_backups]
     prune = DynamoDBPruneBackupsOperator(
         task_id="prune",
-        tags={"backup": "nightly"},
+        table_names=["*"],
+        table_tags={"backup": "nightly"},
         max_tables=500,
         # A derived name begins with the DAG's and the task's ID.
         backup_name_prefix="example_dynamodb_backup_nightly.back_up.",

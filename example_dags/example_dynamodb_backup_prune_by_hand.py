@@ -14,18 +14,19 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
-    params={"dry_run": Param(True, type="boolean")},
+    params={"plan_only": Param(True, type="boolean")},
 ):
-    # [START howto_operator_dynamodb_prune_backups_dry_run]
+    # [START howto_operator_dynamodb_prune_backups_plan_only]
     DynamoDBPruneBackupsOperator(
         task_id="prune",
-        tags={"backup": "nightly"},
+        table_names=["*"],
+        table_tags={"backup": "nightly"},
         exclude=["invoices"],
         backup_name_prefix="nightly-",
         keep_last=30,
         # The backups of another DAG, whose prefix begins with this one's.
         keep_names=["nightly-eu-*"],
         max_deletions=1000,
-        dry_run="{{ params.dry_run }}",
+        plan_only="{{ params.plan_only }}",
     )
-    # [END howto_operator_dynamodb_prune_backups_dry_run]
+    # [END howto_operator_dynamodb_prune_backups_plan_only]

@@ -128,8 +128,8 @@ class _EachTable(FindOrCreate):
     def step(self, creation: Creation) -> None:
         """Go on with a table."""
         table, context = self._tables[creation], creation.wanted.context
-        if table.missing:
-            raise TableNotFoundError.about(context, "ListTables does not list it, so its tags are unknown.")
+        if table.error:
+            raise table.error
         try:
             super().step(creation)
         except (TableNotFoundError, TableUnavailableError) as error:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.models import BackupStatus
 from airflow_ddb_backup.retention.policy import MINIMUM_REDUNDANCY, Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime, timedelta
 
     from airflow_ddb_backup.models import Backup, Table
     from airflow_ddb_backup.retention.policy import RetentionPolicy
 
 _USER = "USER"
-_KEPT_IN_DOUBT = "the listing is behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +39,13 @@ class Group:
 
     @property
     def deleted(self) -> list[Backup]:
-        """The backups that are to be deleted, the newest first."""
-        return [decision.backup for decision in self.decisions if not decision.kept]
+        """The backups that are to be deleted, the oldest first."""
+        return [decision.backup for decision in reversed(self.decisions) if not decision.kept]
 
     @property
     def redundant(self) -> list[Backup]:
         """The backups that the minimum redundancy relies on."""
         return [decision.backup for decision in self.decisions if MINIMUM_REDUNDANCY in decision.reasons]
-
-    def without(self, gone: Collection[Backup]) -> Group:
-        """Return the group without any deletion, since backups that must stay are gone.
-
-        :param gone: those backups
-        """
-        decisions = [
-            decision if decision.kept else replace(decision, reasons=(_KEPT_IN_DOUBT,))
-            for decision in self.decisions
-            if decision.backup not in gone
-        ]
-        return replace(self, decisions=tuple(decisions))
 
     def __str__(self) -> str:
         return f"{self.table_name} ({self.table_id})" if self.table_id else self.table_name
@@ -82,8 +69,8 @@ class Plan:
 
     @property
     def deletions(self) -> list[Backup]:
-        """The backups that are to be deleted, the oldest of all tables first."""
-        return sorted((backup for group in self.groups for backup in group.deleted), key=_age)
+        """The backups that are to be deleted, table by table, the oldest first."""
+        return [backup for group in self.groups for backup in group.deleted]
 
     def rows(self, now: datetime) -> list[str]:
         """Return a line for each backup, for the log.
@@ -115,7 +102,7 @@ class Plan:
 def make_plan(
     policy: RetentionPolicy,
     backups: Iterable[Backup],
-    tables: Mapping[str, Table | None],
+    tables: Mapping[str, Table],
     now: datetime,
     *,
     dropped_tables: bool,
@@ -124,7 +111,7 @@ def make_plan(
 
     :param policy: what to keep
     :param backups: those that the task is about, by prefix and selection
-    :param tables: the tables that exist, by name; ``None``, or not in it: it does not, or its ID does not matter
+    :param tables: the tables that exist, by name; not in it: it does not, or its ID does not matter
     :param now: when the task began, by AWS's clock
     :param dropped_tables: also decide on backups of tables that do not exist any more, each a group of its own
     """
@@ -163,7 +150,3 @@ def age_of(age: timedelta) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _age(backup: Backup) -> tuple[datetime, str]:
-    return backup.created_at, backup.arn.text

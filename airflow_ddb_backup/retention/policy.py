@@ -12,31 +12,41 @@ from dataclasses import dataclass, fields
 from datetime import UTC, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.models import BackupStatus
+from airflow_ddb_backup.parameters import check_count, check_patterns, check_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     from airflow_ddb_backup.models import Backup
 
 MINIMUM_REDUNDANCY = "minimum redundancy"
+KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
+# What tells one period of local time from another. The hour that is repeated when summer time ends is two; the last
+# days of December may be in the first ISO week of the next year.
+_PERIODS = {"hourly": "%Y-%m-%d %H %z", "daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m", "yearly": "%Y"}
+# These are in some databases, and no zone that is the same everywhere.
+_NO_ZONES = ("Factory", "localtime", "posixrules")
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """The rules for keeping one table's backups. Without any rule, all that ``older_than`` allows is deleted.
+    """The rules for keeping one table's backups. It checks itself.
 
-    :param keep_last: so many of the newest, 0 or more
-    :param keep_hourly: the newest of each of the last so many hours that have a backup, 0 or more; likewise days, ISO
+    :param keep_last: how many of the newest, 0 or more
+    :param keep_hourly: the newest of each of this many last hours that have a backup, 0 or more; likewise days, ISO
         weeks, months and years
-    :param keep_within: those made at most so long before the newest one: the present does not matter, so an outage of
-        the backups themselves deletes nothing
+    :param keep_within: those made at most this long before the newest one, above 0: the present does not matter, so an
+        outage of the backups themselves deletes nothing
     :param keep_names: names, or patterns such as ``release-*``, that are never deleted, and never counted
-    :param older_than: delete only what is older than this, now
-    :param minimum_redundancy: so many of the newest stay, whatever the rules say, 0 or more
+    :param older_than: delete only what is older than this, now; above 0
+    :param minimum_redundancy: how many of the newest stay, whatever the rules say, 0 or more
     :param timezone: whose hours, days, weeks, months and years
+    :raises InvalidValueError: a value is wrong
     """
 
     keep_last: int = 0
@@ -50,6 +60,18 @@ class RetentionPolicy:
     older_than: timedelta | None = None
     minimum_redundancy: int = 1
     timezone: tzinfo = UTC
+
+    def __post_init__(self) -> None:
+        for name in (*KEEP_COUNTS, "minimum_redundancy"):
+            check_count(name, getattr(self, name), text=False)
+        for name in ("keep_within", "older_than"):
+            check_span(name, getattr(self, name))
+        check_patterns("keep_names", self.keep_names)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything but its name and the minimum redundancy can keep a backup."""
+        return any(getattr(self, name) for name in (*KEEP_COUNTS, "keep_within", "older_than"))
 
     def decide(self, backups: Iterable[Backup], now: datetime) -> list[Decision]:
         """Return what becomes of each AVAILABLE backup, the newest first.
@@ -74,8 +96,8 @@ class RetentionPolicy:
         """Yield the backups that each rule keeps."""
         yield MINIMUM_REDUNDANCY, counted[: self.minimum_redundancy]
         yield "last", counted[: self.keep_last]
-        for count, reason, period in self._periods():
-            yield reason, _newest_of_each(counted, count, period, self.timezone)
+        for reason, period in _PERIODS.items():
+            yield reason, _newest_of_each(counted, getattr(self, f"keep_{reason}"), period, self.timezone)
         if self.keep_within is not None and counted:
             newest = counted[0].created_at
             yield f"within {self.keep_within}", [one for one in counted if newest - one.created_at <= self.keep_within]
@@ -91,15 +113,6 @@ class RetentionPolicy:
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "timezone"}
         rules = [f"{name}={value}" for name, value in shown.items() if value or name == "minimum_redundancy"]
         return ", ".join([*rules, f"timezone={self.timezone}"])
-
-    def _periods(self) -> Sequence[tuple[int, str, Callable[[datetime], object]]]:
-        return (
-            (self.keep_hourly, "hourly", _hour),
-            (self.keep_daily, "daily", _day),
-            (self.keep_weekly, "weekly", _week),
-            (self.keep_monthly, "monthly", _month),
-            (self.keep_yearly, "yearly", _year),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +132,23 @@ class Decision:
         return bool(self.reasons)
 
 
-def _newest_of_each(
-    newest_first: Iterable[Backup], count: int, period: Callable[[datetime], object], timezone: tzinfo
-) -> list[Backup]:
-    newest: dict[object, Backup] = {}
+def zone_of(name: object) -> ZoneInfo:
+    """Return a time zone.
+
+    :param name: its name in the IANA database, such as ``Europe/Berlin``
+    :raises InvalidValueError: there is no such time zone
+    """
+    try:
+        return ZoneInfo("" if name in _NO_ZONES else name)  # type: ignore[arg-type]  # refused below
+    except (AttributeError, OSError, TypeError, ValueError, LookupError):
+        rule = "the name of a time zone, such as 'UTC' or 'Europe/Berlin'"
+        raise InvalidValueError.of("timezone", name, rule) from None
+
+
+def _newest_of_each(newest_first: Iterable[Backup], count: int, period: str, timezone: tzinfo) -> list[Backup]:
+    newest: dict[str, Backup] = {}
     for backup in newest_first:
         if len(newest) == count:
             break
-        newest.setdefault(period(backup.created_at.astimezone(timezone)), backup)
+        newest.setdefault(backup.created_at.astimezone(timezone).strftime(period), backup)
     return list(newest.values())
-
-
-def _hour(local: datetime) -> object:
-    # The hour that is repeated when summer time ends is two.
-    return local.year, local.month, local.day, local.hour, local.utcoffset()
-
-
-def _day(local: datetime) -> object:
-    return local.year, local.month, local.day
-
-
-def _week(local: datetime) -> object:
-    # The ISO year: the last days of December may be in the first week of the next.
-    return local.isocalendar()[:2]
-
-
-def _month(local: datetime) -> object:
-    return local.year, local.month
-
-
-def _year(local: datetime) -> object:
-    return local.year

@@ -102,10 +102,10 @@ def test_prune_by_hand(run_dag: RunDag, control_plane: ControlPlane) -> None:
     made = [control_plane.add_backups("orders", 1, "nightly-1", age=3600 * age)[0] for age in range(33, 0, -1)]
     (rehearsal,) = xcoms(run_dag("example_dynamodb_backup_prune_by_hand"), "prune")
     assert control_plane.backup_arns() == made
-    run = run_dag("example_dynamodb_backup_prune_by_hand", run_conf={"dry_run": False})
+    run = run_dag("example_dynamodb_backup_prune_by_hand", run_conf={"plan_only": False})
     (report,) = xcoms(run, "prune")
     assert isinstance(rehearsal, dict)
-    assert report == rehearsal | {"dry_run": False}
+    assert report == rehearsal | {"plan_only": False}
     assert rehearsal["deleted"] == made[:3]
     assert control_plane.backup_arns() == made[3:]
 

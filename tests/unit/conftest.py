@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.loop import SkippingLoop
+
+# No example has a time limit: machines may be busy.
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 SETTINGS: dict[str, Any] = {
     "aws_conn_id": "other",

@@ -110,7 +110,7 @@ MANY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "named": (policy("create_and_wait"), {"table_names": ["orders"]}),
     "tagged": (
         without(policy("create_and_wait", "select"), "dynamodb:ListTagsOfResource"),
-        {"tags": {"backup": "nightly"}},
+        {"table_names": ["*"], "table_tags": {"backup": "nightly"}},
     ),
 }
 
@@ -156,7 +156,7 @@ def test_a_task_for_many_names_its_missing_action(
 
 DELETIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "named": (policy("prune"), {"table_names": ["orders"]}),
-    "tagged": (policy("prune", "select"), {"table_names": ["ord*"], "tags": {"backup": "nightly"}}),
+    "tagged": (policy("prune", "select"), {"table_names": ["ord*"], "table_tags": {"backup": "nightly"}}),
 }
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_ddb_backup.exceptions import (
+    AccessDeniedError,
     AmbiguousOutcomeError,
     EmptySelectionError,
     ErrorContext,
-    OtherRegionError,
+    InvalidValueError,
+    TableNotFoundError,
     TooManyTablesError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.selection import SelectedTable, TableSelection, select_tables
+from airflow_ddb_backup.parameters import LATER
+from airflow_ddb_backup.selection import IfEmpty, SelectedTable, TableSelection, select_tables
 from tests.simulator.faults import EMPTY_RESPONSE, Answer, Fault
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ def _tables(control_plane: ControlPlane) -> None:
 
 def names(**settings: Any) -> list[str]:
     """Return the names of selected tables."""
-    return [table.name for table in select(**settings)]
+    return [table.name for table in select(**{"table_names": ["*"], **settings}) if not table.lacks_tags]
 
 
 def test_plain_names_take_no_call(control_plane: ControlPlane) -> None:
@@ -83,7 +88,7 @@ def test_what_is_excluded_is_left_out(excluded: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "found"),
+    ("table_tags", "found"),
     [
         ({"backup": ["nightly"]}, ["customers", "orders"]),
         ({"backup": ["nightly", "hourly"]}, ["customers", "orders", "orders-eu"]),
@@ -91,34 +96,67 @@ def test_what_is_excluded_is_left_out(excluded: str) -> None:
         ({"backup": ["never"]}, []),
     ],
 )
-def test_every_tag_must_match(tags: dict[str, list[str]], found: list[str]) -> None:
+def test_every_tag_must_match(table_tags: dict[str, list[str]], found: list[str]) -> None:
     """Values of one are alternatives."""
-    assert names(tags=tags) == found
+    assert names(table_tags=table_tags) == found
 
 
 def test_tags_narrow_the_names(control_plane: ControlPlane) -> None:
-    """A named table that is gone stays a failure, one without the tag is not selected."""
+    """A named table that is gone stays a failure, one without the tag is to be skipped."""
     control_plane.drop_table("customers")
-    selected = names(table_names=["orders", "orders-us", "customers", "*-eu"], tags={"team": ["shop", "crm"]})
-    assert selected == ["customers", "orders", "orders-eu"]
+    selected = select(table_names=["orders", "orders-us", "customers", "*-eu"], table_tags={"team": ["shop", "crm"]})
+    assert [(table.name, table.lacks_tags, type(table.error)) for table in selected] == [
+        ("customers", False, TableNotFoundError),
+        ("orders", False, type(None)),
+        ("orders-eu", False, type(None)),
+        ("orders-us", True, type(None)),
+    ]
+
+
+@pytest.mark.parametrize("named", ["orders", ARN])
+def test_a_named_table_is_asked_for_its_tags_itself(control_plane: ControlPlane, named: str) -> None:
+    """GetResources still lists those of an earlier table of its name."""
+    control_plane.drop_table("orders")
+    control_plane.create_table("orders")
+    assert names(table_names=[named], table_tags={"team": "shop"}) == []
+    assert names(table_names=[named, "order?"], table_tags={"team": "shop"}) == []
+    control_plane.tag_table("orders", team="shop")
+    assert names(table_names=[named], table_tags={"team": "shop"}) == ["orders"]
+
+
+def test_a_table_that_can_t_be_asked_is_told_with_its_reason(control_plane: ControlPlane) -> None:
+    """The others are selected."""
+    ask = {"Effect": "Allow", "Action": "dynamodb:ListTagsOfResource", "Resource": "*orders"}
+    control_plane.policy = {
+        "Statement": [ask, {"Effect": "Allow", "Action": "dynamodb:DescribeTable", "Resource": "*"}]
+    }
+    customers, orders = select(table_names=["customers", "orders"], table_tags={"team": ["shop", "crm"]})
+    assert isinstance(customers.error, AccessDeniedError)
+    assert orders == SelectedTable("orders", named=True)
 
 
 def test_tables_that_are_gone_are_dropped(control_plane: ControlPlane) -> None:
     """AWS lists them by their tags for hours."""
     control_plane.drop_table("orders")
-    assert names(tags={"backup": ["nightly"]}) == ["customers"]
+    assert names(table_tags={"backup": ["nightly"]}) == ["customers"]
 
 
-@pytest.mark.parametrize("tags", [{}, {"backup": ["nightly"]}])
-def test_an_empty_list_selects_nothing(control_plane: ControlPlane, tags: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize("empty", [None, [], ()], ids=repr)
+@pytest.mark.parametrize("table_tags", [None, {"backup": ["nightly"]}])
+def test_an_empty_list_selects_nothing(
+    control_plane: ControlPlane, empty: Any, table_tags: dict[str, list[str]] | None
+) -> None:
     """And never all tables."""
-    assert names(table_names=[], tags=tags) == []
+    assert names(table_names=empty, table_tags=table_tags) == []
     assert control_plane.calls["ListTables"] == 0
 
 
 @pytest.mark.parametrize(
     ("settings", "operation"),
-    [({"table_names": ["*"]}, "ListTables"), ({"tags": {"backup": ["nightly"]}}, "GetResources")],
+    [
+        ({"table_names": ["*"]}, "ListTables"),
+        ({"table_names": ["*"], "table_tags": {"backup": ["nightly"]}}, "GetResources"),
+    ],
 )
 def test_a_listing_that_is_not_aws_s_selects_nothing(
     control_plane: ControlPlane, settings: dict[str, Any], operation: str
@@ -126,7 +164,7 @@ def test_a_listing_that_is_not_aws_s_selects_nothing(
     """It does not mean "no tables"."""
     control_plane.fail_next(operation, EMPTY_RESPONSE)
     with pytest.raises(AmbiguousOutcomeError):
-        select(**settings)
+        names(**settings)
 
 
 def test_an_empty_page_is_not_the_end(control_plane: ControlPlane) -> None:
@@ -138,21 +176,39 @@ def test_an_empty_page_is_not_the_end(control_plane: ControlPlane) -> None:
     assert len(names(table_names=["*"])) == 104
 
 
-def test_arns_of_another_region_are_refused() -> None:
-    """The first region of an ARN is a default for the calls."""
-    selection = TableSelection(["orders", ARN])
-    assert selection.region == "us-east-1"
-    selection.check_regions("us-east-1")
-    with pytest.raises(OtherRegionError, match="The ARN is of 'us-east-1'"):
-        selection.check_regions("eu-west-1")
+def test_arns_name_one_region() -> None:
+    """It is a default for the calls."""
+    assert TableSelection(["orders", ARN]).region == "us-east-1"
+    assert TableSelection(["orders", "*"]).region is None
+    with pytest.raises(InvalidValueError, match="of one region: another ARN is of 'us-east-1'"):
+        TableSelection([ARN, ARN.replace("us-east-1", "eu-west-1").replace("orders", "customers")])
 
 
 def test_the_size_is_checked_with_its_numbers() -> None:
-    """And with what the task said."""
-    selection = TableSelection(["*"], exclude=["orders"], tags={"a": ["b"]}, max_tables=6)
-    said = r"table_names=\['\*'\], exclude=\['orders'\], tags=\{'a': \['b'\]\} selects"
+    """And with what the task said; tables that lack the tags do not count."""
+    selection = TableSelection(["*"], exclude=["orders"], table_tags={"a": ["b"]}, max_tables=6)
+    said = r"table_names=\['\*'\], exclude=\['orders'\], table_tags=\{'a': \['b'\]\} selects"
+    tables = [SelectedTable(name) for name in "abcdefg"]
+    others = [SelectedTable("h", lacks_tags=True)]
     with pytest.raises(EmptySelectionError, match=f"{said} 0 tables"):
-        selection.check_size([], CONTEXT)
-    selection.check_size("abcdef", CONTEXT)
+        selection.check_size(others, CONTEXT)
+    with pytest.raises(AirflowSkipException, match=f"{said} 0 tables"):
+        replace(selection, if_empty=IfEmpty.SKIP).check_size(others, CONTEXT)
+    selection.check_size(tables[:6] + others, CONTEXT)
     with pytest.raises(TooManyTablesError, match=f"{said} 7 tables, max_tables is 6: a, b, c, d, e, …"):
-        selection.check_size("abcdefg", CONTEXT)
+        selection.check_size(tables + others, CONTEXT)
+
+
+def test_values_of_tags_are_text() -> None:
+    """A template that renders to native objects makes a number of digits."""
+    tags: Any = {"year": 2026, "env": ["a", 1]}
+    assert TableSelection(["*"], table_tags=tags).table_tags == {
+        "year": ("2026",),
+        "env": ("a", "1"),
+    }
+
+
+def test_what_is_rendered_later_is_not_checked_yet() -> None:
+    """Templates have no value while the DAG is parsed."""
+    selection = TableSelection(LATER, exclude=LATER, table_tags=LATER, max_tables=LATER)
+    assert (selection.table_names, selection.exclude, selection.table_tags) == ((), (), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -19,6 +18,7 @@ from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
@@ -38,11 +38,6 @@ XCOM_BACKUP_ARNS = "backup_arns"
 XCOM_REPORT = "report"
 XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
-_LONGEST_RESTORE = int(timedelta(days=7).total_seconds())
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
-_CAPACITY_UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
-_REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
-_KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
 class BackupCreator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
@@ -115,22 +110,3 @@ class BackupCreator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
         for outlet in self.outlets:
             if isinstance(outlet, _ASSETS):
                 context["outlet_events"][cast("Asset", outlet)].extra.update(extra)
-
-
-def push_before_failing(
-    task: AwsBaseOperator[DynamoDBBackupHook], context: Context, key: str, value: Mapping[str, Any]
-) -> None:
-    """Push an XCom of a task that is about to fail.
-
-    :param task: the task
-    :param context: its context
-    :param key: the XCom's key
-    :param value: its value
-    """
-    if not task.do_xcom_push:
-        return
-    try:
-        context["ti"].xcom_push(key=key, value=value)
-    except Exception:
-        # The task's own failure says more, and whether to retry.
-        task.log.exception("The %s could not be pushed: %s", key, value)

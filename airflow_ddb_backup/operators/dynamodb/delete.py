@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -10,18 +9,12 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.retention.prune import delete_backup
-from airflow_ddb_backup.validation import (
-    check_botocore_config,
-    check_deletable,
-    check_literal,
-    check_region,
-    check_region_name,
-    check_timeout,
-)
+from airflow_ddb_backup.parameters import check_botocore_config, check_region_name, literal, rendered
+from airflow_ddb_backup.retention.delete import DeleteRequest, delete_backup
+from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -34,8 +27,8 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
         For more information on how to use this operator, take a look at the guide:
         :ref:`howto/operator:DynamoDBDeleteBackupOperator`
 
-    A backup that is gone already is deleted. One that is being created or restored is waited for. System backups and
-    recovery points of AWS Backup are refused.
+    If the backup no longer exists, the task succeeds. One that is being created or restored is waited for. System
+    backups and recovery points of AWS Backup are refused.
 
     :param backup_arn: the ARN of the backup (templated)
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is deleted; 60 to 7200
@@ -52,25 +45,25 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
 
     def __init__(self, *, backup_arn: str | XComArg, timeout: float | timedelta = 1800, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_literal(check_deletable, backup_arn)
         self.backup_arn = backup_arn
         self.timeout = timeout
-        self._check_literals()
+        self._request(literal)
 
     def execute(self, context: Context) -> str:
         """Delete the backup."""
-        self._check_literals()
-        deadline = Deadline.after(check_timeout(self.timeout))
-        arn = check_deletable(self.backup_arn)
-        check_region_name(self.region_name)
-        hook = self.hook
-        hook.reopen()
-        hook.default_region = arn.region
-        region = hook.resolve_region(arn.context)
-        check_region(arn.region, replace(arn.context, region=region))
-        delete_backup(hook, arn, deadline, self.log)
+        request = self._request(rendered)
+        deadline = Deadline.after(request.timeout)
+        arn = request.backup_arn
+        self.hook.open_for(arn.context, arn.region)
+        self.log.info("%s", retrying(deadline, self.log)(delete_backup, self.hook, arn))
         return arn.text
 
-    def _check_literals(self) -> None:
-        check_timeout(self.timeout)
+    def _request(self, of: Callable[[Any], Any]) -> DeleteRequest:
+        """Return the deletion that the parameters ask for.
+
+        :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
+        :raises InvalidValueError: a value is wrong
+        """
         check_botocore_config(self.botocore_config)
+        check_region_name(of(self.region_name))
+        return DeleteRequest(of(self.backup_arn), self.timeout)  # type: ignore[arg-type]  # the value makes seconds of it

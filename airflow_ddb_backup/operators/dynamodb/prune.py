@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.exceptions import (
-    EmptySelectionError,
-    InvalidValueError,
-)
-from airflow_ddb_backup.retention.policy import RetentionPolicy
-from airflow_ddb_backup.retention.prune import Prune, PruneRequest
-from airflow_ddb_backup.selection import IfEmpty
-from airflow_ddb_backup.validation import (
-    check_backup_name_prefix,
-    check_bool,
-    check_count,
-    check_flag,
-    check_literal,
-    check_patterns,
-    check_span,
-    check_timeout,
-    check_timezone,
-)
+from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT
+from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
+from airflow_ddb_backup.parameters import literal, rendered
+from airflow_ddb_backup.report import reporting
+from airflow_ddb_backup.retention.policy import RetentionPolicy, zone_of
+from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
-
-
-from airflow_ddb_backup.operators.dynamodb.base import _KEEP_COUNTS, XCOM_REPORT, push_before_failing
-from airflow_ddb_backup.operators.dynamodb.selecting import TablesOperator
 
 
 class DynamoDBPruneBackupsOperator(TablesOperator):
@@ -46,33 +29,36 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         For more information on how to use this operator, take a look at the guide:
         :ref:`howto/operator:DynamoDBPruneBackupsOperator`
 
-    Only AVAILABLE backups of users count and are deleted, and only those whose names begin with the prefix, each very
-    table by itself. The whole plan is made, from every page of every listing, before the first deletion.
+    Counts and deletes only AVAILABLE on-demand backups whose names start with the prefix, table by table. The plan is
+    made from every page of every listing before the first deletion; just before a table's deletions its tags and the
+    backups that must stay are read again.
 
-    The report is ``{"dry_run": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message}}``; in a
-    dry run ``deleted`` is what a real run would delete. A task that fails pushes it as XCom ``report`` first.
+    The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message}}``.
+    With ``plan_only``, ``deleted`` is what a real run would delete. A task that fails pushes it as XCom ``report``.
 
-    :param table_names: names, ARNs, and shell patterns such as ``orders-*`` (templated); ``None``: all with the tags
-    :param exclude: names, ARNs and patterns of tables that are left out
-    :param tags: a value, or a list of values, for each key; a table must match every key
-    :param max_tables: a larger selection is refused, 1 or more
+    :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
+        ``[]`` are an empty selection (templated)
+    :param exclude: names, ARNs and patterns of tables that are left out (templated)
+    :param table_tags: a value, or a list of values, for each key; a table must match every key. ``None``: any tags
+        (templated)
+    :param max_tables: a larger selection is refused, 1 or more (templated)
     :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
     :param backup_name_prefix: only backups whose names begin so count or are deleted, 3 to 255 characters (templated)
-    :param keep_last: keep so many of the newest, 0 or more
-    :param keep_hourly: keep the newest of each of the last so many hours that have a backup, 0 or more
+    :param keep_last: how many of the newest to keep, 0 or more
+    :param keep_hourly: keep the newest of each of this many last hours that have a backup, 0 or more
     :param keep_daily: the same for days
     :param keep_weekly: the same for ISO weeks
     :param keep_monthly: the same for months
     :param keep_yearly: the same for years
-    :param keep_within: keep those made at most so long before the newest backup, above 0
+    :param keep_within: keep those made at most this long before the newest backup, above 0
     :param keep_names: names and patterns that are never deleted, and never counted
     :param older_than: delete only what is older than this, above 0
-    :param minimum_redundancy: keep so many of the newest of each table, whatever the rules say, 0 or more
+    :param minimum_redundancy: how many of the newest of each table to keep, whatever the rules say, 0 or more
     :param dropped_tables: also prune backups of tables that no longer exist, or of an earlier table of the same name,
-        each a group of its own; not with ``tags``, which nobody knows of a table that is gone
-    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more
+        each a group of its own; not with ``table_tags``, since a deleted table's tags can't be read
+    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more (templated)
     :param timezone: whose hours, days, weeks, months and years
-    :param dry_run: plan and log only (templated); a string must be ``"true"`` or ``"false"``
+    :param plan_only: plan and log only (templated); a string must be ``"true"`` or ``"false"``
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute``; 60 to 7200
     :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
     :param region_name: the region; ``None``: the connection's, or boto3's default
@@ -81,7 +67,9 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields("table_names", "backup_name_prefix", "dry_run")
+    template_fields: Sequence[str] = aws_template_fields(
+        *SELECTION_FIELDS, "backup_name_prefix", "max_deletions", "plan_only"
+    )
     ui_color = "#f7d9d9"
 
     def __init__(
@@ -99,15 +87,13 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         older_than: timedelta | None = None,
         minimum_redundancy: int = 1,
         dropped_tables: bool = False,
-        max_deletions: int = 100,
+        max_deletions: int | str | XComArg = 100,
         timezone: str = "UTC",
-        dry_run: bool | str | XComArg = False,
+        plan_only: bool | str | XComArg = False,
         timeout: float | timedelta = 1800,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_literal(check_backup_name_prefix, backup_name_prefix)
-        check_literal(partial(check_flag, "dry_run"), dry_run)
         self.backup_name_prefix = backup_name_prefix
         self.keep_last = keep_last
         self.keep_hourly = keep_hourly
@@ -122,58 +108,45 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         self.dropped_tables = dropped_tables
         self.max_deletions = max_deletions
         self.timezone = timezone
-        # In place of BaseOperator.dry_run, which only renders templates for "airflow tasks test --dry-run".
-        self.dry_run = dry_run  # type: ignore[assignment,method-assign]
+        self.plan_only = plan_only
         self.timeout = timeout
-        self._policy()
+        self._request(literal)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, check the rails, delete, and report."""
-        deadline = Deadline.after(check_timeout(self.timeout))
-        began_at = deadline.clock.monotonic()
-        self._check_selection()
-        policy = self._policy()
-        prefix = check_backup_name_prefix(self.backup_name_prefix)
-        dry_run = check_flag("dry_run", self.dry_run)
-        selection, error_context = self._select()
-        request = PruneRequest(
-            context=error_context,
-            selection=selection,
-            prefix=prefix,
-            policy=policy,
-            dropped_tables=self.dropped_tables,
-            max_deletions=self.max_deletions,
-            dry_run=dry_run,
-            began_at=began_at,
-            deadline=deadline,
-        )
-        prune = Prune(self.hook, request, self.log)
-        try:
-            prune.run()
-        except BaseException as error:
-            if isinstance(error, EmptySelectionError) and self.if_empty == IfEmpty.SKIP:
-                raise AirflowSkipException(str(error)) from None
-            push_before_failing(self, context, XCOM_REPORT, prune.report.as_dict())
-            raise
-        return prune.report.as_dict()
+        request = self._request(rendered)
+        deadline = Deadline.after(request.timeout)
+        report = PruneReport(plan_only=request.plan_only)
+        with reporting(self, context, XCOM_REPORT, report.as_dict):
+            about = self.hook.open_for(ErrorContext(), request.selection.region)
+            Prune(self.hook, request, about, deadline, report, self.log).run()
+        return report.as_dict()
 
-    def _policy(self) -> RetentionPolicy:
-        """Return the policy that the parameters make."""
-        counts = {name: check_count(name, getattr(self, name)) for name in _KEEP_COUNTS}
+    def _request(self, of: Callable[[Any], Any]) -> PruneRequest:
+        """Return the prune that the parameters ask for.
+
+        :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
+        :raises InvalidValueError: a value is wrong
+        """
         policy = RetentionPolicy(
-            **counts,
-            keep_within=check_span("keep_within", self.keep_within),
-            keep_names=check_patterns("keep_names", self.keep_names),
-            older_than=check_span("older_than", self.older_than),
-            minimum_redundancy=check_count("minimum_redundancy", self.minimum_redundancy),
-            timezone=check_timezone(self.timezone),
+            keep_last=self.keep_last,
+            keep_hourly=self.keep_hourly,
+            keep_daily=self.keep_daily,
+            keep_weekly=self.keep_weekly,
+            keep_monthly=self.keep_monthly,
+            keep_yearly=self.keep_yearly,
+            keep_within=self.keep_within,
+            keep_names=self.keep_names,
+            older_than=self.older_than,
+            minimum_redundancy=self.minimum_redundancy,
+            timezone=zone_of(self.timezone),
         )
-        if not any(counts.values()) and policy.keep_within is None and policy.older_than is None:
-            rule = "above 0, or another keep rule or older_than given: a policy without a rule would delete everything"
-            raise InvalidValueError.of("keep_last", self.keep_last, rule)
-        if check_bool("dropped_tables", self.dropped_tables) and self.tags is not None:
-            rule = "False with tags: nobody knows the tags of a table that is gone"
-            raise InvalidValueError.of("dropped_tables", self.dropped_tables, rule)
-        check_count("max_deletions", self.max_deletions)
-        check_timeout(self.timeout)
-        return policy
+        return PruneRequest(
+            selection=self._selection(of),
+            policy=policy,
+            backup_name_prefix=of(self.backup_name_prefix),
+            dropped_tables=self.dropped_tables,
+            max_deletions=of(self.max_deletions),
+            plan_only=of(self.plan_only),
+            timeout=self.timeout,  # type: ignore[arg-type]  # the value makes seconds of it
+        )

@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.creation.tables import TablesReport, create_backups
-from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, ErrorContext, TriggerFailedError
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
-from airflow_ddb_backup.operators.dynamodb.selecting import _NOT_GIVEN, TablesOperator
+from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import push, reporting
 from airflow_ddb_backup.retries import retrying
-from airflow_ddb_backup.selection import IfEmpty, select_tables
+from airflow_ddb_backup.selection import select_tables
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting.awaiting import BackupsWait
 from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
@@ -52,10 +52,12 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     fails pushes it as XCom ``report`` first. The ARNs are pushed as ``backup_arns`` (``{table: arn}``) before any
     waiting.
 
-    :param table_names: names, ARNs, and shell patterns such as ``orders-*`` (templated); ``None``: all with the tags
-    :param exclude: names, ARNs and patterns of tables that are left out
-    :param tags: a value, or a list of values, for each key; a table must match every key
-    :param max_tables: a larger selection is refused, 1 or more
+    :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
+        ``[]`` are an empty selection (templated)
+    :param exclude: names, ARNs and patterns of tables that are left out (templated)
+    :param table_tags: a value, or a list of values, for each key; a table must match every key. ``None``: any tags
+        (templated)
+    :param max_tables: a larger selection is refused, 1 or more (templated)
     :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
     :param backup_name: 3 to 255 characters of ``[a-zA-Z0-9_.-]``, the same for every table (templated). ``None``:
         derived from dag_id, task_id, run_id and the table's name
@@ -75,15 +77,15 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields("table_names", "backup_name")
+    template_fields: Sequence[str] = aws_template_fields(*SELECTION_FIELDS, "backup_name")
 
     def __init__(
         self,
         *,
-        table_names: Sequence[str | XComArg] | XComArg | str | None = _NOT_GIVEN,
-        exclude: Collection[str] = (),
-        tags: Mapping[str, str | Collection[str]] | None = _NOT_GIVEN,
-        max_tables: int = 100,
+        table_names: Sequence[str | XComArg] | XComArg | str | None,
+        exclude: Collection[str | XComArg] | XComArg | str = (),
+        table_tags: Mapping[str, str | int | XComArg | Collection[str | int]] | XComArg | str | None = None,
+        max_tables: int | str | XComArg = 100,
         if_empty: Literal["fail", "skip"] = "fail",
         backup_name: str | XComArg | None = None,
         if_exists: Literal["reuse", "fail", "create"] = "reuse",
@@ -96,7 +98,12 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            table_names=table_names, exclude=exclude, tags=tags, max_tables=max_tables, if_empty=if_empty, **kwargs
+            table_names=table_names,
+            exclude=exclude,
+            table_tags=table_tags,
+            max_tables=max_tables,
+            if_empty=if_empty,
+            **kwargs,
         )
         self.backup_name = backup_name
         self._derives_name = backup_name is None
@@ -116,7 +123,6 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
         request = self._request()
-        self._check_selection()
         deadline = Deadline.after(request.timeout)
         report = TablesReport()
         with reporting(self, context, XCOM_REPORT, report.as_dict):
@@ -171,18 +177,18 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
 
     def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> str:
         """Fill the report with the backups of all tables; return the region."""
-        selection, about = self._select()
+        selection = self._selection(rendered)
+        about = self.hook.open_for(ErrorContext(), selection.region)
         region = str(about.region)
         tables = select_tables(self.hook, selection, about, retrying(deadline, self.log))
-        try:
-            selection.check_size((table.name for table in tables), about)
-        except EmptySelectionError as error:
-            if self.if_empty == IfEmpty.SKIP:
-                raise AirflowSkipException(str(error)) from None
-            raise
+        selection.check_size(tables, about)
         self.log.info("Backing up %s tables", len(tables))
         wanted = {}
         for table in tables:
+            if table.lacks_tags:
+                report.skipped[table.name] = "It lacks the tags."
+                self.log.warning("Table %s is skipped: it lacks the tags.", table.name)
+                continue
             each = replace(request, table_name=table.arn or table.name)
             wanted[table] = self._wanted(context, each, region, deadline, table.name)
         create_backups(self.hook, wanted, report=report, context=about, deadline=deadline, log=self.log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_ddb_backup.models import Backup, BackupArn, Table
 from airflow_ddb_backup.retention.plan import age_of, is_candidate, make_plan
 from airflow_ddb_backup.retention.policy import RetentionPolicy
-from tests.unit.retention.test_policy import NOW, POLICIES
+from tests.unit.retention.support import NOW, POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,7 @@ def test_each_very_table_is_a_group() -> None:
         ("orders", 1, 1),
         ("orders (before)", 1, 1),
     ]
-    assert made.deletions == [backups[3], backups[1]]
+    assert made.deletions == [backups[1], backups[3]]
 
 
 def test_without_dropped_tables_an_earlier_table_is_left_alone() -> None:
@@ -87,15 +88,6 @@ def test_the_rows_say_why() -> None:
 def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
     """As people say it."""
     assert age_of(age) == text
-
-
-def test_a_group_in_doubt_keeps_all() -> None:
-    """But for what is gone."""
-    backups = [backup(1), backup(2), backup(3)]
-    (group,) = plan(RetentionPolicy(keep_last=1, minimum_redundancy=2), backups).groups
-    doubtful = group.without(backups[:1])
-    assert (doubtful.kept, doubtful.deleted) == (backups[1:], [])
-    assert doubtful.decisions[1].reasons == ("the listing is behind",)
 
 
 def test_dropped_tables_without_ids_are_left_alone() -> None:
@@ -152,12 +144,24 @@ def test_every_very_table_keeps_its_minimum(backups: list[Backup], policy: Reten
 def test_the_order_of_the_listing_does_not_matter(
     backups: list[Backup], policy: RetentionPolicy, dropped: bool, turn: object
 ) -> None:
-    """A dry run and a real run plan alike."""
+    """However it comes, the plan is the same."""
     again = list(backups)
     turn.shuffle(again)  # type: ignore[attr-defined]
     first, second = (plan(policy, each, dropped_tables=dropped).deletions for each in (backups, again))
     assert first == second
-    assert [one.created_at for one in first] == sorted(one.created_at for one in first)
+
+
+@given(backups=BACKUPS, policy=POLICIES, dropped=st.booleans())
+def test_deletions_go_table_by_table_the_oldest_first(
+    backups: list[Backup], policy: RetentionPolicy, dropped: bool
+) -> None:
+    """The present table of a name before its earlier ones."""
+    deletions = plan(policy, backups, dropped_tables=dropped).deletions
+    tables = [table for table, _ in groupby((one.arn.table_name, one.table_id) for one in deletions)]
+    assert [name for name, _ in tables] == sorted(name for name, _ in tables)
+    for _, members in groupby(deletions, lambda one: (one.arn.table_name, one.table_id)):
+        made = [one.created_at for one in members]
+        assert made == sorted(made)
 
 
 @given(backups=BACKUPS, policy=POLICIES, dropped=st.booleans())

@@ -12,14 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.models import Backup, BackupArn
-from airflow_ddb_backup.retention.policy import RetentionPolicy
+from airflow_ddb_backup.retention.policy import KEEP_COUNTS, RetentionPolicy
+from tests.unit.retention.support import BERLIN, INSTANT, NOW, POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-BERLIN = ZoneInfo("Europe/Berlin")
-NUMBERS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
 
 def backup(created_at: datetime, name: str = "nightly-1", status: str = "AVAILABLE", number: int = 0) -> Backup:
@@ -171,7 +168,7 @@ class TestRedundancy:
 
     def test_zero_is_for_a_sweep(self) -> None:
         """Then nothing stays."""
-        assert kept(only(older_than=timedelta(0)), nightly(2, newest=NOW - timedelta(days=1))) == [(), ()]
+        assert kept(only(older_than=INSTANT), nightly(2, newest=NOW - timedelta(days=1))) == [(), ()]
 
 
 BACKUPS = st.lists(
@@ -184,15 +181,6 @@ BACKUPS = st.lists(
     ),
     max_size=30,
     unique_by=lambda made: made.arn.text,
-)
-SPANS = st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(days=800)))
-POLICIES = st.builds(
-    RetentionPolicy,
-    **dict.fromkeys((*NUMBERS, "minimum_redundancy"), st.integers(0, 5)),
-    keep_within=SPANS,
-    older_than=SPANS,
-    keep_names=st.sampled_from([(), ("release-*",)]),
-    timezone=st.sampled_from([UTC, BERLIN, ZoneInfo("Pacific/Auckland")]),
 )
 
 
@@ -217,7 +205,9 @@ def test_a_second_run_at_the_same_moment_deletes_nothing_more(backups: list[Back
     assert not deleted(policy, [one for one in backups if one.arn.text not in gone])
 
 
-@given(backups=BACKUPS, policy=POLICIES, name=st.sampled_from([*NUMBERS, "minimum_redundancy"]), more=st.integers(1, 5))
+@given(
+    backups=BACKUPS, policy=POLICIES, name=st.sampled_from([*KEEP_COUNTS, "minimum_redundancy"]), more=st.integers(1, 5)
+)
 def test_a_higher_number_never_deletes_more(
     backups: list[Backup], policy: RetentionPolicy, name: str, more: int
 ) -> None:
@@ -226,7 +216,7 @@ def test_a_higher_number_never_deletes_more(
     assert deleted(replace(policy, **changes), backups) <= deleted(policy, backups)
 
 
-@given(backups=BACKUPS, policy=POLICIES, span=st.timedeltas(timedelta(0), timedelta(days=800)))
+@given(backups=BACKUPS, policy=POLICIES, span=st.timedeltas(INSTANT, timedelta(days=800)))
 def test_a_further_span_or_name_never_deletes_more(
     backups: list[Backup], policy: RetentionPolicy, span: timedelta
 ) -> None:

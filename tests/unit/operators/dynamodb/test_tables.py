@@ -20,7 +20,6 @@ from airflow_ddb_backup.exceptions import (
     TriggerFailedError,
 )
 from airflow_ddb_backup.models import read_sweep_page
-from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting import rate_limited_client
 from tests.simulator.control_plane import ACCOUNT, REGION
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
@@ -145,8 +145,21 @@ class TestSelection:
         for table in TABLES[:3]:
             control_plane.tag_table(table, backup="nightly")
         control_plane.ghosts = {f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/gone": {"backup": "nightly"}}
-        report = DynamoDBBackupTablesOperator(task_id="back_up", tags={"backup": "nightly"}).execute(context_for(clock))
+        report = operator(table_names=["*"], table_tags={"backup": "nightly"}).execute(context_for(clock))
         assert list(report["backups"]) == TABLES[:3]
+
+    def test_a_named_table_that_lacks_the_tags_is_skipped(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """It is asked itself, reported and warned of, and does not count."""
+        named = TABLES[:3]
+        for table in named[:2]:
+            control_plane.tag_table(table, backup="nightly")
+        task = operator(table_names=named, table_tags={"backup": "nightly"}, max_tables=2)
+        report = task.execute(context_for(clock))
+        assert list(report["backups"]) == named[:2]
+        assert report["skipped"] == {named[2]: "It lacks the tags."}
+        assert f"Table {named[2]} is skipped: it lacks the tags" in log()
 
     @pytest.mark.parametrize("rendered", ["['orders']", "orders", None, []], ids=repr)
     def test_a_list_that_renders_to_something_else(
@@ -164,10 +177,8 @@ class TestSelection:
         "wrong",
         [
             {"table_names": "orders"},
-            {"table_names": []},
-            {"table_names": None},
             {"exclude": "orders"},
-            {"tags": {}},
+            {"table_tags": {}},
             {"max_tables": 0},
             {"if_empty": "ignore"},
             {"backup_name": "a b"},

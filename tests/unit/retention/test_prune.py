@@ -6,13 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 
 from airflow_ddb_backup.exceptions import (
-    AccessDeniedError,
     AmbiguousOutcomeError,
     BackupError,
-    BackupInUseError,
     DeletionsFailedError,
     DeletionsFailedForGoodError,
     EmptySelectionError,
@@ -21,10 +18,8 @@ from airflow_ddb_backup.exceptions import (
     OtherRegionError,
     PermanentError,
     TooManyDeletionsError,
-    TooManyTablesError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.operators.dynamodb import DynamoDBDeleteBackupOperator, DynamoDBPruneBackupsOperator
 from tests.simulator import rules
 from tests.simulator.control_plane import ControlPlane
 from tests.simulator.faults import (
@@ -40,6 +35,7 @@ from tests.simulator.faults import (
     Answer,
     Fault,
 )
+from tests.unit.retention.support import DAY, DELETING, FOR_EVER, created, nightly, operator, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,25 +44,6 @@ if TYPE_CHECKING:
 
     from tests.simulator.clock import Clock
     from tests.unit.conftest import FakeTaskInstance
-
-DAY = 86_400
-FOR_EVER = 10_000
-
-
-def nightly(plane: ControlPlane, days: int, table: str = "orders", name: str = "nightly-1") -> list[str]:
-    """Add a backup of each of the last days; return their ARNs, the oldest first."""
-    return [plane.add_backups(table, 1, name, age=DAY * day)[0] for day in range(days, 0, -1)]
-
-
-def operator(**settings: Any) -> DynamoDBPruneBackupsOperator:
-    """Return an operator that prunes ``orders``."""
-    defaults: dict[str, Any] = {"task_id": "prune", "table_names": ["orders"], "backup_name_prefix": "nightly-"}
-    return DynamoDBPruneBackupsOperator(**defaults | settings)
-
-
-def prune(context: Context, **settings: Any) -> dict[str, Any]:
-    """Prune ``orders``."""
-    return operator(**settings).execute(context)
 
 
 class TestWhatIsDeleted:
@@ -78,7 +55,7 @@ class TestWhatIsDeleted:
         """The report has every ARN."""
         made = nightly(control_plane, 5)
         report = prune(context, keep_last=2)
-        assert report == {"dry_run": False, "kept": 2, "deleted": made[:3], "in_use": [], "failed": {}}
+        assert report == {"plan_only": False, "kept": 2, "deleted": made[:3], "in_use": [], "failed": {}}
         assert control_plane.backup_arns() == made[3:]
 
     def test_a_second_prune_has_nothing_to_do(self, control_plane: ControlPlane, context: Context) -> None:
@@ -88,15 +65,15 @@ class TestWhatIsDeleted:
         assert prune(context, keep_last=2)["deleted"] == []
 
     @pytest.mark.parametrize("flag", [True, "true", "True"])
-    def test_a_dry_run_plans_as_a_real_one_and_deletes_nothing(
+    def test_a_plan_only_prune_plans_as_a_real_one_and_deletes_nothing(
         self, control_plane: ControlPlane, context: Context, flag: object
     ) -> None:
         """``deleted`` is what a real run would delete."""
         made = nightly(control_plane, 5)
-        rehearsal = prune(context, keep_last=2, dry_run=flag)
+        rehearsal = prune(context, keep_last=2, plan_only=flag)
         assert control_plane.backup_arns() == made
         assert control_plane.calls["DeleteBackup"] == 0
-        assert prune(context, keep_last=2) == rehearsal | {"dry_run": False}
+        assert prune(context, keep_last=2) == rehearsal | {"plan_only": False}
 
     def test_other_names_types_and_tables_are_not_touched(self, control_plane: ControlPlane, context: Context) -> None:
         """Nor do they count."""
@@ -160,7 +137,7 @@ class TestWhatIsDeleted:
         """A reader of the table sees that the prefixes overlap."""
         nightly(control_plane, 2)
         nightly(control_plane, 2, name="nightly-eu-1")
-        prune(context, keep_last=1, dry_run=True)
+        prune(context, keep_last=1, plan_only=True)
         assert "delete  orders  nightly-eu-1" in log()
 
     def test_a_large_plan_is_a_line_for_each_table(
@@ -243,8 +220,8 @@ class TestDroppedTables:
         control_plane.tag_table("orders", env="prod")
         control_plane.drop_table("orders")
         sweep: dict[str, Any] = {"older_than": timedelta(hours=1), "minimum_redundancy": 0}
-        with pytest.raises(DeletionsFailedForGoodError, match="ListTables does not list it"):
-            prune(context, tags={"env": "test"}, **sweep)
+        with pytest.raises(DeletionsFailedForGoodError, match="orders: The table does not exist"):
+            prune(context, table_tags={"env": "test"}, **sweep)
         assert control_plane.backup_arns() == made
 
     def test_tags_of_an_earlier_table_do_not_select_its_successor(
@@ -255,10 +232,41 @@ class TestDroppedTables:
         control_plane.drop_table("orders")
         control_plane.create_table("orders")
         made = nightly(control_plane, 3)
-        assert prune(context, table_names=None, tags={"env": "test"}, keep_last=1)["deleted"] == []
-        assert "Table orders is left out: it has not the tags" in log()
+        assert prune(context, table_names=["*"], table_tags={"env": "test"}, keep_last=1)["deleted"] == []
+        assert "Nothing of table orders is deleted: it lacks the tags" in log()
         control_plane.tag_table("orders", env="test")
-        assert prune(context, table_names=None, tags={"env": "test"}, keep_last=1)["deleted"] == made[:-1]
+        assert prune(context, table_names=["*"], table_tags={"env": "test"}, keep_last=1)["deleted"] == made[:-1]
+
+    def test_a_table_that_has_lost_its_tags_loses_no_backup(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """GetResources still lists them; the table is asked itself, and the plan keeps all of it."""
+        created(control_plane, "customers")
+        control_plane.tag_table("customers", backup="nightly")
+        others, made = nightly(control_plane, 3, "customers"), nightly(control_plane, 3)
+        control_plane.ghosts["arn:aws:dynamodb:us-east-1:123456789012:table/orders"] = {"backup": "nightly"}
+        for plan_only in (True, False):
+            report = prune(
+                context, table_names=["*"], table_tags={"backup": "nightly"}, keep_last=1, plan_only=plan_only
+            )
+            assert (report["deleted"], report["kept"], report["failed"]) == (others[:-1], 1 + 3, {})
+        assert set(made) < set(control_plane.backup_arns())
+        assert log().count("Nothing of table orders is deleted: it lacks the tags") >= 2
+
+    def test_a_named_table_that_lacks_the_tags_is_left_out(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """With a warning, and not counted as selected."""
+        created(control_plane, "customers")
+        control_plane.tag_table("orders", backup="nightly")
+        others, made = nightly(control_plane, 3, "customers"), nightly(control_plane, 3)
+        tags = {"backup": "nightly"}
+        report = prune(context, table_names=["customers", "orders"], table_tags=tags, max_tables=1, keep_last=1)
+        assert (report["deleted"], report["kept"]) == (made[:-1], 1)
+        assert "Table customers is left out: it lacks the tags" in log()
+        with pytest.raises(EmptySelectionError):
+            prune(context, table_names=["customers"], table_tags=tags, keep_last=1)
+        assert set(others) < set(control_plane.backup_arns())
 
     def test_without_table_ids_the_creation_time_tells_the_table(
         self, control_plane: ControlPlane, context: Context, clock: Clock
@@ -274,9 +282,7 @@ class TestDroppedTables:
         assert set(prune(context, keep_last=1)["deleted"]) < set(made)
         assert set(earlier) < set(control_plane.backup_arns())
 
-    def test_a_table_that_is_being_deleted_has_as_good_as_gone(
-        self, control_plane: ControlPlane, context: Context
-    ) -> None:
+    def test_a_table_that_is_being_deleted_counts_as_gone(self, control_plane: ControlPlane, context: Context) -> None:
         """Its backups may soon be all that is left of it."""
         made = nightly(control_plane, 3)
         control_plane.statuses["orders"] = "DELETING"
@@ -339,7 +345,7 @@ class TestRails:
             ("ListTables", {"LastEvaluatedTableName": "orders"}),
         ],
     )
-    def test_a_listing_that_goes_round_ends(
+    def test_a_listing_whose_cursor_comes_back_ends(
         self,
         control_plane: ControlPlane,
         context: Context,
@@ -347,7 +353,7 @@ class TestRails:
         operation: str,
         members: dict[str, str],
     ) -> None:
-        """Its cursor comes back: nothing is deleted, and a retry lists anew."""
+        """Nothing is deleted, and a retry begins a new listing."""
         nightly(control_plane, 3)
         correct = ControlPlane._correct  # noqa: SLF001  # moto has no such answer
 
@@ -431,7 +437,7 @@ class TestRails:
             task.execute(context)
         assert control_plane.backup_arns() == made
 
-    def test_a_cursor_whose_backup_was_deleted_begins_the_listing_anew(
+    def test_a_cursor_whose_backup_was_deleted_begins_the_listing_again(
         self, control_plane: ControlPlane, context: Context
     ) -> None:
         """As another prune deletes them all the time."""
@@ -489,13 +495,13 @@ class TestRails:
     def test_a_plan_above_max_deletions_deletes_nothing(
         self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
     ) -> None:
-        """The message says the numbers, and a dry run fails alike."""
+        """The message says the numbers, and plan_only fails alike."""
         made = nightly(control_plane, 12)
-        for dry_run in (False, True):
+        for plan_only in (False, True):
             with pytest.raises(TooManyDeletionsError, match="would delete 11 and keep 1, and max_deletions is 10"):
-                prune(context, keep_last=1, max_deletions=10, dry_run=dry_run)
+                prune(context, keep_last=1, max_deletions=10, plan_only=plan_only)
         assert control_plane.backup_arns() == made
-        assert ti.xcoms["report"] == {"dry_run": True, "kept": 1, "deleted": [], "in_use": [], "failed": {}}
+        assert ti.xcoms["report"] == {"plan_only": True, "kept": 1, "deleted": [], "in_use": [], "failed": {}}
 
     def test_a_listing_that_is_behind_does_not_cost_the_last_good_one(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
@@ -526,7 +532,7 @@ class TestRails:
         """With tags beside them too."""
         made = nightly(control_plane, 3)
         control_plane.tag_table("orders", backup="nightly")
-        task = operator(table_names="{{ x }}", tags={"backup": "nightly"}, keep_last=1)
+        task = operator(table_names="{{ x }}", table_tags={"backup": "nightly"}, keep_last=1)
         task.table_names = rendered  # type: ignore[assignment]
         with pytest.raises(PermanentError, match=message):
             task.execute(context)
@@ -545,14 +551,14 @@ class TestRails:
         assert control_plane.backup_arns() == made
 
     @pytest.mark.parametrize("rendered", ["no", "0", "", "None", None, 0, 1, "yes", " true"])
-    def test_a_dry_run_that_renders_to_anything_else_is_refused(
+    def test_a_plan_only_that_renders_to_anything_else_is_refused(
         self, control_plane: ControlPlane, context: Context, rendered: object
     ) -> None:
         """The word "no" must not mean "delete"."""
         made = nightly(control_plane, 3)
-        task = operator(dry_run="{{ x }}", keep_last=1)
-        task.dry_run = rendered  # type: ignore[assignment,method-assign]
-        with pytest.raises(InvalidValueError, match="dry_run must be True or False"):
+        task = operator(plan_only="{{ x }}", keep_last=1)
+        task.plan_only = rendered  # type: ignore[assignment]
+        with pytest.raises(InvalidValueError, match="plan_only must be True or False"):
             task.execute(context)
         assert control_plane.backup_arns() == made
 
@@ -647,8 +653,10 @@ class TestTrouble:
         assert not isinstance(failure.value, PermanentError)
         assert clock.time() - begun < 60 + 10
 
-    def test_denied_stops_at_once(self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance) -> None:
-        """The next would be denied too."""
+    def test_a_denied_deletion_fails_its_table_s_others(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """They would be denied too."""
         made = nightly(control_plane, 4)
         control_plane.policy = {
             "Statement": [
@@ -659,20 +667,82 @@ class TestTrouble:
                 }
             ]
         }
-        with pytest.raises(AccessDeniedError, match="dynamodb:DeleteBackup"):
+        with pytest.raises(DeletionsFailedForGoodError, match="dynamodb:DeleteBackup"):
             prune(context, keep_last=1)
         assert control_plane.calls["DeleteBackup"] == 1
         assert list(ti.xcoms["report"]["failed"]) == made[:-1]
 
+    def test_a_denied_deletion_stops_no_other_table(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """It is reported, and they are pruned."""
+        tables = {name: nightly(control_plane, 3, name) for name in created(control_plane, "accounts", "customers")}
+        tables["orders"] = nightly(control_plane, 3)
+        everything = {"Effect": "Allow", "Action": DELETING, "Resource": "*"}
+        allowed = [f"*table/{name}/backup/*" for name in ("accounts", "orders")]
+        delete = {"Effect": "Allow", "Action": "dynamodb:DeleteBackup", "Resource": allowed}
+        control_plane.policy = {"Statement": [everything, delete]}
+        with pytest.raises(DeletionsFailedForGoodError, match="2 failed, 4 backups were deleted"):
+            prune(context, table_names=list(tables), keep_last=1)
+        assert list(ti.xcoms["report"]["failed"]) == tables["customers"][:-1]
+        assert control_plane.calls["DeleteBackup"] == 2 + 1 + 2
+
+    def test_the_backup_that_must_stay_is_described_just_before_its_table_s_deletions(
+        self, control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody deletes the last good one of a table while another table is pruned."""
+        created(control_plane, "customers")
+        nightly(control_plane, 60, "customers")
+        made = nightly(control_plane, 3)
+        delete_backup = DynamoDBBackupHook.delete_backup
+
+        def lose_the_newest(*args: Any) -> Any:
+            if made[-1] in control_plane.backup_arns():
+                control_plane.lose_backup(made[-1])
+            return delete_backup(*args)
+
+        monkeypatch.setattr(DynamoDBBackupHook, "delete_backup", lose_the_newest)
+        report = prune(context, table_names=["customers", "orders"], keep_last=1)
+        assert (len(report["deleted"]), report["kept"]) == (59, 3)
+        assert set(made[:-1]) < set(control_plane.backup_arns())
+
+    @pytest.mark.parametrize("action", ["dynamodb:DescribeBackup", "dynamodb:ListTagsOfResource"])
+    def test_a_table_that_can_t_be_confirmed_loses_nothing_and_stops_no_other(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance, action: str
+    ) -> None:
+        """It is reported, with the reason."""
+        created(control_plane, "customers")
+        others, made = nightly(control_plane, 3, "customers"), nightly(control_plane, 3)
+        for name in ("customers", "orders"):
+            control_plane.tag_table(name, backup="nightly")
+        actions = [*DELETING, "dynamodb:DeleteBackup"]
+        everything = {"Effect": "Allow", "Action": [one for one in actions if one != action], "Resource": "*"}
+        some = {"Effect": "Allow", "Action": action, "Resource": "*table/orders*"}
+        control_plane.policy = {"Statement": [everything, some]}
+        with pytest.raises(DeletionsFailedForGoodError, match=f"2 failed, 2 backups were deleted.*{action}"):
+            prune(context, table_names=["*"], table_tags={"backup": "nightly"}, keep_last=1)
+        assert list(ti.xcoms["report"]["failed"]) == others[:-1]
+        assert set(control_plane.backup_arns()) == {*others, made[-1]}
+
+    def test_a_confirmation_that_fails_for_a_while_is_made_again(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """In the next round, once for all backups of the table."""
+        made = nightly(control_plane, 30)
+        control_plane.fail_next("DescribeBackup", THROTTLED, times=2)
+        assert prune(context, keep_last=1)["deleted"] == made[:-1]
+        assert control_plane.calls["DescribeBackup"] == 3
+        assert log().count("Trying again.") == 1
+
     def test_a_denial_leaves_what_is_known_of_the_others(
         self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
     ) -> None:
-        """One in use stays in use."""
+        """One in use is tried again, and stays in use."""
         made = nightly(control_plane, 4)
         control_plane.restoring.add(made[0])
         control_plane.fail_next("DeleteBackup", Fault(Answer.ALTERED))
         control_plane.fail_next("DeleteBackup", Fault(code="AccessDeniedException"))
-        with pytest.raises(AccessDeniedError):
+        with pytest.raises(DeletionsFailedForGoodError):
             prune(context, keep_last=1)
         report = ti.xcoms["report"]
         assert (report["in_use"], list(report["failed"])) == (made[:1], made[1:3])
@@ -734,312 +804,6 @@ class TestTrouble:
             assert len(prune(context, keep_last=1)["deleted"]) == 50
         assert len(made) - len(control_plane.backup_arns()) == 50
         assert control_plane.calls["DeleteBackup"] < 400
-
-
-class TestSelection:
-    """Of the tables."""
-
-    def test_patterns_select_what_exists(self, control_plane: ControlPlane, context: Context) -> None:
-        """On every page of ListTables, without those that are excluded."""
-        for number in range(120):
-            control_plane.create_table(f"shop-{number:03}")
-        made = [nightly(control_plane, 2, f"shop-{number:03}") for number in (0, 119)]
-        excluded = nightly(control_plane, 2, "shop-118")
-        settings: dict[str, Any] = {"table_names": ["shop-*"], "exclude": ["shop-118"], "max_tables": 119}
-        assert set(prune(context, keep_last=1, **settings)["deleted"]) == {old for old, _ in made}
-        assert set(excluded) < set(control_plane.backup_arns())
-        assert control_plane.calls["ListTables"] == 2
-
-    def test_tags_select_tables_that_exist(self, control_plane: ControlPlane, context: Context) -> None:
-        """Those that are gone are still listed, and dropped."""
-        for name in ("tagged", "gone", "other"):
-            control_plane.create_table(name)
-        control_plane.tag_table("tagged", backup="nightly", team="shop")
-        control_plane.tag_table("gone", backup="nightly", team="shop")
-        control_plane.tag_table("other", backup="weekly", team="shop")
-        made = {name: nightly(control_plane, 2, name) for name in ("tagged", "gone", "other", "orders")}
-        control_plane.drop_table("gone")
-        tags = {"backup": ["nightly", "hourly"], "team": "shop"}
-        assert prune(context, table_names=None, tags=tags, keep_last=1)["deleted"] == made["tagged"][:1]
-
-    def test_tags_are_read_page_by_page(self, control_plane: ControlPlane, context: Context) -> None:
-        """A hundred tables are on the first."""
-        for number in range(101):
-            control_plane.create_table(f"shop-{number:03}")
-            control_plane.tag_table(f"shop-{number:03}", backup="nightly")
-        made = nightly(control_plane, 2, "shop-100")
-        settings: dict[str, Any] = {"table_names": None, "tags": {"backup": "nightly"}, "max_tables": 101}
-        assert prune(context, keep_last=1, **settings)["deleted"] == made[:1]
-        assert control_plane.calls["GetResources"] == 2
-
-    def test_a_larger_selection_is_refused_before_anything_is_done(
-        self, control_plane: ControlPlane, context: Context
-    ) -> None:
-        """The message says the numbers."""
-        control_plane.create_table("customers")
-        nightly(control_plane, 3)
-        with pytest.raises(TooManyTablesError, match="selects 2 tables, max_tables is 1: customers, orders"):
-            prune(context, table_names=["*"], max_tables=1, keep_last=1)
-        assert control_plane.calls["ListBackups"] == 0
-
-    def test_an_empty_selection_fails_or_skips(
-        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
-    ) -> None:
-        """As the task says."""
-        with pytest.raises(EmptySelectionError, match="selects 0 tables"):
-            prune(context, table_names=["nothing-*"], keep_last=1)
-        ti.xcoms.clear()
-        with pytest.raises(AirflowSkipException, match="selects 0 tables"):
-            prune(context, table_names=["nothing-*"], keep_last=1, if_empty="skip")
-        assert not ti.xcoms
-        assert control_plane.calls["ListBackups"] == 0
-
-    def test_a_named_table_that_is_missing_fails_the_task_after_the_others(
-        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
-    ) -> None:
-        """It is named; they are pruned."""
-        made = nightly(control_plane, 2)
-        with pytest.raises(DeletionsFailedForGoodError, match="nowhere: The table does not exist"):
-            prune(context, table_names=["orders", "nowhere"], keep_last=1)
-        assert (ti.xcoms["report"]["deleted"], list(ti.xcoms["report"]["failed"])) == (made[:1], ["nowhere"])
-
-    def test_one_table_is_listed_by_its_name(self, control_plane: ControlPlane, context: Context) -> None:
-        """Not with the whole account."""
-        control_plane.create_table("customers")
-        control_plane.add_backups("customers", 500)
-        nightly(control_plane, 2)
-        prune(context, keep_last=1)
-        assert control_plane.calls["ListBackups"] == 1
-
-    def test_an_account_s_listing_is_given_up_if_the_tables_take_fewer_calls(
-        self, control_plane: ControlPlane, context: Context
-    ) -> None:
-        """After as many pages as there are tables."""
-        for name in ("customers", "invoices"):
-            control_plane.create_table(name)
-        control_plane.add_backups("customers", 1000)
-        made = nightly(control_plane, 2)
-        assert prune(context, table_names=["orders", "invoices"], keep_last=1)["deleted"] == made[:1]
-        assert control_plane.calls["ListBackups"] == 1 + 2
-
-    def test_a_list_may_hold_templates(self, control_plane: ControlPlane, context: Context) -> None:
-        """They are checked once they are rendered."""
-        made = nightly(control_plane, 2)
-        task = operator(table_names=["{{ params.table }}"], keep_last=1)
-        task.table_names = ["orders"]
-        assert task.execute(context)["deleted"] == made[:1]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "rule"),
-    [
-        ({"table_names": "orders"}, "table_names must be a list"),
-        ({"table_names": []}, "table_names must be a list with at least one table"),
-        ({"table_names": ["or"]}, "table_names must be a list"),
-        ({"table_names": [1]}, "table_names must be a list"),
-        ({"table_names": ["arn:aws:dynamodb:us-east-1:1:table/orders-*"]}, "table_names must be a list"),
-        ({"table_names": {"orders": 1}}, "table_names must be a list"),
-        ({"table_names": None}, "table_names must be given, or tags"),
-        ({"exclude": "orders"}, "exclude must be a list of names"),
-        ({"exclude": ["a b"]}, "exclude must be a list of names"),
-        ({"exclude": ["or"]}, "exclude must be a list of names"),
-        ({"exclude": ["orders-[0-9"]}, "exclude must be a list of names"),
-        ({"exclude": ["orders-[9-0]"]}, "exclude must be a list of names"),
-        ({"table_names": ["orders-[]"]}, "table_names must be a list"),
-        ({"keep_names": ["release-[!]"]}, "keep_names must be a list of names"),
-        ({"keep_names": ["[ab]?"]}, "keep_names must be a list of names"),
-        ({"keep_names": ["release-[0--]"]}, "keep_names must be a list of names"),
-        ({"table_names": set()}, "table_names must be a list with at least one table"),
-        ({"timezone": "localtime"}, "timezone must be the name of a time zone"),
-        ({"keep_names": ["release-]*"]}, "keep_names must be a list of names"),
-        ({"keep_names": ["arn:aws:dynamodb:us-east-1:1:table/orders"]}, "keep_names must be a list of names"),
-        ({"tags": {}}, "tags must be a dict of 1 to 50"),
-        ({"tags": {"backup": []}}, "tags must be a dict of 1 to 50"),
-        ({"tags": {"backup": 1}}, "tags must be a dict of 1 to 50"),
-        ({"tags": {1: "nightly"}}, "tags must be a dict of 1 to 50"),
-        ({"tags": "backup=nightly"}, "tags must be a dict of 1 to 50"),
-        ({"max_tables": 0}, "max_tables must be a whole number, 1 or more"),
-        ({"max_tables": True}, "max_tables must be a whole number, 1 or more"),
-        ({"if_empty": "ignore"}, "if_empty must be one of 'fail', 'skip'"),
-        ({"backup_name_prefix": ""}, "backup_name_prefix must be 3 to 255"),
-        ({"backup_name_prefix": "ni"}, "backup_name_prefix must be 3 to 255"),
-        ({"backup_name_prefix": "nightly-*"}, "backup_name_prefix must be 3 to 255"),
-        ({"backup_name_prefix": None}, "backup_name_prefix must be 3 to 255"),
-        *(
-            ({f"keep_{rule}": value}, f"keep_{rule} must be a whole number, 0 or more")
-            for rule in ("last", "hourly", "daily", "weekly", "monthly", "yearly")
-            for value in (-1, 1.5, "7", None, True)
-        ),
-        *(
-            ({rule: value}, f"{rule} must be a timedelta above 0, or None")
-            for rule in ("keep_within", "older_than")
-            for value in (timedelta(0), timedelta(days=-1), 7, "7 days")
-        ),
-        ({"keep_names": "release"}, "keep_names must be a list of names"),
-        ({"keep_names": ["a b"]}, "keep_names must be a list of names"),
-        ({"minimum_redundancy": -1}, "minimum_redundancy must be a whole number, 0 or more"),
-        ({"minimum_redundancy": None}, "minimum_redundancy must be a whole number, 0 or more"),
-        ({"dropped_tables": "yes"}, "dropped_tables must be True or False"),
-        ({"dropped_tables": True, "tags": {"a": "b"}}, "dropped_tables must be False with tags"),
-        ({"max_deletions": -1}, "max_deletions must be a whole number, 0 or more"),
-        ({"max_deletions": None}, "max_deletions must be a whole number, 0 or more"),
-        ({"timezone": "Berlin"}, "timezone must be the name of a time zone"),
-        ({"timezone": ""}, "timezone must be the name of a time zone"),
-        ({"timezone": None}, "timezone must be the name of a time zone"),
-        ({"timezone": "../UTC"}, "timezone must be the name of a time zone"),
-        ({"dry_run": "no"}, "dry_run must be True or False"),
-        ({"dry_run": None}, "dry_run must be True or False"),
-        ({"dry_run": 1}, "dry_run must be True or False"),
-        ({"timeout": 30}, "timeout must be 60 to 7200"),
-        ({"timeout": None}, "timeout must be 60 to 7200"),
-        ({"botocore_config": {"x": 1}}, "botocore_config must be a dict"),
-    ],
-    ids=str,
-)
-def test_what_can_never_work_is_refused_when_the_dag_is_parsed(wrong: dict[str, Any], rule: str) -> None:
-    """With the parameter, the value and the rule."""
-    with pytest.raises(InvalidValueError, match=rule.replace("(", "\\(")):
-        operator(**{"keep_last": 7} | wrong)
-
-
-def test_patterns_with_sets_are_accepted_when_the_dag_is_parsed() -> None:
-    """Those that can match a name."""
-    patterns = ["orders-[0-9]", "[!x]*", "orders-[a-cx-z_.]?", "z-a[bc]"]
-    assert operator(keep_last=1, keep_names=patterns, exclude=patterns, table_names=patterns).exclude == patterns
-
-
-def test_a_mapped_none_is_an_empty_selection(control_plane: ControlPlane, context: Context) -> None:
-    """And never all tables with the tags."""
-    made = nightly(control_plane, 3)
-    control_plane.tag_table("orders", backup="nightly")
-    with DAG("prune", schedule=None):
-        mapped = DynamoDBPruneBackupsOperator.partial(
-            task_id="prune", backup_name_prefix="nightly-", keep_last=1, tags={"backup": "nightly"}
-        ).expand(table_names=[None])
-        untagged = DynamoDBPruneBackupsOperator.partial(
-            task_id="untagged", backup_name_prefix="nightly-", keep_last=1, table_names=["*"]
-        ).expand(tags=[None])
-    task = mapped.unmap({"table_names": None})
-    with pytest.raises(EmptySelectionError):
-        task.execute(context)
-    with pytest.raises(InvalidValueError, match="tags must be a dict"):
-        untagged.unmap({"tags": None})
-    assert control_plane.backup_arns() == made
-
-
-def test_a_policy_without_a_rule_is_refused_when_the_dag_is_parsed() -> None:
-    """It would delete everything."""
-    for settings in ({}, {"minimum_redundancy": 5}, {"keep_names": ["nightly-1"]}):
-        with pytest.raises(InvalidValueError, match="a policy without a rule would delete everything"):
-            operator(**settings)
-
-
-def test_names_of_tables_beside_patterns_are_accepted_when_the_dag_is_parsed() -> None:
-    """Templates, other tasks' outputs and callables are rendered later."""
-    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
-    names: list[Any] = [
-        ["orders", arn, "orders-*", "[ab]*", "{{ params.table }}"],
-        ("orders",),
-        {"{{ params.table }}"},
-        "{{ params.tables }}",
-        lambda **_: ["orders"],
-    ]
-    for each in names:
-        assert operator(table_names=each, keep_last=1).table_names is each
-
-
-def test_template_fields_are_attributes() -> None:
-    """Airflow renders them on the instance."""
-    task = operator(keep_last=1)
-    expected = {"table_names", "backup_name_prefix", "dry_run", "aws_conn_id", "region_name", "verify"}
-    assert set(task.template_fields) == expected
-    assert all(hasattr(task, name) for name in task.template_fields)
-
-
-def test_defaults_are_those_of_the_contract() -> None:
-    """Users rely on them."""
-    task = operator(keep_last=1)
-    assert (task.max_tables, task.if_empty, task.minimum_redundancy, task.max_deletions) == (100, "fail", 1, 100)
-    assert (task.timezone, task.dropped_tables, task.timeout) == ("UTC", False, 1800)
-    assert task.dry_run is False  # type: ignore[comparison-overlap]
-
-
-class TestDeleteOne:
-    """The operator for one backup."""
-
-    def test_the_backup_is_deleted(self, control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
-        """And its ARN returned."""
-        assert DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context) == backup_arn
-        assert control_plane.backup_arns() == []
-
-    def test_gone_already_is_deleted(self, context: Context, backup_arn: str) -> None:
-        """To delete twice is harmless."""
-        for _ in range(2):
-            assert DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context) == backup_arn
-
-    @pytest.mark.parametrize(
-        "fault", [THROTTLED, INTERNAL_ERROR, DROPPED_AFTER_COMMIT], ids=lambda one: one.answer.name
-    )
-    def test_a_failure_that_may_pass_is_retried(
-        self, control_plane: ControlPlane, context: Context, backup_arn: str, fault: Fault
-    ) -> None:
-        """Until it is gone."""
-        control_plane.fail_next("DeleteBackup", fault, times=3)
-        DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context)
-        assert control_plane.backup_arns() == []
-
-    def test_one_that_is_being_created_is_waited_for(
-        self, control_plane: ControlPlane, context: Context, backup_arn: str, clock: Clock
-    ) -> None:
-        """AWS does not delete it before."""
-        control_plane.creating_for = 300
-        begun = clock.time()
-        DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn).execute(context)
-        assert control_plane.backup_arns() == []
-        assert 300 <= clock.time() - begun < 340
-
-    def test_one_that_stays_in_use_ends_with_the_timeout(
-        self, control_plane: ControlPlane, context: Context, backup_arn: str, clock: Clock
-    ) -> None:
-        """The message says what holds it."""
-        control_plane.restoring.add(backup_arn)
-        begun = clock.time()
-        with pytest.raises(BackupInUseError, match="being created, deleted or restored.*Retry when"):
-            DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=backup_arn, timeout=60).execute(context)
-        assert 60 <= clock.time() - begun < 70
-
-    def test_an_arn_of_another_region_is_refused(
-        self, control_plane: ControlPlane, context: Context, backup_arn: str
-    ) -> None:
-        """AWS ignores that part of it."""
-        other = backup_arn.replace("us-east-1", "eu-west-1")
-        with pytest.raises(OtherRegionError):
-            DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=other, region_name="us-east-1").execute(context)
-        assert control_plane.calls["DeleteBackup"] == 0
-
-    @pytest.mark.parametrize(
-        "rendered",
-        [
-            None,
-            "",
-            "orders",
-            1,
-            ["a"],
-            "arn:aws:dynamodb:us-east-1::table/orders/backup/1",
-            "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/*",
-            "arn:aws:dynamodb:us-east-1:123456789012:table/{}/backup/1",
-            "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/1,2",
-        ],
-    )
-    def test_a_rendered_value_that_is_no_arn_is_refused(
-        self, control_plane: ControlPlane, context: Context, rendered: object
-    ) -> None:
-        """Before any call."""
-        task = DynamoDBDeleteBackupOperator(task_id="delete", backup_arn="{{ x }}")
-        task.backup_arn = rendered  # type: ignore[assignment]
-        with pytest.raises(InvalidValueError, match="backup_arn must be"):
-            task.execute(context)
-        assert control_plane.calls["DeleteBackup"] == 0
 
 
 def test_without_list_backups_nothing_is_deleted(control_plane: ControlPlane, context: Context) -> None:
