@@ -198,7 +198,7 @@ def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: A
 class _Attempt(Generic[_Item]):
     """Takes the step for an item; returns whether the item is worth another round.
 
-    Of each kind of failure the first of a round is a warning, unless it is an old one: thousands of items may be
+    Of each kind of failure only the first of a round is logged, and only if it is new: thousands of items may be
     throttled together, and again and again.
     """
 
@@ -207,7 +207,7 @@ class _Attempt(Generic[_Item]):
         self._deadline = deadline
         self._log = log
         self._errors: dict[_Item, BackupError] = {}
-        self._told: dict[object, BackupError] = {}
+        self._told: dict[object, object] = {}
         #: how many rounds are over
         self.round = 0
 
@@ -222,12 +222,17 @@ class _Attempt(Generic[_Item]):
             if not may_pass(failure):
                 self._work.failed(item, failure)
                 return False
-            is_new = self._told.setdefault(str(failure), failure) is failure
-            is_first = self._told.setdefault((type(failure), self.round), failure) is failure
-            (self._log.warning if is_new and is_first else self._log.debug)("%s Trying again.", failure)
+            is_new, is_first = self._is_first(str(failure)), self._is_first((type(failure), self.round))
+            if is_new and is_first:
+                self._log.warning("%s Trying again.", failure)
             self._errors[item] = failure
             return True
         return False
+
+    def _is_first(self, thing: object) -> bool:
+        # One step, whatever other threads do.
+        token = object()
+        return self._told.setdefault(thing, token) is token
 
 
 def _attempts(
