@@ -16,6 +16,7 @@ from botocore.retries.standard import RetryContext, ThrottledRetryableChecker, T
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, UnreachableError
+from airflow_ddb_backup.limits import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,6 +81,9 @@ _BY_CLASS: dict[type[Exception], type[BackupError]] = {
 #: a connection that was never made: no request can have left. A proxy's error is none of them, since urllib3 calls a
 #: response that was lost behind a proxy alike.
 _NEVER_CONNECTED = (boto.EndpointConnectionError, boto.ConnectTimeoutError)
+#: quotas that no waiting raises, by AWS's text: hashicorp/terraform-provider-aws#2274 has the first; "Only 10 tables can
+#: be … simultaneously" has the same code, and passes
+_QUOTAS = ("tables per subscriber", "account-level throughput", "account level throughput")
 _UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
 _NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
     AmbiguousOutcomeError: UnreachableError,
@@ -103,7 +107,7 @@ def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> 
         code, text = type(error).__name__, str(error)
     if not sent:
         kind = _NOTHING_SENT.get(kind, kind)
-    return kind.about(context, f"{source} {code}: {text.rstrip('.')}.")
+    return kind.about(context, f"{source} {code}: {_shortened(text)}.")
 
 
 @contextmanager
@@ -130,6 +134,8 @@ def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
     # The one refusal that only its text tells from others.
     if error.operation_name == "DeleteBackup" and "system backup" in str(error):
         return exceptions.SystemBackupError
+    if code == "LimitExceededException" and any(quota in str(error) for quota in _QUOTAS):
+        return exceptions.QuotaExceededError
     if code in _BY_CODE:
         return _BY_CODE[code]
     attempt = RetryContext(attempt_number=1, parsed_response=error.response)
@@ -156,6 +162,12 @@ def _kind_of_exception(error: Exception, *, sent: bool) -> type[BackupError]:
 def _never_left(error: Exception) -> bool:
     """Return whether no request can have left: its connection was never made."""
     return isinstance(error, _NEVER_CONNECTED) or (isinstance(error, boto.SSLError) and _UNVERIFIED in str(error))
+
+
+def _shortened(text: str) -> str:
+    """Return the beginning of AWS's text: it ends up in logs, events and XComs."""
+    text = text.rstrip(".")
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
 
 
 def _service(operation: str) -> str:

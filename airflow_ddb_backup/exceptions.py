@@ -234,6 +234,13 @@ class LimitExceededError(TransientError):
     )
 
 
+class QuotaExceededError(PermanentError):
+    """A quota of the account that no waiting raises."""
+
+    summary = "A quota of the account is reached"
+    hint = "Have the quota raised (Service Quotas, Amazon DynamoDB), or delete what is not needed; then clear the task."
+
+
 class ContinuousBackupsUnavailableError(TransientError):
     """AWS is still turning backups on for a new table."""
 
