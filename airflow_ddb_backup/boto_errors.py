@@ -81,9 +81,14 @@ _BY_CLASS: dict[type[Exception], type[BackupError]] = {
 #: a connection that was never made: no request can have left. A proxy's error is none of them, since urllib3 calls a
 #: response that was lost behind a proxy alike.
 _NEVER_CONNECTED = (boto.EndpointConnectionError, boto.ConnectTimeoutError)
-#: quotas that no waiting raises, by AWS's text: hashicorp/terraform-provider-aws#2274 has the first; "Only 10 tables can
-#: be … simultaneously" has the same code, and passes
-_QUOTAS = ("tables per subscriber", "account-level throughput", "account level throughput")
+#: operation, code and text of what only these together tell; empty: any. AWS has one code for too many operations at
+#: once and for quotas that no waiting raises (the texts: hashicorp/terraform-provider-aws#2274; of throughput assumed).
+_SPECIAL: tuple[tuple[str, str, str, type[BackupError]], ...] = (
+    ("ListBackups", "AccessDeniedException", "", exceptions.ListBackupsDeniedError),
+    ("DeleteBackup", "", "system backup", exceptions.SystemBackupError),
+    ("", "LimitExceededException", "tables per subscriber", exceptions.QuotaExceededError),
+    ("", "LimitExceededException", "account-level throughput", exceptions.QuotaExceededError),
+)
 _UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
 _NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
     AmbiguousOutcomeError: UnreachableError,
@@ -129,13 +134,9 @@ def map_exceptions(context: ErrorContext, sent: Callable[[], bool] = lambda: Tru
 def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "AccessDeniedException" and error.operation_name == "ListBackups":
-        return exceptions.ListBackupsDeniedError
-    # The one refusal that only its text tells from others.
-    if error.operation_name == "DeleteBackup" and "system backup" in str(error):
-        return exceptions.SystemBackupError
-    if code == "LimitExceededException" and any(quota in str(error) for quota in _QUOTAS):
-        return exceptions.QuotaExceededError
+    for operation, special_code, text, kind in _SPECIAL:
+        if operation in {"", error.operation_name} and special_code in {"", code} and text in str(error):
+            return kind
     if code in _BY_CODE:
         return _BY_CODE[code]
     attempt = RetryContext(attempt_number=1, parsed_response=error.response)
