@@ -16,6 +16,7 @@ from botocore.retries.standard import RetryContext, ThrottledRetryableChecker, T
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, UnreachableError
+from airflow_ddb_backup.limits import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,12 +66,6 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "ValidationException": exceptions.InvalidRequestError,
     **dict.fromkeys(_CREDENTIALS, exceptions.CredentialsError),
 }
-#: refusals that only a part of their texts tells from others of the operation
-_BY_TEXT: dict[tuple[str, str], type[BackupError]] = {
-    ("DeleteBackup", "system backup"): exceptions.SystemBackupError,
-    # AWS takes one change an hour: a retry of the task may come after it.
-    ("UpdateTimeToLive", "multiple times"): BackupError,
-}
 #: botocore's exceptions, each with all its subclasses
 _BY_CLASS: dict[type[Exception], type[BackupError]] = {
     boto.NoRegionError: exceptions.NoRegionSetError,
@@ -90,6 +85,16 @@ _BY_CLASS: dict[type[Exception], type[BackupError]] = {
 #: a connection that was never made: no request can have left. A proxy's error is none of them, since urllib3 calls a
 #: response that was lost behind a proxy alike.
 _NEVER_CONNECTED = (boto.EndpointConnectionError, boto.ConnectTimeoutError)
+#: operation, code and text of what only these together tell; empty: any. AWS has one code for too many operations at
+#: once and for quotas that no waiting raises (the texts: hashicorp/terraform-provider-aws#2274; of throughput assumed).
+_SPECIAL: tuple[tuple[str, str, str, type[BackupError]], ...] = (
+    ("ListBackups", "AccessDeniedException", "", exceptions.ListBackupsDeniedError),
+    ("DeleteBackup", "", "system backup", exceptions.SystemBackupError),
+    # AWS takes one change an hour: a retry of the task may come after it.
+    ("UpdateTimeToLive", "", "multiple times", BackupError),
+    ("", "LimitExceededException", "tables per subscriber", exceptions.QuotaExceededError),
+    ("", "LimitExceededException", "account-level throughput", exceptions.QuotaExceededError),
+)
 _UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
 _NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
     AmbiguousOutcomeError: UnreachableError,
@@ -113,7 +118,7 @@ def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> 
         code, text = type(error).__name__, str(error)
     if not sent:
         kind = _NOTHING_SENT.get(kind, kind)
-    return kind.about(context, f"{source} {code}: {text.rstrip('.')}.")
+    return kind.about(context, f"{source} {code}: {_shortened(text)}.")
 
 
 @contextmanager
@@ -135,10 +140,8 @@ def map_exceptions(context: ErrorContext, sent: Callable[[], bool] = lambda: Tru
 def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "AccessDeniedException" and error.operation_name == "ListBackups":
-        return exceptions.ListBackupsDeniedError
-    for (operation, text), kind in _BY_TEXT.items():
-        if error.operation_name == operation and text in str(error):
+    for operation, special_code, text, kind in _SPECIAL:
+        if operation in {"", error.operation_name} and special_code in {"", code} and text in str(error):
             return kind
     if code in _BY_CODE:
         return _BY_CODE[code]
@@ -166,6 +169,12 @@ def _kind_of_exception(error: Exception, *, sent: bool) -> type[BackupError]:
 def _never_left(error: Exception) -> bool:
     """Return whether no request can have left: its connection was never made."""
     return isinstance(error, _NEVER_CONNECTED) or (isinstance(error, boto.SSLError) and _UNVERIFIED in str(error))
+
+
+def _shortened(text: str) -> str:
+    """Return the beginning of AWS's text: it ends up in logs, events and XComs."""
+    text = text.rstrip(".")
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
 
 
 def _service(operation: str) -> str:

@@ -85,6 +85,33 @@ class ConfigurationError(BackupError):
     )
 
 
+class ConnectionNotFoundError(ConfigurationError):
+    """The Airflow connection is not found; the worker's own credentials may be another account's."""
+
+    summary = "The Airflow connection is not found"
+    hint = (
+        "Nothing was sent. Correct aws_conn_id, or create the connection; a retry looks it up again, since its secrets "
+        "backend may be down. To use the worker's own credentials, set aws_conn_id=None."
+    )
+
+
+class AccountNotCertainError(ConfigurationError):
+    """Something is to be deleted, and nothing says in which account."""
+
+    summary = "It is not certain in which account backups would be deleted"
+    hint = (
+        "Nothing was sent. Do one of three: create the connection 'aws_default' or name another by aws_conn_id, set "
+        "aws_conn_id=None for the worker's own credentials, or set account_id."
+    )
+
+
+class OtherAccountError(PermanentError):
+    """AWS's responses, or an ARN, are of another account than ``account_id``."""
+
+    summary = "The account is another than account_id"
+    hint = "Check the credentials of the Airflow connection, or correct account_id."
+
+
 class InvalidValueError(PermanentError, ValueError):
     """A parameter has a value that can never work."""
 
@@ -207,6 +234,13 @@ class LimitExceededError(TransientError):
         "Up to 500 table operations (create, update, delete, restore) may run at once, and 50 restores; retry when "
         "some have ended."
     )
+
+
+class QuotaExceededError(PermanentError):
+    """A quota of the account that no waiting raises."""
+
+    summary = "A quota of the account is reached"
+    hint = "Have the quota raised (Service Quotas, Amazon DynamoDB), or delete what is not needed; then clear the task."
 
 
 class ContinuousBackupsUnavailableError(TransientError):

@@ -87,6 +87,8 @@ THREADS = 10
 PROGRESS_INTERVAL = 30.0
 #: a message names so many tables, backups or failures
 NAMED = 5
+#: characters of AWS's own text in a message: an event or an XCom of megabytes would not be stored (chosen)
+LONGEST_TEXT = 2048
 #: the log of a larger plan has a line for each table, and the backups at debug level
 LARGEST_LISTED_PLAN = 500
 

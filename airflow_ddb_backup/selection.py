@@ -99,13 +99,13 @@ class TableSelection:
         for arn in filter(TABLE_ARN.fullmatch, self.table_names):
             if (other := arns.setdefault(_name_of(arn), arn)) != arn:
                 raise InvalidValueError.of("table_names", arn, f"of one account: {other!r} has the same name")
-            if _region_of(arn) != self.region:
-                raise InvalidValueError.of("table_names", arn, f"of one region: another ARN is of {self.region!r}")
+            if _place_of(arn) != _place_of(str(self.arn)):
+                raise InvalidValueError.of("table_names", arn, f"of one account and region, as {self.arn!r}")
 
     @property
-    def region(self) -> str | None:
-        """The region of the ARNs; ``None``: there is no ARN."""
-        return next(filter(None, map(_region_of, self.table_names)), None)
+    def arn(self) -> str | None:
+        """The first ARN, of whose account and region all are; ``None``: there is no ARN."""
+        return next(filter(TABLE_ARN.fullmatch, self.table_names), None)
 
     @property
     def has_patterns(self) -> bool:
@@ -228,9 +228,8 @@ def _name_of(text: str) -> str:
     return text.rpartition("/")[2]
 
 
-def _region_of(text: str) -> str | None:
-    match = TABLE_ARN.fullmatch(text)
-    return match["region"] if match else None
+def _place_of(arn: str) -> list[str]:
+    return arn.split(":")[3:5]
 
 
 def _any_matches(texts: Iterable[str], name: str) -> bool:

@@ -77,10 +77,9 @@ class BackupRequest:
             raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
 
     @property
-    def arn_region(self) -> str | None:
-        """The region of the table's ARN; ``None``: the task names the table by its name."""
-        match = TABLE_ARN.fullmatch(self.table_name)
-        return match["region"] if match else None
+    def table_arn(self) -> str | None:
+        """The table's ARN; ``None``: the task names the table by its name."""
+        return self.table_name if TABLE_ARN.fullmatch(self.table_name) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ botocore's timeouts; a name server that hangs, or a response that trickles, hold
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import botocore.session
@@ -21,11 +22,14 @@ from botocore.endpoint import DEFAULT_TIMEOUT
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import (
+    AccountNotCertainError,
     AmbiguousOutcomeError,
     BackupError,
+    ConnectionNotFoundError,
     CredentialsError,
     ErrorContext,
     NoRegionSetError,
+    OtherAccountError,
     OtherRegionError,
     ThrottledError,
     UnreachableError,
@@ -48,9 +52,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+
 _T = TypeVar("_T")
 _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
+_DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
 
 
 class DynamoDBBackupHook(AwsBaseHook):
@@ -69,6 +76,11 @@ class DynamoDBBackupHook(AwsBaseHook):
     def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
         self.default_region = default_region
+        #: the account that the calls must go to; ``None``: any
+        self.expected_account: str | None = None
+        #: the account that they go to, once a response has told
+        self.account: str | None = None
+        self._context = ErrorContext()
         #: the time, and AWS's as far as the responses so far tell
         self.clock = Clock()
         self._clients: dict[str, Any] = {}
@@ -78,6 +90,22 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._stopped = False
         # Whether this thread's present call has begun to send its request.
         self._calling = threading.local()
+
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The Airflow connection.
+
+        The amazon provider takes the worker's own credentials in place of a connection that is not found: mistyped,
+        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing.
+
+        :raises ConnectionNotFoundError: another is not found
+        """
+        config: AwsConnectionWrapper = super().conn_config
+        if not config and self.aws_conn_id not in {None, self.default_conn_name}:
+            # The base class has put it there.
+            del self.__dict__["conn_config"]
+            raise ConnectionNotFoundError.about(self._context, f"aws_conn_id is {self.aws_conn_id!r}.")
+        return config
 
     @property
     def region_name(self) -> str | None:
@@ -112,20 +140,33 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise NoRegionSetError.about(context)
         return str(region)
 
-    def open_for(self, context: ErrorContext, arn_region: str | None = None) -> ErrorContext:
+    def open_for(
+        self,
+        context: ErrorContext,
+        arn_region: str | None = None,
+        *,
+        account_id: str | None = None,
+        deletes: bool = False,
+    ) -> ErrorContext:
         """Open the hook for a task, and forget what an earlier execution of the same object has opened.
 
         :param context: the table and backup of the task
         :param arn_region: the region of the ARN that the task names; ``None``: it names none
+        :param account_id: the account that the calls must go to; ``None``: any
+        :param deletes: the task deletes something, so that its account must be certain
         :return: the same with the region that the calls go to
+        :raises ConnectionNotFoundError: the Airflow connection is not found
+        :raises AccountNotCertainError: it deletes, and would fall back to the worker's own credentials
         :raises NoRegionSetError: nothing names a region
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
         self.reopen()
-        self.default_region = arn_region
-        opened = replace(context, region=self.resolve_region(context))
+        self.default_region, self.expected_account, self._context = arn_region, account_id, context
+        opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
             raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
+        if deletes and account_id is None and self.aws_conn_id is not None and not self.conn_config:
+            raise AccountNotCertainError.about(opened, f"The connection {self.aws_conn_id!r} is not found.")
         return opened
 
     def reopen(self) -> None:
@@ -140,6 +181,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _forget(self) -> None:
         self._clients = {}
+        self.account = None
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -326,6 +368,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             with map_exceptions(context, sent=lambda: self._calling.sent):
                 response: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
                 self._observe_clock(response, called_at)
+                self._observe_account(response, context)
                 return read(response)
         except BackupError as error:
             self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
@@ -349,6 +392,19 @@ class DynamoDBBackupHook(AwsBaseHook):
         # A proxy's response has a date too, by the proxy's clock.
         if "x-amzn-requestid" in headers:
             self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
+
+    def _observe_account(self, response: Mapping[str, Any], context: ErrorContext) -> None:
+        """Learn from a response's ARNs which account it is of.
+
+        :raises OtherAccountError: another than ``account_id``
+        """
+        if self.account is not None or (account := _account_of(response)) is None:
+            return
+        if self.expected_account not in {None, account}:
+            detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
+            raise OtherAccountError.about(context, detail)
+        self.account = account
+        self.log.info("AWS account %s, region %s", account, self._context.region)
 
     def _client_for(self, service: str, context: ErrorContext) -> Any:
         """Return a client, opening it first."""
@@ -387,6 +443,15 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _note_sending(self, **_: Any) -> None:
         self._calling.sent = True
+
+
+def _account_of(content: Any) -> str | None:
+    """Return the account of the first ARN of DynamoDB in a response."""
+    if isinstance(content, str):
+        match = _DYNAMODB_ARN.match(content)
+        return match["account"] if match else None
+    members = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return next(filter(None, map(_account_of, members)), None)
 
 
 def _with(needed: str | None, response: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -317,7 +317,7 @@ class ControlPlane:
         if fault.committed and not refusal:
             self._answer(call)
         if fault.answer is Answer.ERROR:
-            return (sts.error if call.is_sts else _error)(fault.code, "The simulation refuses this call", fault.status)
+            return (sts.error if call.is_sts else _error)(fault.code, fault.text, fault.status)
         if fault.answer is Answer.FOREIGN:
             return Response("<html><body>The proxy says</body></html>", fault.status, content_type="text/html")
         if fault.answer is Answer.EMPTY:

@@ -31,6 +31,7 @@ class Fault:
     :param committed: whether the call has taken effect all the same
     :param code: the code of an error response
     :param status: the HTTP status of an error response
+    :param text: the text of an error response
     :param drop_members: names of members that ``ALTERED`` drops, wherever they are
     :param set_members: values of members that ``ALTERED`` changes, wherever they are
     """
@@ -39,6 +40,7 @@ class Fault:
     committed: bool = False
     code: str = ""
     status: int = 400
+    text: str = "The simulation refuses this call"
     drop_members: Collection[str] = ()
     set_members: Mapping[str, object] = field(default_factory=dict, hash=False)
 

@@ -410,7 +410,7 @@ class TestOutOfTime:
 
 
 WRONG = {
-    "missing_connection": "Unable to find AWS Connection ID 'nowhere'",
+    "missing_connection": "The Airflow connection is not found: table 'orders', backup 'first'",
     "wrong_region": "The table does not exist: table 'orders', backup 'first', region 'eu-west-1'.",
     "expired_credentials": "There are no valid AWS credentials: table 'orders', backup 'first', region 'us-east-1'.",
     "no_control_plane": "AWS can't be reached: table 'orders', backup 'first', region 'us-east-1'.",

@@ -68,6 +68,26 @@ def test_every_code_has_its_error(code: str, kind: type[BackupError], says: str)
         assert part in str(error)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Subscriber limit exceeded: There is a limit of 2500 tables per subscriber", exceptions.QuotaExceededError),
+        ("Subscriber limit exceeded: Only 10 tables can be created simultaneously", exceptions.LimitExceededError),
+        ("Something new", exceptions.LimitExceededError),
+    ],
+)
+def test_a_quota_is_told_from_too_many_at_once_by_its_text(text: str, kind: type[BackupError]) -> None:
+    """Both have one code; a text that is not known may pass."""
+    assert type(from_boto(client_error("LimitExceededException", text), SUBJECT)) is kind
+
+
+def test_a_long_text_is_cut() -> None:
+    """It would be stored in events and XComs."""
+    message = str(from_boto(client_error("ThrottlingException", "x" * 100_000), SUBJECT))
+    assert 2048 < len(message) < 2500
+    assert "x" * 2048 in message
+
+
 def test_a_server_error_without_a_known_code_is_ambiguous() -> None:
     """After any 5xx AWS may have done what it was asked."""
     assert isinstance(
@@ -228,6 +248,8 @@ def test_only_what_no_retry_can_mend_fails_the_task_at_once() -> None:
         "NoRegionSetError",
         "OtherRegionError",
         "PointInTimeRecoveryDisabledError",
+        "OtherAccountError",
+        "QuotaExceededError",
         "RecoveryPointError",
         "RestoreLostError",
         "SettingsFailedForGoodError",

@@ -23,6 +23,7 @@ LAYERS = [
     {"triggers", "links"},
     {"creation", "waiting", "retention", "restoring"},
     {"selection"},
+    {"connection"},
     {"hooks", "waiting.threads"},
     {"rates", "report", "retries", "validation"},
     {"boto_errors", "clock", "parameters"},

@@ -176,12 +176,13 @@ def test_an_empty_page_is_not_the_end(control_plane: ControlPlane) -> None:
     assert len(names(table_names=["*"])) == 104
 
 
-def test_arns_name_one_region() -> None:
-    """It is a default for the calls."""
-    assert TableSelection(["orders", ARN]).region == "us-east-1"
-    assert TableSelection(["orders", "*"]).region is None
-    with pytest.raises(InvalidValueError, match="of one region: another ARN is of 'us-east-1'"):
-        TableSelection([ARN, ARN.replace("us-east-1", "eu-west-1").replace("orders", "customers")])
+@pytest.mark.parametrize(("part", "other"), [("us-east-1", "eu-west-1"), ("123456789012", "210987654321")])
+def test_arns_name_one_account_and_region(part: str, other: str) -> None:
+    """Of the calls."""
+    assert TableSelection(["orders", ARN]).arn == ARN
+    assert TableSelection(["orders", "*"]).arn is None
+    with pytest.raises(InvalidValueError, match="of one account and region, as 'arn:aws:dynamodb:us-east-1"):
+        TableSelection([ARN, ARN.replace(part, other).replace("orders", "customers")])
 
 
 def test_the_size_is_checked_with_its_numbers() -> None:

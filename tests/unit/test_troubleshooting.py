@@ -46,6 +46,7 @@ GROUPS = {PermanentError, SomeFailedError, TransientError}
 UNKNOWN = {
     "InvalidValueError": {"table", "backup", "region"},
     "NoRegionSetError": {"region"},
+    "ConnectionNotFoundError": {"region"},
     "RecoveryPointError": {"table", "region"},
     # They are about several tables.
     "EmptySelectionError": {"table", "backup"},
@@ -173,6 +174,13 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "TableInUseError": the_same_every_time("CreateBackup", Fault(code="TableInUseException")),
     "BackupInUseError": the_same_every_time("CreateBackup", Fault(code="BackupInUseException")),
     "LimitExceededError": the_same_every_time("CreateBackup", Fault(code="LimitExceededException")),
+    "QuotaExceededError": the_same_every_time(
+        "CreateBackup",
+        Fault(
+            code="LimitExceededException",
+            text="Subscriber limit exceeded: There is a limit of 2500 tables per subscriber",
+        ),
+    ),
     "ContinuousBackupsUnavailableError": lambda plane: setattr(plane, "backups_enabled_after", WHOLE_DAY),
     "ThrottledError": the_same_every_time("CreateBackup", THROTTLED),
     "CredentialsError": lambda plane: plane.expired_keys.add("simulated"),
@@ -195,11 +203,12 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "SettingsFailedForGoodError": the_same_every_time("TagResource", Fault(code="AccessDeniedException")),
     "BackupError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
 }
-#: other Airflow connections
+#: other Airflow connections; empty: none
 CONNECTIONS: dict[str, Callable[[ControlPlane], str]] = {
     "NoRegionSetError": lambda plane: plane.connection(region=None),
     "UnreachableError": lambda plane: plane.connection().replace(plane.url, "http://127.0.0.1:1"),
     "ConfigurationError": lambda plane: plane.connection().replace(plane.url, "127.0.0.1"),
+    "AccountNotCertainError": lambda _: "",
 }
 
 
@@ -334,6 +343,8 @@ def provoke(
     def provoke(title: str, code: str) -> BackupError:
         if title in CONNECTIONS:
             monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", CONNECTIONS[title](control_plane))
+            if not CONNECTIONS[title](control_plane):
+                monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
         if title in ARRANGEMENTS:
             ARRANGEMENTS[title](control_plane)
         run = SPECIAL.get(title, partial(execute, code))

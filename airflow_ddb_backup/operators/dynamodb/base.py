@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.common.compat.sdk import Asset
 
+from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists, TableBackup
 from airflow_ddb_backup.exceptions import BackupError, BackupNotReusedTimeoutError, BackupTimeoutError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.parameters import check_botocore_config, check_region_name
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
 
 
-class BackupCreator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class BackupCreator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Base of the operators that create backups. Each names its parameters itself, for editors and type checkers."""
 
     aws_hook_class = DynamoDBBackupHook
@@ -63,8 +63,7 @@ class BackupCreator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
         return BackupTimeoutError if self.if_exists != IfExists.CREATE else BackupNotReusedTimeoutError
 
     def _backup_request(self, of: Callable[[Any], Any], table_name: Any) -> BackupRequest:
-        check_region_name(of(self.region_name))
-        check_botocore_config(self.botocore_config)
+        self.check_connection(of)
         return BackupRequest(
             table_name=of(table_name),
             backup_name=of(self.backup_name),

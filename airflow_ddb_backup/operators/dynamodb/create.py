@@ -51,14 +51,15 @@ class DynamoDBCreateBackupOperator(BackupCreator):
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
     :param poll_interval: seconds, or a ``timedelta``, between polls of the backup, above 0
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is AVAILABLE; 60 to 7200
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, or boto3's default
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields("table_name", "backup_name")
+    template_fields: Sequence[str] = aws_template_fields("table_name", "backup_name", "account_id")
     operator_extra_links = (DynamoDBBackupLink(),)
 
     def __init__(
@@ -73,9 +74,10 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 5,
         timeout: float | timedelta = 1800,
+        account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(account_id=account_id, **kwargs)
         self.table_name = table_name
         self.backup_name = backup_name
         self._derives_name = backup_name is None
@@ -96,7 +98,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         request = self._request()
         deadline = Deadline.after(request.timeout)
         named = ErrorContext(request.table_name, self._name(context))
-        region = self.hook.open_for(named, request.arn_region).region
+        region = self.open_hook(named, request.table_arn).region
         wanted = self._wanted(context, request, region, deadline)
         backup = find_or_create(self.hook, wanted, self.log)
         push(self, context, XCOM_BACKUP_ARN, backup.arn.text)

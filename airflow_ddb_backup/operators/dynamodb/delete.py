@@ -8,8 +8,9 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
+from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.parameters import check_botocore_config, check_region_name, literal, rendered
+from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.retention.delete import DeleteRequest, delete_backup
 from airflow_ddb_backup.retries import retrying
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 
-class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
+class DynamoDBDeleteBackupOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Delete one on-demand backup. Returns its ARN.
 
     .. seealso::
@@ -32,7 +33,8 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
 
     :param backup_arn: the ARN of the backup (templated)
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is deleted; 60 to 7200
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, boto3's default, or the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
@@ -40,11 +42,18 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
     """
 
     aws_hook_class = DynamoDBBackupHook
-    template_fields: Sequence[str] = aws_template_fields("backup_arn")
+    template_fields: Sequence[str] = aws_template_fields("backup_arn", "account_id")
     ui_color = "#f7d9d9"
 
-    def __init__(self, *, backup_arn: str | XComArg, timeout: float | timedelta = 1800, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        backup_arn: str | XComArg,
+        timeout: float | timedelta = 1800,
+        account_id: str | XComArg | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(account_id=account_id, **kwargs)
         self.backup_arn = backup_arn
         self.timeout = timeout
         self._request(literal)
@@ -54,7 +63,7 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
         request = self._request(rendered)
         deadline = Deadline.after(request.timeout)
         arn = request.backup_arn
-        self.hook.open_for(arn.context, arn.region)
+        self.open_hook(arn.context, arn.text, deletes=True)
         self.log.info("%s", retrying(deadline, self.log)(delete_backup, self.hook, arn))
         return arn.text
 
@@ -64,6 +73,5 @@ class DynamoDBDeleteBackupOperator(AwsBaseOperator[DynamoDBBackupHook]):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        check_botocore_config(self.botocore_config)
-        check_region_name(of(self.region_name))
+        self.check_connection(of)
         return DeleteRequest(of(self.backup_arn), self.timeout)  # type: ignore[arg-type]  # the value makes seconds of it

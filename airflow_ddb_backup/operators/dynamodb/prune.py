@@ -60,7 +60,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     :param timezone: whose hours, days, weeks, months and years
     :param plan_only: plan and log only (templated); a string must be ``"true"`` or ``"false"``
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute``; 60 to 7200
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, or boto3's default
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
@@ -68,7 +69,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        *SELECTION_FIELDS, "backup_name_prefix", "max_deletions", "plan_only"
+        *SELECTION_FIELDS, "backup_name_prefix", "max_deletions", "plan_only", "account_id"
     )
     ui_color = "#f7d9d9"
 
@@ -91,9 +92,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         timezone: str = "UTC",
         plan_only: bool | str | XComArg = False,
         timeout: float | timedelta = 1800,
+        account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(account_id=account_id, **kwargs)
         self.backup_name_prefix = backup_name_prefix
         self.keep_last = keep_last
         self.keep_hourly = keep_hourly
@@ -118,7 +120,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         deadline = Deadline.after(request.timeout)
         report = PruneReport(plan_only=request.plan_only)
         with reporting(self, context, XCOM_REPORT, report.as_dict):
-            about = self.hook.open_for(ErrorContext(), request.selection.region)
+            about = self.open_hook(ErrorContext(), request.selection.arn, deletes=not request.plan_only)
             Prune(self.hook, request, about, deadline, report, self.log).run()
         return report.as_dict()
 

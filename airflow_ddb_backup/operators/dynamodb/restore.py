@@ -12,6 +12,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_ddb_backup.clock import Deadline
+from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -25,7 +26,7 @@ from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.parameters import check_botocore_config, check_region_name, literal, rendered
+from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
@@ -47,7 +48,7 @@ XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
 
 
-class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Restore an on-demand backup as a new table, with the settings that a restore drops. Returns the table's ARN.
 
     .. seealso::
@@ -78,7 +79,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
     :param poll_interval: seconds, or a ``timedelta``, between polls of the table, above 0
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the table is complete; 60 seconds
         to 7 days
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, boto3's default, or the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
@@ -86,7 +88,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
     """
 
     aws_hook_class = DynamoDBBackupHook
-    template_fields: Sequence[str] = aws_template_fields("backup_arn", "target_table_name")
+    template_fields: Sequence[str] = aws_template_fields("backup_arn", "target_table_name", "account_id")
     operator_extra_links = (DynamoDBTableLink(),)
     ui_color = "#d9f0dc"
 
@@ -108,9 +110,10 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 30,
         timeout: float | timedelta = timedelta(hours=6),
+        account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(account_id=account_id, **kwargs)
         self.backup_arn = backup_arn
         self.target_table_name = target_table_name
         self.if_exists: str = if_exists
@@ -133,7 +136,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         request, hook = self._request(), self.hook
         deadline = Deadline.after(request.timeout, hook.clock)
         error_context = ErrorContext(request.target_table_name, request.arn.text)
-        error_context = hook.open_for(error_context, request.arn.region)
+        error_context = self.open_hook(error_context, request.arn.text)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
         since = run.earliest if run.try_number > 1 else run.started
         attempt = RestoreTry(error_context, since, deadline)
@@ -191,8 +194,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
 
         :param of: returns a templated field as far as it is known
         """
-        check_region_name(of(self.region_name))
-        check_botocore_config(self.botocore_config)
+        self.check_connection(of)
 
         def values(kind: type[Overrides | RestoreRequest]) -> dict[str, Any]:
             # The parameters have the names of the values' fields.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 
+from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.parameters import check_botocore_config, check_region_name, literal
+from airflow_ddb_backup.parameters import literal
 from airflow_ddb_backup.selection import TableSelection
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
 
 
-class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
+class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Base of the operators that select tables.
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
@@ -60,8 +61,7 @@ class TablesOperator(AwsBaseOperator[DynamoDBBackupHook]):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        check_botocore_config(self.botocore_config)
-        check_region_name(of(self.region_name))
+        self.check_connection(of)
         if self._was_given_tags and self.table_tags is None:
             raise InvalidValueError.of(
                 "table_tags", None, "a dict once it is rendered: None would select tables of any tags"

@@ -70,14 +70,15 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
     :param poll_interval: seconds, or a ``timedelta``, between polls of a backup, above 0
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until all are AVAILABLE; 60 to 7200
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, or boto3's default
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields(*SELECTION_FIELDS, "backup_name")
+    template_fields: Sequence[str] = aws_template_fields(*SELECTION_FIELDS, "backup_name", "account_id")
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 5,
         timeout: float | timedelta = 1800,
+        account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -103,6 +105,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             table_tags=table_tags,
             max_tables=max_tables,
             if_empty=if_empty,
+            account_id=account_id,
             **kwargs,
         )
         self.backup_name = backup_name
@@ -178,7 +181,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> str:
         """Fill the report with the backups of all tables; return the region."""
         selection = self._selection(rendered)
-        about = self.hook.open_for(ErrorContext(), selection.region)
+        about = self.open_hook(ErrorContext(), selection.arn)
         region = str(about.region)
         tables = select_tables(self.hook, selection, about, retrying(deadline, self.log))
         selection.check_size(tables, about)

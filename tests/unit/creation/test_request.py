@@ -102,7 +102,7 @@ def test_values_become_what_they_stand_for() -> None:
     assert (request.poll_interval, request.timeout) == (9, 3600)
 
 
-def test_a_table_s_arn_names_its_region_and_a_name_does_not() -> None:
-    """Only an ARN can contradict the client's region."""
-    assert BackupRequest(TABLE_ARN).arn_region == "us-east-1"
-    assert BackupRequest("orders").arn_region is None
+def test_a_table_s_arn_is_told_from_its_name() -> None:
+    """Only an ARN can contradict the client's account and region."""
+    assert BackupRequest(TABLE_ARN).table_arn == TABLE_ARN
+    assert BackupRequest("orders").table_arn is None

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.exceptions import (
+    AccountNotCertainError,
     AmbiguousOutcomeError,
     BackupError,
     BackupNotFoundError,
     ConfigurationError,
+    ConnectionNotFoundError,
     CredentialsError,
     ErrorContext,
     NoRegionSetError,
+    OtherAccountError,
     TableNotFoundError,
     ThrottledError,
     UnreachableError,
@@ -449,3 +452,81 @@ def test_an_address_that_is_not_routed_is_unreachable(monkeypatch: pytest.Monkey
     )
     with pytest.raises(UnreachableError, match="table 'orders', backup 'nightly', region 'us-east-1'.*endpoint_url"):
         DynamoDBBackupHook().describe_table(CONTEXT, "orders")
+
+
+class TestAccount:
+    """A connection that is not found must not pass for the worker's own credentials, which may be another account's."""
+
+    OTHER = "210987654321"
+
+    def test_a_connection_that_is_not_found_sends_nothing(self, control_plane: ControlPlane) -> None:
+        """The amazon provider would take the worker's own credentials, with a warning."""
+        hook = DynamoDBBackupHook("shop")
+        for _ in range(2):
+            with pytest.raises(
+                ConnectionNotFoundError, match="table 'orders', backup 'nightly'.*aws_conn_id is 'shop'"
+            ):
+                hook.open_for(CONTEXT)
+            with pytest.raises(ConnectionNotFoundError):
+                create(hook)
+        assert set(control_plane.calls) == {"CreateTable"}
+
+    def test_one_that_comes_back_is_found(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A secrets backend may be down for a moment; the next try asks it again."""
+        hook = DynamoDBBackupHook("shop")
+        with pytest.raises(ConnectionNotFoundError):
+            hook.open_for(CONTEXT)
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", control_plane.connection())
+        assert hook.open_for(CONTEXT).region == "us-east-1"
+        create(hook)
+
+    @pytest.mark.parametrize("conn_id", ["aws_default", None])
+    def test_the_worker_s_own_credentials_do_where_they_are_meant(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, conn_id: str | None
+    ) -> None:
+        """A new Airflow has no connection ``aws_default``."""
+        monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", control_plane.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+        hook = DynamoDBBackupHook(conn_id, region_name="us-east-1")
+        hook.open_for(CONTEXT)
+        assert hook.describe_table(CONTEXT, "orders").name == "orders"
+        assert hook.account == "123456789012"
+
+    def test_a_deletion_needs_a_certain_account(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One of three: the connection is found, ``aws_conn_id=None``, or ``account_id``."""
+        monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+        context = ErrorContext("orders", "nightly")
+        with pytest.raises(AccountNotCertainError, match="aws_conn_id=None.*account_id"):
+            DynamoDBBackupHook(region_name="us-east-1").open_for(context, deletes=True)
+        DynamoDBBackupHook(None, region_name="us-east-1").open_for(context, deletes=True)
+        DynamoDBBackupHook(region_name="us-east-1").open_for(context, account_id=self.OTHER, deletes=True)
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection())
+        DynamoDBBackupHook().open_for(context, deletes=True)
+
+    @pytest.mark.parametrize("operation", ["DescribeTable", "ListBackups"])
+    def test_a_response_of_another_account_fails_the_call(
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane, operation: str
+    ) -> None:
+        """As soon as any ARN tells; no call of STS."""
+        control_plane.add_backups("orders", 1)
+        hook.open_for(CONTEXT, account_id=self.OTHER)
+        calls: dict[str, Callable[[], object]] = {
+            "DescribeTable": lambda: hook.describe_table(CONTEXT, "orders"),
+            "ListBackups": lambda: hook.list_backups(CONTEXT, None),
+        }
+        with pytest.raises(OtherAccountError, match="account '123456789012', account_id is '210987654321'"):
+            calls[operation]()
+        assert set(control_plane.calls) == {"CreateTable", operation}
+
+    def test_the_account_that_is_meant_passes(
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane, log: Callable[[], str]
+    ) -> None:
+        """And is logged once, with the region."""
+        hook.open_for(CONTEXT, account_id="123456789012")
+        hook.describe_table(CONTEXT, "orders")
+        create(hook)
+        assert log().count("AWS account 123456789012, region us-east-1") == 1

@@ -1,0 +1,74 @@
+"""Which account and region a task calls: its connection settings, checked, and its hook, opened for them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
+
+from airflow_ddb_backup.exceptions import InvalidValueError, OtherAccountError
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.parameters import LATER, check_botocore_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_ddb_backup.exceptions import ErrorContext
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+
+class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
+    """A task that calls AWS. Comes before the Airflow base class.
+
+    The amazon provider takes the worker's own credentials for a connection that is not found, or empty: perhaps another
+    account's. So only a literal ``None`` means them, and ``account_id`` pins the account.
+
+    :param account_id: the account, 12 digits, that this must be; ``None``: any
+    """
+
+    aws_hook_class = DynamoDBBackupHook
+
+    def __init__(self, *, account_id: str | XComArg | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.account_id = account_id
+        # What a template renders to None must not pass for what was never given.
+        self._given = {name for name in ("aws_conn_id", "region_name", "account_id") if getattr(self, name) is not None}
+
+    def check_connection(self, of: Callable[[Any], Any]) -> None:
+        """Check the connection settings.
+
+        :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
+        :raises InvalidValueError: one is wrong
+        """
+        check_botocore_config(self.botocore_config)
+        for name, rule in {
+            "aws_conn_id": "the ID of an Airflow connection, or None for the worker's own credentials",
+            "region_name": "a region, or None for the connection's",
+            "account_id": "an account, 12 digits in quotes, or None for any",
+        }.items():
+            value = of(getattr(self, name))
+            if value is LATER or (value is None and name not in self._given):
+                continue
+            fits = isinstance(value, str) and value.strip() == value and value
+            if not fits or (name == "account_id" and not _ACCOUNT.fullmatch(value)):
+                raise InvalidValueError.of(name, value, rule, text=True)
+
+    def open_hook(self, context: ErrorContext, arn: str | None = None, *, deletes: bool = False) -> ErrorContext:
+        """Open the hook for this execution; return the context with the region of the calls.
+
+        :param context: the table and backup of the task
+        :param arn: the ARN that the task names; ``None``: it names none
+        :param deletes: the task deletes something, so that its account must be certain
+        :raises OtherAccountError: the ARN is of another account than ``account_id``
+        :raises BackupError: the connection is not found, or the region is not known or another
+        """
+        region, account = arn.split(":")[3:5] if arn else (None, None)
+        expected = None if self.account_id is None else str(self.account_id)
+        opened = self.hook.open_for(context, region, account_id=expected, deletes=deletes)
+        if account and expected not in {None, account}:
+            raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
+        return opened

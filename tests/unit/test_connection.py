@@ -1,0 +1,163 @@
+"""Which account and region a task calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_ddb_backup.exceptions import (
+    AccountNotCertainError,
+    BackupError,
+    ConnectionNotFoundError,
+    InvalidValueError,
+    OtherAccountError,
+)
+from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupTablesOperator,
+    DynamoDBCreateBackupOperator,
+    DynamoDBDeleteBackupOperator,
+    DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreTableFromBackupOperator,
+)
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from tests.simulator.control_plane import ControlPlane
+
+ACCOUNT, OTHER = "123456789012", "210987654321"
+CHANGES = {"CreateBackup", "DeleteBackup", "RestoreTableFromBackup", "TagResource"}
+
+
+def create(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a task that creates a backup."""
+    return DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders", **settings)
+
+
+def create_many(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a task that creates backups."""
+    return DynamoDBBackupTablesOperator(task_id="back_up", table_names=["*"], **settings)
+
+
+def delete(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a task that deletes a backup."""
+    return DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=plane.backup_arns()[0], **settings)
+
+
+def prune(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a task that deletes all but the newest backup."""
+    return DynamoDBPruneBackupsOperator(
+        task_id="prune", table_names=["*"], backup_name_prefix="nightly", keep_last=1, **settings
+    )
+
+
+def restore(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a task that restores a backup."""
+    return DynamoDBRestoreTableFromBackupOperator(
+        task_id="restore", backup_arn=plane.backup_arns()[0], target_table_name="restored", **settings
+    )
+
+
+def wait(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a sensor of a backup."""
+    return DynamoDBBackupSensor(task_id="wait", backup_arn=plane.backup_arns()[0], **settings)
+
+
+def wait_for_many(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a sensor of backups."""
+    return DynamoDBBackupsSensor(task_id="wait", backup_arns=plane.backup_arns(), **settings)
+
+
+TASKS: list[Callable[..., Any]] = [create, create_many, delete, prune, restore]
+
+
+@pytest.fixture
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    """Return a control plane with some backups."""
+    for day in range(3, 0, -1):
+        control_plane.add_backups("orders", 1, "nightly-1", age=86_400 * day)
+    control_plane.calls.clear()
+    return control_plane
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_connection_that_is_not_found_sends_nothing(plane: ControlPlane, context: Context, task: Any) -> None:
+    """Mistyped, removed, or its secrets backend down for a moment: Airflow retries the task."""
+    with pytest.raises(ConnectionNotFoundError, match="aws_conn_id is 'shop'"):
+        task(plane, aws_conn_id="shop").execute(context)
+    assert not plane.calls
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("rendered", ["", " ", None], ids=repr)
+def test_a_connection_that_renders_to_nothing_is_refused(
+    plane: ControlPlane, context: Context, task: Any, rendered: str | None
+) -> None:
+    """Only a literal None means the worker's own credentials."""
+    made = task(plane, aws_conn_id="{{ params.connection }}")
+    made.aws_conn_id = rendered
+    with pytest.raises(InvalidValueError, match="aws_conn_id must be"):
+        made.execute(context)
+    assert not plane.calls
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_another_account_than_the_expected_one_is_refused(plane: ControlPlane, context: Context, task: Any) -> None:
+    """As soon as any ARN tells, and before anything is made or deleted."""
+    with pytest.raises(BackupError, match=f"'{ACCOUNT}'.*account_id is '{OTHER}'") as raised:
+        task(plane, account_id=OTHER).execute(context)
+    assert OtherAccountError.summary in str(raised.value)
+    assert not CHANGES & set(plane.calls)
+    assert len(plane.backup_arns()) == 3
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_expected_account_passes(plane: ControlPlane, context: Context, task: Any) -> None:
+    """It may be a template."""
+    made = task(plane, account_id="{{ var.value.account }}")
+    made.account_id = ACCOUNT
+    made.execute(context)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("wrong", ["12345678901", 123456789012, "arn:aws", ""], ids=repr)
+def test_an_account_has_twelve_digits(plane: ControlPlane, task: Any, wrong: object) -> None:
+    """A number would have lost its zeros."""
+    with pytest.raises(InvalidValueError, match="account_id must be an account, 12 digits"):
+        task(plane, account_id=wrong)
+
+
+@pytest.mark.parametrize("task", [delete, prune])
+def test_what_deletes_needs_a_certain_account(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, task: Any
+) -> None:
+    """Without the connection aws_default the worker's own credentials must be meant, or the account be named."""
+    monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    for name, value in {"ENDPOINT_URL": plane.url, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(
+        AccountNotCertainError, match="create the connection 'aws_default'.*aws_conn_id=None.*account_id"
+    ):
+        task(plane, region_name="us-east-1").execute(context)
+    assert not plane.calls
+    task(plane, region_name="us-east-1", aws_conn_id=None).execute(context)
+    task(plane, region_name="us-east-1", account_id=ACCOUNT).execute(context)
+    assert len(plane.backup_arns()) < 3
+
+
+@pytest.mark.parametrize("task", [create, prune])
+def test_two_accounts_are_told_apart(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, task: Any
+) -> None:
+    """A connection's role in another account changes nothing in this one, and nothing there."""
+    plane.create_table("orders", account=OTHER)
+    plane.client("us-east-1", OTHER).create_backup(TableName="orders", BackupName="nightly-9")
+    role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role)
+    with pytest.raises(BackupError, match=f"'{OTHER}'.*account_id is '{ACCOUNT}'"):
+        task(plane, account_id=ACCOUNT).execute(context)
+    assert (len(plane.backup_arns()), len(plane.backup_arns(account=OTHER))) == (3, 1)
