@@ -9,7 +9,6 @@ work.
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, InvalidValueError
 from tests.simulator.control_plane import REGION
-from tests.unit.classes import public_classes
+from tests.unit.classes import parameters_of, public_classes, usual_arguments
 from tests.unit.conftest import FakeTaskInstance, context_of
 
 if TYPE_CHECKING:
@@ -32,25 +31,6 @@ if TYPE_CHECKING:
     from tests.simulator.loop import SkippingLoop
 
 AWS = ("aws_conn_id", "region_name", "verify", "botocore_config")
-#: a right value for each parameter without a default, by name; a new one needs its own
-REQUIRED: dict[str, Any] = {
-    "backup_name_prefix": "nightly-",
-    "source_table_name": "orders",
-    "table_name": "orders",
-    "table_names": ["orders"],
-    "target_table_name": "orders-restored",
-}
-#: a right value where the default would take time, or is refused alone
-USUAL: dict[str, Any] = {
-    "deferrable": False,
-    "keep_last": 1,
-    "poke_interval": 0.01,
-    "settings": (),
-    "table_names": ["orders"],
-    "timeout": 60,
-}
-#: a sensor sleeps by Airflow's own clock
-SHORT = {"timeout": 0.05}
 #: a template, for parameters that have one
 TEMPLATE = "{{ params.value }}"
 #: the exceptions that would blame AWS or the network for a wrong value
@@ -121,26 +101,8 @@ class Parameter:
         return self.name in self.kind.template_fields  # type: ignore[attr-defined]  # every operator has them
 
 
-def signature(kind: type) -> dict[str, inspect.Parameter]:
-    """Return a class's own parameters: those of its constructor, and of its bases' in this package."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in reversed(kind.__mro__):
-        if base.__module__.startswith("airflow_ddb_backup.") and "__init__" in vars(base):
-            found |= inspect.signature(vars(base)["__init__"]).parameters
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: one for name, one in found.items() if one.kind in named and name != "self"}
-
-
 CLASSES = {**public_classes("operators"), **public_classes("sensors")}
-PARAMETERS = [Parameter(kind, name) for kind in CLASSES.values() for name in sorted({*signature(kind), *AWS})]
-
-
-def usual(kind: type, arn: str) -> dict[str, Any]:
-    """Return arguments with which a task does its work at once."""
-    given = {**REQUIRED, "backup_arn": arn, "backup_arns": [arn]}
-    arguments = {name: given[name] for name, one in signature(kind).items() if one.default is inspect.Parameter.empty}
-    more = USUAL | (SHORT if kind in public_classes("sensors").values() else {})
-    return arguments | {name: value for name, value in more.items() if name in signature(kind)}
+PARAMETERS = [Parameter(kind, name) for kind in CLASSES.values() for name in sorted({*parameters_of(kind), *AWS})]
 
 
 class Attempt:
@@ -167,7 +129,7 @@ class Attempt:
             self._execute(later)
 
     def _build(self, value: object, *, as_usual: bool = False) -> Any:
-        arguments = {"task_id": "task", **usual(self._parameter.kind, self._arn)}
+        arguments = {"task_id": "task", **usual_arguments(self._parameter.kind, self._arn)}
         if not as_usual:
             arguments[self._parameter.name] = value
         asked = len(self._plane.requests)
@@ -233,13 +195,13 @@ def arn(control_plane: ControlPlane) -> str:
 def test_every_class_has_parameters() -> None:
     """A search that finds nothing would prove nothing."""
     assert len(CLASSES) >= 7
-    assert all(len(signature(kind)) >= 2 for kind in CLASSES.values())
+    assert all(len(parameters_of(kind)) >= 2 for kind in CLASSES.values())
 
 
 @pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
 def test_the_usual_arguments_are_right(control_plane: ControlPlane, arn: str, kind: type) -> None:
     """The tests below change one of them."""
-    task: Any = kind(task_id="task", **usual(kind, arn))
+    task: Any = kind(task_id="task", **usual_arguments(kind, arn))
     assert task.execute(context_of(FakeTaskInstance(task_id="task"))) is not None
     assert control_plane.calls
 

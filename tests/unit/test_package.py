@@ -213,6 +213,7 @@ OF_SEVERAL = {
     "test_readme",
     "test_release",
     "test_security",
+    "test_signatures",
     "test_troubleshooting",
 }
 UNIT = sorted((TESTS / "unit").rglob("test_*.py"))
