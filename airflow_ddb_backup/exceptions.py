@@ -249,19 +249,19 @@ class BackupTimeoutError(BackupError):
     """The backup was not AVAILABLE in time."""
 
     summary = "The backup was not AVAILABLE in time"
-    hint = "The backup goes on: a retry finds it and waits for it. Raise timeout for large tables."
+    hint = "The backup continues: a retry finds it and waits for it. Raise timeout for large tables."
 
 
 class BackupNotReusedTimeoutError(BackupTimeoutError):
     """The same with ``if_exists="create"``, when a retry does not find the backup but makes another."""
 
-    hint = "The backup goes on, but a retry makes another, since if_exists is 'create'. Raise timeout for large tables."
+    hint = "The backup continues, but with if_exists='create' a retry makes another. Raise timeout for large tables."
 
 
 class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
     """As every sensor's timeout: Airflow does not retry it."""
 
-    hint = "The backup goes on. Raise timeout for large tables, and clear the sensor to wait for it again."
+    hint = "The backup continues. Raise timeout for large tables, and clear the sensor to wait for it again."
 
 
 class TriggerFailedError(BackupError):
@@ -269,7 +269,7 @@ class TriggerFailedError(BackupError):
 
     summary = "The trigger has failed"
     hint = (
-        "The backup or restore goes on in AWS. See the triggerer's log: workers and triggerers need the same version "
+        "The backup or restore continues in AWS. See the triggerer's log: workers and triggerers need the same version "
         "of this package."
     )
 
@@ -336,7 +336,7 @@ class DeletionsFailedError(SomeFailedError):
     """Some backups that a policy does not keep could not be deleted, or some tables not pruned."""
 
     summary = "Not everything was pruned"
-    hint = "The others are done; a retry plans anew and does what is missing. XCom 'report' has all failures."
+    hint = "The others are done; a retry makes a new plan and does what is missing. XCom 'report' has all failures."
 
 
 class DeletionsFailedForGoodError(DeletionsFailedError, PermanentError):
