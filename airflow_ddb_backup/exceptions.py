@@ -255,7 +255,9 @@ class BackupTimeoutError(BackupError):
 class BackupNotReusedTimeoutError(BackupTimeoutError):
     """The same with ``if_exists="create"``, when a retry does not find the backup but makes another."""
 
-    hint = "The backup continues, but with if_exists='create' a retry makes another. Raise timeout for large tables."
+    hint = (
+        "The backup continues, but a retry makes another, since if_exists is 'create'. Raise timeout for large tables."
+    )
 
 
 class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
