@@ -75,8 +75,9 @@ def operations(service: str) -> frozenset[str]:
 
 
 def strings(tree: ast.AST) -> set[str]:
-    """Return the string literals of a module; docstrings are none of an operation's name."""
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    """Return the string literals of a module, those of IAM actions without the service."""
+    found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return found | {text.rpartition(":")[2] for text in found if re.fullmatch(r"[a-z-]+:\w+", text)}
 
 
 def attributes(tree: ast.AST) -> set[str]:
