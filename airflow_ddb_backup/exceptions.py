@@ -1,7 +1,7 @@
 """The exception tree: what happened, to what, and what is left to do. No I/O.
 
 Three kinds, by what is left to do: a :class:`PermanentError` is final; a :class:`TransientError` may pass, and nothing
-was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked. :mod:`.boto_errors`
+was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked. ``boto_errors.py``
 maps the exceptions of boto to it.
 """
 
