@@ -3,7 +3,7 @@
 A call that failed before its request left the machine has done nothing. So the mapping checks that first, and only
 then the exception: by AWS's error code, by botocore's exception hierarchy and by botocore's own tables of transient and
 throttling errors, so that a class or a code which botocore adds one day falls into its kind. In doubt the outcome is
-ambiguous: a look costs one listing, a second backup costs trust.
+ambiguous: settling it costs one listing, a second backup costs trust.
 """
 
 from __future__ import annotations

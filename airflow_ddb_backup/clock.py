@@ -16,7 +16,7 @@ class TimeSource(Protocol):
         """Return Unix seconds, by a clock that may be set at any moment."""
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that nobody sets."""
+        """Return seconds of a clock that is never set."""
 
     def sleep(self, seconds: float, /) -> None:
         """Let the time pass."""
@@ -41,7 +41,7 @@ class Clock:
         return self.source.time()
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that nobody sets: for durations."""
+        """Return seconds of a clock that is never set: for durations."""
         return self.source.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -52,7 +52,7 @@ class Clock:
         self.source.sleep(max(0.0, seconds))
 
     def observe(self, date: str | None, called_at: float, received_at: float) -> None:
-        """Take in the ``Date`` header of a response of AWS.
+        """Use the ``Date`` header of a response of AWS.
 
         :param date: the header; ``None`` or unreadable: it says nothing
         :param called_at: seconds by the monotonic clock
@@ -98,7 +98,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, clock: Clock | None = None) -> Deadline:
-        """Return the deadline that is so far ahead.
+        """Return the deadline that is this many seconds ahead.
 
         :param seconds: from now on
         :param clock: tells the time
@@ -127,7 +127,7 @@ class Deadline:
         return self.clock.monotonic() >= self.ends
 
     def within(self, seconds: float) -> Deadline:
-        """Return the earlier of this deadline and the one that is so far ahead.
+        """Return the earlier of this deadline and the one that is this many seconds ahead.
 
         :param seconds: from now on
         """

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.exceptions import ErrorContext
 
-_ACCOUNT = re.compile(r"[0-9]{12}")
+_RULES = {
+    "aws_conn_id": (
+        re.compile(r"\S(.*\S)?"),
+        "the ID of an Airflow connection, or None for the worker's own credentials",
+    ),
+    "region_name": (re.compile(r"[a-z0-9-]+"), "a region, such as 'eu-west-1', or None for the connection's"),
+    "account_id": (re.compile(r"[0-9]{12}"), "an account, 12 digits in quotes, or None for any"),
+}
 
 
 class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
@@ -45,16 +52,13 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         :raises InvalidValueError: one is wrong
         """
         check_botocore_config(self.botocore_config)
-        for name, rule in {
-            "aws_conn_id": "the ID of an Airflow connection, or None for the worker's own credentials",
-            "region_name": "a region, or None for the connection's",
-            "account_id": "an account, 12 digits in quotes, or None for any",
-        }.items():
+        if not (self.verify is None or isinstance(self.verify, bool) or _is_text(of(self.verify))):
+            raise InvalidValueError.of("verify", self.verify, "True, False, the path of a CA bundle, or None")
+        for name, (pattern, rule) in _RULES.items():
             value = of(getattr(self, name))
             if value is LATER or (value is None and name not in self._given):
                 continue
-            fits = isinstance(value, str) and value.strip() == value and value
-            if not fits or (name == "account_id" and not _ACCOUNT.fullmatch(value)):
+            if not isinstance(value, str) or not pattern.fullmatch(value):
                 raise InvalidValueError.of(name, value, rule, text=True)
 
     def open_hook(self, context: ErrorContext, arn: str | None = None, *, deletes: bool = False) -> ErrorContext:
@@ -72,3 +76,7 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         if account and expected not in {None, account}:
             raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
         return opened
+
+
+def _is_text(value: object) -> bool:
+    return value is LATER or (isinstance(value, str) and bool(value.strip()))

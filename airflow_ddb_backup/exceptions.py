@@ -1,7 +1,7 @@
 """The exception tree: what happened, to what, and what is left to do. No I/O.
 
 Three kinds, by what is left to do: a :class:`PermanentError` is final; a :class:`TransientError` may pass, and nothing
-was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked. :mod:`.boto_errors`
+was done; after an :class:`AmbiguousOutcomeError` AWS may or may not have done what it was asked. ``boto_errors.py``
 maps the exceptions of boto to it.
 """
 
@@ -285,19 +285,21 @@ class BackupTimeoutError(BackupError):
     """The backup was not AVAILABLE in time."""
 
     summary = "The backup was not AVAILABLE in time"
-    hint = "The backup goes on: a retry finds it and waits for it. Raise timeout for large tables."
+    hint = "The backup continues: a retry finds it and waits for it. Raise timeout for large tables."
 
 
 class BackupNotReusedTimeoutError(BackupTimeoutError):
     """The same with ``if_exists="create"``, when a retry does not find the backup but makes another."""
 
-    hint = "The backup goes on, but a retry makes another, since if_exists is 'create'. Raise timeout for large tables."
+    hint = (
+        "The backup continues, but a retry makes another, since if_exists is 'create'. Raise timeout for large tables."
+    )
 
 
 class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
     """As every sensor's timeout: Airflow does not retry it."""
 
-    hint = "The backup goes on. Raise timeout for large tables, and clear the sensor to wait for it again."
+    hint = "The backup continues. Raise timeout for large tables, and clear the sensor to wait for it again."
 
 
 class TriggerFailedError(BackupError):
@@ -305,7 +307,7 @@ class TriggerFailedError(BackupError):
 
     summary = "The trigger has failed"
     hint = (
-        "The backup or restore goes on in AWS. See the triggerer's log: workers and triggerers need the same version "
+        "The backup or restore continues in AWS. See the triggerer's log: workers and triggerers need the same version "
         "of this package."
     )
 
@@ -372,7 +374,7 @@ class DeletionsFailedError(SomeFailedError):
     """Some backups that a policy does not keep could not be deleted, or some tables not pruned."""
 
     summary = "Not everything was pruned"
-    hint = "The others are done; a retry plans anew and does what is missing. XCom 'report' has all failures."
+    hint = "The others are done; a retry makes a new plan and does what is missing. XCom 'report' has all failures."
 
 
 class DeletionsFailedForGoodError(DeletionsFailedError, PermanentError):

@@ -55,37 +55,37 @@ LARGEST_CLOCK_ERROR = timedelta(minutes=5)
 # Retries.
 #: seconds before the second, third, … try: doubled from the first to the second of these, plus up to the third
 FIRST_BACKOFF, LONGEST_BACKOFF, BACKOFF_JITTER = 1.0, 30.0, 2.0
-#: the last round of tries begins so many seconds before the deadline: time for a call (chosen)
+#: the last round of tries begins this many seconds before the deadline: time for a call (chosen)
 LAST_ROUND = 1.0
-#: after so many ambiguous outcomes, each settled by a look, one more call is not likely to fare better (chosen)
+#: ambiguous outcomes of one request, each settled by a listing; one more call is not likely to do better (chosen)
 AMBIGUOUS_RETRIES = 3
-#: what was just made, or handed on, may not be known everywhere at once: so often in a row it is not found (chosen)
+#: a new backup or table may not be known everywhere at once: not found this many times in a row, it is gone (chosen)
 NOT_FOUND_LIMIT = 3
-#: a listing whose cursor AWS does not take begins again so often (chosen)
+#: times that a listing begins, if AWS refuses its cursors (chosen)
 MOST_LISTINGS = 5
-#: a deletion of a backup that is in use is tried again for so long; a restore may hold it for hours (chosen)
+#: seconds in which a backup in use is tried again; a restore may hold it for hours (chosen)
 IN_USE_PATIENCE = 60.0
-#: a setting that AWS throttles, or fails, for so long is left to a retry of the task (chosen)
+#: seconds in which a setting that AWS throttles or fails is tried again; then it is left to the task's retry (chosen)
 SETTING_PATIENCE = 60.0
 #: a large table may be UPDATING for long, as after a change of its class (documented without a number)
 UPDATING_PATIENCE = 1800.0
-#: settings of the source that can't be read for so long are an outage of their own: nothing was made yet (chosen)
+#: seconds in which reading the source's settings is tried again; nothing was made yet (chosen)
 READING_PATIENCE = 300.0
-#: until AWS works on a restore the task holds a worker; a retry of Airflow's does not (a backup's default timeout)
+#: seconds in which a restore must begin: meanwhile the task holds a worker (a backup's default timeout)
 BEGINNING_PATIENCE = 1800.0
 
 # Calls.
-#: seconds of a connection, and of a response: DynamoDB answers in milliseconds, botocore would wait for 60 s
+#: seconds of a connection, and of a response: DynamoDB responds in milliseconds, botocore would wait for 60 s
 CALL_SECONDS = 10.0
-#: STS and an identity provider may take some seconds; waits go on meanwhile (chosen)
+#: STS and an identity provider may take some seconds; waits continue meanwhile (chosen)
 OPENING_SECONDS = 30.0
-#: DynamoDB answers in tens of milliseconds: so many threads keep up with half of CreateBackup's rate (measured,
+#: threads that keep up with half of CreateBackup's rate, since DynamoDB responds in tens of milliseconds (measured,
 #: ``make bench``)
 THREADS = 10
 
 # Logs and messages.
 PROGRESS_INTERVAL = 30.0
-#: a message names so many tables, backups or failures
+#: tables, backups or failures that a message names
 NAMED = 5
 #: characters of AWS's own text in a message: an event or an XCom of megabytes would not be stored (chosen)
 LONGEST_TEXT = 2048
@@ -93,8 +93,8 @@ LONGEST_TEXT = 2048
 LARGEST_LISTED_PLAN = 500
 
 # Airflow.
-#: Airflow's own limit of a deferral, for the case that no triggerer runs, is so many seconds after the deadline, which
-#: the trigger keeps itself
+#: seconds from the deadline, which the trigger keeps itself, to Airflow's own limit of a deferral, which ends the task
+#: where no triggerer runs
 AIRFLOW_LIMIT_AFTER = 60.0
 #: An event that comes before the scheduler has taken in the deferral makes Airflow fail the task (3.3.2: "Executor …
 #: reported … finished with state success, but the task instance's state attribute is queued"). Observed: 13 of 36
@@ -111,6 +111,12 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 60.0, 7200.0
 LONGEST_RESTORE_TIMEOUT = timedelta(days=7).total_seconds()
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
 SHORTEST_NAME, LONGEST_NAME = 3, 255
+#: characters of a digest in a derived name, 64 bits: two of a million names of one table collide with a chance of 3 in
+#: 100 million (computed)
+DIGEST_LENGTH = 16
+#: the recovery period of point-in-time recovery where a response has none (documented,
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PointInTimeRecoverySpecification.html)
+DEFAULT_RECOVERY_DAYS = 35
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeBackup.html
 LONGEST_ARN = 1024
 #: https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html and

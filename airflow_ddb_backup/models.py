@@ -114,7 +114,7 @@ class RestoreSummary:
     """What a table says of the restore that has made it.
 
     :param backup_arn: the ARN of the backup; ``None``: the table was restored to a point in time
-    :param in_progress: the restore goes on
+    :param in_progress: whether the restore is still running
     """
 
     backup_arn: str | None
@@ -172,7 +172,7 @@ class Table:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the table and its indexes are ACTIVE, and no restore goes on."""
+        """Whether the table and its indexes are ACTIVE, and no restore is running."""
         active = {self.status, *self.indexes} == {TableStatus.ACTIVE}
         return active and not (self.restore and self.restore.in_progress)
 
@@ -307,7 +307,7 @@ def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:
 def read_sweep_page(response: Mapping[str, Any]) -> Page[Backup]:
     """Read a ListBackups response of a whole account, without the summaries that can't be read.
 
-    They are likely to be somebody else's; a backup that is waited for and not listed is described.
+    They are probably another client's. A backup that is waited for and not listed is described.
     """
     backups = []
     for summary in response["BackupSummaries"]:

@@ -264,23 +264,14 @@ def check_structure(
     return counts
 
 
-def check_region_name(value: object) -> None:
-    """Refuse a region that renders to nothing: the connection's, which may be another, would be taken.
-
-    :param value: the region; ``None``: the connection's, or boto3's default
-    :raises InvalidValueError: it is empty
-    """
-    if value is not None and value is not LATER and not (isinstance(value, str) and value.strip()):
-        raise InvalidValueError.of("region_name", value, "a region, or None", text=True)
-
-
 def check_botocore_config(value: object) -> None:
     """Check the arguments of botocore's ``Config``.
 
-    A deferred task stores them in Airflow's database, so they must be plain JSON, deferrable or not.
+    A deferred task stores them in Airflow's database, so they must be plain JSON, deferrable or not. botocore itself
+    checks few of their values before a call.
 
     :param value: a dict of arguments of :class:`botocore.config.Config`, or ``None``
-    :raises InvalidValueError: it is neither, JSON can't hold it, or ``Config`` refuses it
+    :raises InvalidValueError: it is neither, JSON can't hold it, or ``Config`` would refuse it
     """
     if value is None:
         return
@@ -288,9 +279,16 @@ def check_botocore_config(value: object) -> None:
     if not isinstance(value, dict):
         raise InvalidValueError.of("botocore_config", value, rule)
     try:
-        Config(**json.loads(json.dumps(value)))
+        Config(**json.loads(json.dumps(value, allow_nan=False)))
     except Exception as error:
         raise InvalidValueError.of("botocore_config", value, f"{rule} ({error})") from error
+    for name in ("connect_timeout", "read_timeout", "max_pool_connections"):
+        number = value.get(name, 1)
+        if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
+            raise InvalidValueError.of("botocore_config", value, f"{rule}; {name} is a number above 0")
+    proxies = value.get("proxies") or {}
+    if not isinstance(proxies, dict) or not all(isinstance(url, str) for url in proxies.values()):
+        raise InvalidValueError.of("botocore_config", value, f"{rule}; proxies is a dict of addresses")
 
 
 def is_table(text: str) -> bool:

@@ -118,6 +118,6 @@ class RateLimit:
         await asyncio.sleep(self.reserve() or 0.0)
 
     def throttled(self) -> None:
-        """Take in that a call was throttled."""
+        """Note that a call was throttled."""
         with self._lock:
             self._rate.throttled(self._now())

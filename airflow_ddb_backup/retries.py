@@ -1,4 +1,4 @@
-"""The four loops: retry a call, rounds over items, poll until something shows, read all pages.
+"""The four loops: retry a call, rounds over items, poll until there is an answer, read all pages.
 
 Nothing else in the package sleeps and tries again on a worker. All of them end by a :class:`~.clock.Deadline`, back off
 alike, and retry the same two kinds of failure: what AWS has not done and may do later, and what it may have done.
@@ -87,11 +87,11 @@ def retrying(deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambd
 
 
 def poll_until(look: Callable[[], _T | None], deadline: Deadline, interval: float) -> _T | None:
-    """Look until something shows; the last look comes when time is up.
+    """Poll until there is an answer. The last poll is made at the deadline.
 
-    :param look: returns what it has seen; ``None``: not yet
+    :param look: polls once; ``None``: no answer yet
     :param deadline: when to give up
-    :param interval: seconds between two looks
+    :param interval: seconds between two polls
     """
     while True:
         is_last = deadline.passed
@@ -150,7 +150,7 @@ class Work(Protocol[_Item]):
         """
 
     def failed(self, item: _Item, error: BackupError, /) -> None:
-        """Take in that an item has failed for good, or that time was up; unless it does otherwise, raise."""
+        """Note that an item has failed for good, or that time was up; unless it does otherwise, raise."""
         raise error
 
     def untried(self, item: _Item, /) -> BackupError:
@@ -250,5 +250,5 @@ def _attempts(
         for ended in as_completed(running):
             yield running[ended], ended.result()
     finally:
-        # Steps under way go on: a thread can't be ended.
+        # Steps that have begun continue: a thread can't be ended.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -6,10 +6,7 @@ import re
 from hashlib import sha256
 from json import dumps
 
-from airflow_ddb_backup.limits import LONGEST_NAME
-
-# 64 bits: two of a million names of one table collide with a chance of 3 in 100 million.
-_DIGEST_LENGTH = 16
+from airflow_ddb_backup.limits import DIGEST_LENGTH, LONGEST_NAME
 
 
 def derive_backup_name(dag_id: str, task_id: str, run_id: str, *table: str) -> str:
@@ -23,6 +20,6 @@ def derive_backup_name(dag_id: str, task_id: str, run_id: str, *table: str) -> s
     :param run_id: the run's ID
     :param table: the table's name, for a task that has many
     """
-    digest = sha256(dumps([dag_id, task_id, run_id, *table]).encode()).hexdigest()[:_DIGEST_LENGTH]
+    digest = sha256(dumps([dag_id, task_id, run_id, *table]).encode()).hexdigest()[:DIGEST_LENGTH]
     readable = re.sub(r"[^a-zA-Z0-9_.-]", "-", ".".join([dag_id, task_id, run_id, *table]))
-    return f"{readable[: LONGEST_NAME - _DIGEST_LENGTH - 1]}.{digest}"
+    return f"{readable[: LONGEST_NAME - DIGEST_LENGTH - 1]}.{digest}"

@@ -63,7 +63,7 @@ class TablesReport(Report[BackupArn]):
         done = len(self.done.keys() - self.failed.keys())
         return f"{done} with a backup, {len(self.failed)} failed, {len(self.skipped)} skipped"
 
-    def judge(self, context: ErrorContext, log: Any, hint: str | None = None) -> None:
+    def conclude(self, context: ErrorContext, log: Any, hint: str | None = None) -> None:
         """Log the counts, with what failed as a table, and raise if any table has failed.
 
         :param context: the region

@@ -170,7 +170,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         return opened
 
     def reopen(self) -> None:
-        """Forget connection, credentials and clients: the next call reads them anew."""
+        """Forget connection, credentials and clients: the next call reads them again."""
         with self._lock:
             self._stopped = False
             self._forget()
@@ -224,7 +224,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         created_since: datetime | None = None,
         cursor: str | None = None,
     ) -> Page[Backup]:
-        """List a page of on-demand backups, of whatever name.
+        """List a page of on-demand backups of any name.
 
         :param context: the table, backup and region, for messages
         :param table_name: name or ARN; ``None``: those of all tables of the account and region
@@ -355,7 +355,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         **request: Any,
     ) -> _T:
         limit = self._limits.get(operation)
-        # Where many threads wait in turn, none of them holds the others' work up for long.
+        # A thread that waits longer than this would hold up its table's other work.
         if limit and not limit.acquire(self.call_seconds):
             raise ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self._client_for(service, context)
@@ -378,7 +378,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise
 
     def _learn_from(self, error: BackupError, limit: RateLimit | None, client: Any, service: str) -> None:
-        """Slow down after a throttled call; after refused credentials or a dead endpoint, open the client anew."""
+        """Slow down after a throttled call; after refused credentials or a dead endpoint, open a new client."""
         if limit and isinstance(error, ThrottledError):
             limit.throttled()
         if isinstance(error, CredentialsError | UnreachableError):

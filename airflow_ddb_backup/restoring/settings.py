@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, TableNotFoundError
+from airflow_ddb_backup.limits import DEFAULT_RECOVERY_DAYS
 from airflow_ddb_backup.models import Page, TableStatus
 from airflow_ddb_backup.retries import read_pages, retrying
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _STANDARD = "STANDARD"
 _ON_DEMAND = "PAY_PER_REQUEST"
-# AWS's recovery period where a response does not tell it.
-_DEFAULT_DAYS = 35
 # Tags that only AWS can set.
 _RESERVED = "aws:"
 _ENABLED = frozenset({"ENABLED", "ENABLING"})
@@ -264,7 +263,7 @@ class PointInTimeRecovery(Setting):
         described = table.call("DescribeContinuousBackups", needed, TableName=table.name)[needed]
         recovery = described.get("PointInTimeRecoveryDescription") or {}
         is_on = recovery.get("PointInTimeRecoveryStatus") in _ENABLED
-        days = recovery.get("RecoveryPeriodInDays") or _DEFAULT_DAYS
+        days = recovery.get("RecoveryPeriodInDays") or DEFAULT_RECOVERY_DAYS
         return State({"RecoveryPeriodInDays": days} if is_on else {})
 
     def changes(self, table: SettingsOf, missing: dict[str, int]) -> Iterable[Change]:

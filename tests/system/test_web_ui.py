@@ -162,7 +162,7 @@ def test_a_timeout_says_what_it_waited_for(page: Page, runs: Runs) -> None:
         page,
         f"The backup was not AVAILABLE in time: table 'invoices', backup '{arn}', region 'us-east-1'.",
         "Last status CREATING, ",
-        "The backup goes on: a retry finds it and waits for it.",
+        "The backup continues: a retry finds it and waits for it.",
     )
     last = page.inner_text("body").partition("Last status CREATING, ")[2]
     assert 55 <= int(last.partition(" s after it was started.")[0]) < 90

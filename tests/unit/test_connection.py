@@ -131,6 +131,22 @@ def test_an_account_has_twelve_digits(plane: ControlPlane, task: Any, wrong: obj
         task(plane, account_id=wrong)
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("wrong", [5, "", [], {}], ids=repr)
+def test_verify_is_a_switch_or_a_path(plane: ControlPlane, task: Any, wrong: object) -> None:
+    """Anything else would only be found out at a call."""
+    with pytest.raises(InvalidValueError, match="verify must be True, False, the path of a CA bundle, or None"):
+        task(plane, verify=wrong)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("wrong", ["", "  ", "eu-west-1\n", 5], ids=repr)
+def test_a_region_is_one(plane: ControlPlane, task: Any, wrong: object) -> None:
+    """Empty it would be the connection's, which may be another."""
+    with pytest.raises(InvalidValueError, match="region_name must be a region"):
+        task(plane, region_name=wrong)
+
+
 @pytest.mark.parametrize("task", [delete, prune])
 def test_what_deletes_needs_a_certain_account(
     plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, task: Any

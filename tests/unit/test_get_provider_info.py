@@ -1,4 +1,4 @@
-"""The metadata for provider discovery."""
+"""The metadata for provider discovery and for the provider registry."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import pytest
 import yaml
 
 import airflow_ddb_backup
 from airflow_ddb_backup.get_provider_info import get_provider_info
+from tests.unit.classes import MODULES, public_classes
 
-REGISTRY = Path(__file__).parents[2] / ".airflow-registry.yaml"
+ROOT = Path(__file__).parents[2]
+REGISTRY = ROOT / ".airflow-registry.yaml"
+API = ROOT / "docs" / "api.rst"
 
 
 def test_it_is_valid_by_airflow_s_schema() -> None:
@@ -41,11 +45,47 @@ def test_every_module_and_class_that_it_names_exists() -> None:
         assert hasattr(import_module(module), name)
 
 
-def test_the_provider_registry_is_told_the_same() -> None:
-    """Its file names this package, and a class of each module."""
-    info, registry = get_provider_info(), yaml.safe_load(REGISTRY.read_text())
-    assert registry["package-name"] == info["package-name"]
-    for kind in ("hooks", "operators", "sensors", "triggers"):
-        classes = [entry["module"].rpartition(".") for entry in registry[kind]]
-        assert [module for module, _, _ in classes] == info[kind][0]["python-modules"]
-        assert all(hasattr(import_module(module), name) for module, _, name in classes)
+@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
+def test_it_names_the_module_of_every_public_class(kind: str) -> None:
+    """Airflow's provider pages read their classes off these."""
+    assert get_provider_info()[kind][0]["python-modules"] == [MODULES[kind]]
+    assert public_classes(kind)
+
+
+@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
+def test_the_provider_registry_is_told_every_public_class(kind: str) -> None:
+    """And nothing else, each once, with a description of its own."""
+    registry = yaml.safe_load(REGISTRY.read_text())
+    told = [entry["module"] for entry in registry[kind]]
+    assert told == [f"{MODULES[kind]}.{name}" for name in public_classes(kind)]
+    descriptions = [entry["description"] for entry in registry[kind]]
+    assert len(set(descriptions)) == len(descriptions)
+
+
+def test_the_provider_registry_is_told_the_package() -> None:
+    """By the name that it is installed by."""
+    assert yaml.safe_load(REGISTRY.read_text())["package-name"] == get_provider_info()["package-name"]
+
+
+def test_airflow_loads_every_extra_link() -> None:
+    """A link that is missing here shows on no page."""
+    assert get_provider_info()["extra-links"] == [f"{MODULES['links']}.{name}" for name in public_classes("links")]
+
+
+@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
+def test_the_reference_has_every_public_class(kind: str) -> None:
+    """The page lists members by name."""
+    _, part = API.read_text().split(f".. automodule:: {MODULES[kind]}\n")
+    members = part.partition(":members: ")[2].partition("\n")[0]
+    assert sorted(members.split(", ")) == list(public_classes(kind))
+
+
+@pytest.mark.parametrize("kind", ["operators", "sensors"])
+def test_every_operator_and_sensor_has_its_guide(kind: str) -> None:
+    """Under the label that its docstring refers to, and it is named in README."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.rst"))
+    for name, one in public_classes(kind).items():
+        label = f"howto/{kind.removesuffix('s')}:{name}"
+        assert f":ref:`{label}`" in str(one.__doc__)
+        assert f".. _{label}:\n" in pages
+        assert f"`{name}`" in (ROOT / "README.md").read_text()

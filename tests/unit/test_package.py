@@ -1,13 +1,20 @@
-"""The package as a whole: the direction of its imports."""
+"""The package as a whole: the direction of its imports, and the few places that may wait, retry or hold a number."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 import airflow_ddb_backup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(airflow_ddb_backup.__file__).parent
 # Apart from what holds no story.
@@ -25,7 +32,7 @@ LAYERS = [
     {"selection"},
     {"connection"},
     {"hooks", "waiting.threads"},
-    {"rates", "report", "retries", "validation"},
+    {"rates", "report", "retries"},
     {"boto_errors", "clock", "parameters"},
     {"models"},
     {"exceptions"},
@@ -76,3 +83,154 @@ def test_imports_point_downwards_only() -> None:
 def test_every_module_has_its_layer() -> None:
     """A new module is put where it belongs."""
     assert [layer_of(name) for name in NAMED]
+
+
+TREES = {name: ast.parse(module.read_text()) for name, module in NAMED.items()}
+#: a sleep that the event loop makes: the one wait, its poller, and what holds an event back
+ON_THE_LOOP = {"rates", "waiting", "triggers"}
+#: numbers that are no choice of this package, and stay with what they explain
+NOT_CHOSEN = {"boto_errors._SERVER_ERROR"}  # HTTP's
+
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    """Yield what a module calls, as it is written, such as ``asyncio.sleep``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return the modules that one imports, and the names of what it imports from modules."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def users_of(*names: str) -> set[str]:
+    """Return the modules that import one of some others."""
+    return {module for module, tree in TREES.items() if imported(tree) & set(names)}
+
+
+def holds_a_number(value: ast.expr) -> bool:
+    """Return whether an expression has a number of its own, written or made of written ones."""
+    numbers = (node.value for node in ast.walk(value) if isinstance(node, ast.Constant))
+    return any(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+
+
+def constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the constants of a module and of its classes, which have upper-case names, with their values."""
+    for body in [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
+        for node in body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign):
+                targets = [node.target]
+            for target in targets:
+                names = target.elts if isinstance(target, ast.Tuple) else [target]
+                value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+                for name in names:
+                    if value is not None and isinstance(name, ast.Name) and name.id.isupper():
+                        yield name.id, value
+
+
+def test_only_the_clock_asks_for_the_time() -> None:
+    """All else goes by one that is passed: the tests replace it in one place."""
+    assert users_of("time") == {"clock"}
+    asking = {"time.time", "time.monotonic", "time.sleep"}
+    assert {name for name, tree in TREES.items() if asking & set(calls(tree))} == set()
+
+
+def test_only_the_loops_sleep_on_a_worker() -> None:
+    """What waits otherwise calls one of the four."""
+    sleeping = {
+        name
+        for name, tree in TREES.items()
+        if any(call.endswith(".sleep") and call != "asyncio.sleep" for call in calls(tree))
+    }
+    assert sleeping == {"clock", "retries", "rates"}
+
+
+def test_only_the_wait_sleeps_on_an_event_loop() -> None:
+    """And a turn at AWS's rate."""
+    sleeping = {name.partition(".")[0] for name, tree in TREES.items() if "asyncio.sleep" in calls(tree)}
+    assert sleeping <= ON_THE_LOOP
+
+
+def test_there_is_one_backoff() -> None:
+    """Tenacity and jitter are used nowhere else."""
+    assert users_of("tenacity") == {"retries"}
+    assert users_of("random") == {"rates", "retries"}
+    powers = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and isinstance(node.left, ast.Constant)
+    }
+    assert powers == {"retries"}
+
+
+def test_one_function_judges() -> None:
+    """What has failed is raised by the report."""
+    defined = {
+        name: {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        for name, tree in TREES.items()
+    }
+    assert {name for name, found in defined.items() if "raise_for_failures" in found} == {"report"}
+    assert not [name for name, found in defined.items() if found & {"judge", "_judge"}]
+
+
+def test_values_check_themselves() -> None:
+    """There is no module of checks that a flow could forget."""
+    assert "validation" not in NAMED
+    assert not users_of("airflow_ddb_backup.validation")
+
+
+@pytest.mark.parametrize("name", sorted(NAMED.keys() - {"limits"}))
+def test_a_number_has_its_place_and_its_source(name: str) -> None:
+    """In ``limits.py``, once."""
+    found = {constant for constant, value in constants(TREES[name]) if holds_a_number(value)}
+    assert {f"{name}.{constant}" for constant in found} <= NOT_CHOSEN
+
+
+def test_numbers_are_found() -> None:
+    """A search that finds nothing would prove nothing."""
+    tree = ast.parse("A = 5\n_B: float = -1.5\nC, D = timedelta(days=1), 'x'\nE = True\nf = 3\n")
+    found = [(name, holds_a_number(value)) for name, value in constants(tree)]
+    assert found == [("A", True), ("_B", True), ("C", True), ("D", True), ("E", False)]
+
+
+TESTS = Path(__file__).parents[1]
+#: tests of more than one module, by what they are about
+OF_SEVERAL = {
+    "test_bad_input",
+    "test_docs",
+    "test_every_history",
+    "test_iam",
+    "test_package",
+    "test_proxy",
+    "test_readme",
+    "test_release",
+    "test_security",
+    "test_signatures",
+    "test_troubleshooting",
+}
+UNIT = sorted((TESTS / "unit").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", UNIT, ids=lambda path: str(path.relative_to(TESTS / "unit")))
+def test_a_test_is_named_after_its_module(path: Path) -> None:
+    """A file, or a folder, for each."""
+    folder = path.relative_to(TESTS / "unit").parent
+    module = ROOT / folder / path.stem.removeprefix("test_")
+    in_folder = (ROOT / folder).with_suffix(".py")
+    known = module.with_suffix(".py").exists() or module.is_dir() or in_folder.exists()
+    assert known or path.stem in OF_SEVERAL
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_test_imports_another(path: Path) -> None:
+    """What several need is in a conftest, or in a module of its own."""
+    assert not [name for name in imported(ast.parse(path.read_text())) if re.search(r"(^|[.])test_", name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
@@ -16,7 +16,7 @@ from airflow_ddb_backup.retention.policy import RetentionPolicy, zone_of
 from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -76,7 +76,12 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     def __init__(
         self,
         *,
+        table_names: Sequence[str | XComArg] | XComArg | str | None,
         backup_name_prefix: str | XComArg,
+        exclude: Collection[str | XComArg] | XComArg | str = (),
+        table_tags: Mapping[str, str | int | XComArg | Collection[str | int]] | XComArg | str | None = None,
+        max_tables: int | str | XComArg = 100,
+        if_empty: Literal["fail", "skip"] = "fail",
         keep_last: int = 0,
         keep_hourly: int = 0,
         keep_daily: int = 0,
@@ -95,7 +100,15 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(account_id=account_id, **kwargs)
+        super().__init__(
+            table_names=table_names,
+            exclude=exclude,
+            table_tags=table_tags,
+            max_tables=max_tables,
+            if_empty=if_empty,
+            account_id=account_id,
+            **kwargs,
+        )
         self.backup_name_prefix = backup_name_prefix
         self.keep_last = keep_last
         self.keep_hourly = keep_hourly

@@ -235,6 +235,6 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
 
     def _finish(self, context: Context, report: TablesReport, region: str) -> dict[str, Any]:
         hint = _AGAIN_HINT if self.if_exists == IfExists.CREATE else None
-        report.judge(ErrorContext(region=region), self.log, hint)
+        report.conclude(ErrorContext(region=region), self.log, hint)
         self._hand_to_outlets(context, report.as_dict())
         return report.as_dict()

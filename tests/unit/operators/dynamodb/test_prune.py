@@ -227,7 +227,9 @@ def test_no_tables_are_an_empty_selection(control_plane: ControlPlane, context: 
 def test_tables_must_be_given() -> None:
     """No default could be taken for all of them."""
     with pytest.raises((TypeError, AirflowException), match="table_names"):
-        DynamoDBPruneBackupsOperator(task_id="prune", backup_name_prefix="nightly-", keep_last=1)
+        DynamoDBPruneBackupsOperator(  # type: ignore[call-arg]  # what is missing is the case
+            task_id="prune", backup_name_prefix="nightly-", keep_last=1
+        )
 
 
 def test_tags_that_render_to_none_are_refused(control_plane: ControlPlane, context: Context) -> None:
@@ -299,7 +301,7 @@ def test_template_fields_are_attributes() -> None:
     """Airflow renders them on the instance."""
     task = operator(keep_last=1)
     expected = {"table_names", "exclude", "table_tags", "max_tables", "backup_name_prefix", "max_deletions"}
-    expected |= {"plan_only", "aws_conn_id", "region_name", "verify"}
+    expected |= {"account_id", "plan_only", "aws_conn_id", "region_name", "verify"}
     assert set(task.template_fields) == expected
     assert all(hasattr(task, name) for name in task.template_fields)
 

@@ -1,0 +1,116 @@
+"""Every parameter of every operator and sensor, for type checkers to read: a value of a wrong type is reported.
+
+``tests/unit/test_signatures.py`` checks that none is left out here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupTablesOperator,
+    DynamoDBCreateBackupOperator,
+    DynamoDBDeleteBackupOperator,
+    DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreTableFromBackupOperator,
+)
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
+
+
+def right() -> None:
+    """Give every parameter a value of its type."""
+    with DAG("every_parameter", schedule=None):
+        DynamoDBBackupTablesOperator(
+            task_id="back_up_many",
+            table_names=["orders", "shop-*"],
+            exclude=["shop-test"],
+            table_tags={"backup": ["nightly", "weekly"], "team": "shop"},
+            max_tables=10,
+            if_empty="skip",
+            backup_name="nightly",
+            if_exists="create",
+            reuse_within=timedelta(hours=1),
+            require_point_in_time_recovery=True,
+            wait_for_completion=True,
+            deferrable=True,
+            poll_interval=5,
+            timeout=timedelta(hours=1),
+            account_id="123456789012",
+        )
+        DynamoDBCreateBackupOperator(
+            task_id="back_up",
+            table_name="orders",
+            backup_name="nightly",
+            if_exists="reuse",
+            reuse_within=timedelta(hours=1),
+            require_point_in_time_recovery=True,
+            wait_for_completion=True,
+            deferrable=True,
+            poll_interval=5,
+            timeout=600,
+            account_id="123456789012",
+        )
+        DynamoDBDeleteBackupOperator(task_id="delete", backup_arn=ARN, timeout=600, account_id=None)
+        DynamoDBPruneBackupsOperator(
+            task_id="prune",
+            table_names=["orders"],
+            exclude=(),
+            table_tags=None,
+            max_tables=10,
+            if_empty="fail",
+            backup_name_prefix="nightly-",
+            keep_last=1,
+            keep_hourly=1,
+            keep_daily=1,
+            keep_weekly=1,
+            keep_monthly=1,
+            keep_yearly=1,
+            keep_within=timedelta(days=1),
+            keep_names=["release-*"],
+            older_than=timedelta(days=1),
+            minimum_redundancy=1,
+            dropped_tables=True,
+            max_deletions=10,
+            timezone="Europe/Berlin",
+            plan_only=True,
+            timeout=600,
+            account_id="123456789012",
+        )
+        DynamoDBRestoreTableFromBackupOperator(
+            task_id="restore",
+            backup_arn=ARN,
+            target_table_name="orders-restored",
+            if_exists="fail",
+            billing_mode="PROVISIONED",
+            provisioned_throughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+            on_demand_throughput=None,
+            kms_key_id="alias/aws/dynamodb",
+            exclude_indexes="all",
+            settings=["tags"],
+            settings_from="orders",
+            tags={"team": "shop"},
+            wait_for_completion=True,
+            deferrable=True,
+            poll_interval=30,
+            timeout=timedelta(hours=6),
+            account_id="123456789012",
+        )
+        DynamoDBBackupSensor(task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600)
+        DynamoDBBackupsSensor(task_id="wait_for_many", backup_arns=[ARN], deferrable=True, poke_interval=5, timeout=600)
+
+
+def wrong() -> None:
+    """Give one parameter of each class a value of another type, and leave a required one out."""
+    DynamoDBBackupTablesOperator(task_id="a", table_names=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBBackupTablesOperator(task_id="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    DynamoDBBackupTablesOperator(task_id="c", table_names=["orders"], if_empty="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBDeleteBackupOperator(task_id="d", backup_arn=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBPruneBackupsOperator(task_id="e", table_names=5, backup_name_prefix="nightly-")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBPruneBackupsOperator(task_id="f", table_names=["orders"], backup_name_prefix="nightly-", keep_last="7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBRestoreTableFromBackupOperator(task_id="g", backup_arn=ARN)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    DynamoDBBackupSensor(task_id="h", backup_arn=ARN, poke_interval="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBBackupsSensor(task_id="i", backup_arns=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
