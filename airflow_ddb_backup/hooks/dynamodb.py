@@ -7,6 +7,7 @@ botocore's timeouts; a name server that hangs, or a response that trickles, hold
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -130,6 +131,14 @@ class DynamoDBBackupHook(AwsBaseHook):
         """Forget connection, credentials and clients: the next call reads them anew."""
         with self._lock:
             self._forget()
+
+    def open(self, context: ErrorContext) -> None:
+        """Open DynamoDB's client, unless it is open: resolve the credentials, which takes time.
+
+        :param context: the region, for messages
+        :raises BackupError: it can't be opened
+        """
+        self._client_for(_DYNAMODB, context)
 
     def _forget(self) -> None:
         self._clients = {}
@@ -355,7 +364,18 @@ class DynamoDBBackupHook(AwsBaseHook):
             name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
             for name in ("connect_timeout", "read_timeout")
         }
-        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **options))
+        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **self._hosts(config), **options))
+
+    def _hosts(self, config: Config) -> dict[str, Any]:
+        """Have all calls go to the regional host: those with an ARN would go to another, which networks may not allow.
+
+        Unless the user has decided: by the configuration, the environment or the profile.
+        """
+        name = "account_id_endpoint_mode"
+        if getattr(config, name) or f"AWS_{name.upper()}" in os.environ:
+            return {}
+        profile = botocore.session.Session(profile=self.conn_config.profile_name).get_scoped_config()
+        return {} if name in profile else {name: "disabled"}
 
     def _open(self, service: str) -> Any:
         # As get_client_type() does, which knows one service only.
