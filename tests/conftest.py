@@ -94,6 +94,11 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
     speed = marker.args[0] if marker else 20 if "run_dag" in request.fixturenames else None
     clock = Clock(speed) if speed else StillClock()
     monkeypatch.setattr(PackageClock, "source", clock)
+    # The loop of a wait on a worker.
+    from airflow_ddb_backup.waiting import awaiting
+    from tests.simulator.loop import SkippingLoop
+
+    monkeypatch.setattr(awaiting, "loop_factory", partial(SkippingLoop, clock))
     for module in _PACKAGE.rglob("*.py"):
         # All that ask for the time.
         if "\nimport time\n" in module.read_text(encoding="utf-8"):

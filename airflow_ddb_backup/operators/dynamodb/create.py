@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -16,6 +14,7 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     ErrorContext,
 )
+from airflow_ddb_backup.limits import CALL_SECONDS
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
 from airflow_ddb_backup.triggers.dynamodb import (
@@ -29,8 +28,8 @@ from airflow_ddb_backup.validation import (
     check_timeout,
     table_region,
 )
+from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
-from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,20 +111,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         self._publish(context, backup)
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
-        wait = BackupWait(backup.arn, deadline.at, time.time())
-        worker = WorkerWait(partial(self.hook.describe_backup, backup.arn), wait, self.log)
-        # Airflow fails a task whose trigger fires at once, so poll once more before a deferral.
-        result = wait.observe(backup, time.time()) or worker.poll_once()
-        interval = check_interval("poll_interval", self.poll_interval)
-        if result is None and self.deferrable:
-            trigger = DynamoDBBackupTrigger(
-                backup_arn=backup.arn.text,
-                poll_interval=interval,
-                deadline=deadline.at,
-                **self.triggerer_settings(region_name),
-            )
-            self.defer_wait(trigger, deadline.at)
-        return self._finish(context, result or worker.run(interval))
+        return self._finish(context, self._wait(backup, region_name, deadline))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
@@ -161,6 +147,23 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         check_region(table_region(table_name), error_context)
         request = self._backup_request(context, error_context, table_name, name, deadline)
         return region_name, find_or_create(hook, request, self.log)
+
+    def _wait(self, backup: Backup, region_name: str, deadline: Deadline) -> WaitResult:
+        wait = BackupWait(backup.arn, deadline)
+        interval = check_interval("poll_interval", self.poll_interval)
+        result = wait.observe(backup)
+        if result is None and self.deferrable:
+            # A small table's backup is AVAILABLE at once: it needs no deferral.
+            (result,) = poll_on_worker(self.hook, [wait], CALL_SECONDS, self.log)
+            if result is None:
+                trigger = DynamoDBBackupTrigger(
+                    backup_arn=backup.arn.text,
+                    poll_interval=interval,
+                    deadline=deadline.at,
+                    **self.triggerer_settings(region_name),
+                )
+                self.defer_wait(trigger, deadline)
+        return result or wait_on_worker(self.hook, [wait], interval, self.log)[0]
 
     def _publish(self, context: Context, backup: Backup) -> None:
         if self.do_xcom_push:

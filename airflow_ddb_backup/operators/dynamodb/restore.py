@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,9 +52,9 @@ from airflow_ddb_backup.validation import (
     check_structure,
     check_timeout,
 )
+from airflow_ddb_backup.waiting.awaiting import wait_on_worker
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
-from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -164,21 +163,20 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         self._publish(context, request, table.arn)
         if not self.wait_for_completion:
             return table.arn
-        wait = RestoreWait(request.arn, request.target, deadline.at, time.time())
-        result = wait.observe(table, time.time())
+        wait = RestoreWait(request.arn, request.target, deadline)
+        result = wait.observe(table)
         interval = check_interval("poll_interval", self.poll_interval)
         if result is None and self.deferrable:
             trigger = DynamoDBRestoreTrigger(
                 backup_arn=request.arn.text,
                 table_name=request.target,
-                settings=settings.as_dict(),
+                carry={"backup_arn": request.arn.text, "settings": settings.as_dict()},
                 poll_interval=interval,
                 deadline=deadline.at,
                 **self.triggerer_settings(request.arn.region),
             )
-            self.defer_wait(trigger, deadline.at)
-        describe = partial(self.hook.describe_table, request.context, request.target)
-        result = result or WorkerWait(describe, wait, self.log).run(interval)
+            self.defer_wait(trigger, deadline)
+        result = result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
         return self._finish(context, request.arn, result, settings)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
@@ -192,9 +190,10 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, AwsBaseOperator[
         """
         result = RestoreResult.from_event(event, self.awaited(context))
         try:
-            settings = SourceSettings.from_dict((event or {})["settings"])
+            carried = (event or {})["carry"]
+            settings = SourceSettings.from_dict(carried["settings"])
             # Templates are rendered anew, perhaps to something else.
-            arn = BackupArn.from_response((event or {})["backup_arn"])
+            arn = BackupArn.from_response(carried["backup_arn"])
         except (KeyError, TypeError, ValueError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error

@@ -27,9 +27,8 @@ from airflow_ddb_backup.validation import (
     check_interval,
     check_timeout,
 )
-from airflow_ddb_backup.waiting.awaiting import BackupsWait
-from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
-from airflow_ddb_backup.waiting.state import BackupsResult
+from airflow_ddb_backup.waiting.awaiting import wait_on_worker
+from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,15 +114,15 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
                 push_before_failing(self, context, XCOM_REPORT, report.as_dict())
             trigger = DynamoDBBackupsTrigger(
                 backup_arns=[arn.text for arn in arns],
-                report=self._carried(report),
+                carry={"report": self._carried(report)},
                 poll_interval=interval,
                 deadline=deadline.at,
                 **settings,
             )
-            self.defer_wait(trigger, deadline.at)
-        wait = BackupsWait(AwsSettings(**settings), deadline.at, interval, self.log)
+            self.defer_wait(trigger, deadline)
+        waits = [BackupWait(arn, deadline) for arn in arns]
         try:
-            results = wait.run_on_worker(arns)
+            results = wait_on_worker(self.hook, waits, interval, self.log)
         except BaseException:
             push_before_failing(self, context, XCOM_REPORT, report.as_dict())
             raise
@@ -138,7 +137,7 @@ class DynamoDBBackupTablesOperator(BackupCreator, TablesOperator):
         """
         try:
             result = BackupsResult.from_event(event)
-            carried = (event or {})["report"]
+            carried = (event or {})["carry"]["report"]
             backups = carried.get("backups") or self._xcom(context, XCOM_BACKUP_ARNS)
             report = TablesReport.carried(backups, carried)
             region = next(iter(report.backups.values())).region

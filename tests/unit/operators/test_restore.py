@@ -28,7 +28,6 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
-from airflow_ddb_backup.waiting.worker import WorkerWait
 from tests.simulator import faults
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import THROTTLED, Fault
@@ -210,7 +209,7 @@ def run(arn: str, *, first: bool = True, ti: FakeTaskInstance | None = None, **k
     return operator(arn, **kwargs).execute(context_of(ti))
 
 
-def kill(*_: object) -> None:
+def kill(*_: object, **__: object) -> None:
     """Stand for a worker that is killed while it waits."""
     raise KeyboardInterrupt
 
@@ -274,7 +273,7 @@ class TestOneTable:
         started = datetime.fromtimestamp(clock.time(), tz=UTC)
         first, second = (FakeTaskInstance(task_id="restore", try_number=number, run_after=started) for number in (1, 2))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(WorkerWait, "run", kill)
+            patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
             with pytest.raises(KeyboardInterrupt):
                 run(arn, ti=first, if_exists=if_exists)
         clock.sleep(passed)
@@ -565,7 +564,10 @@ class TestWaiting:
         assert kwargs == {
             "backup_arn": arn,
             "table_name": "target",
-            "settings": {"arn": ARN, "values": {"tags": {"team": "shop", "tier": "1"}}},
+            "carry": {
+                "backup_arn": arn,
+                "settings": {"arn": ARN, "values": {"tags": {"team": "shop", "tier": "1"}}},
+            },
             "poll_interval": 20,
             "aws_conn_id": "aws_default",
             "region_name": REGION,
@@ -582,8 +584,7 @@ class TestWaiting:
         control_plane.drop_table("source")
         clock.sleep(300)
         kwargs = deferred.value.trigger.serialize()[1]
-        event = {"status": "success", "table_arn": TARGET, "message": "", "settings": kwargs["settings"]}
-        event["backup_arn"] = kwargs["backup_arn"]
+        event = {"status": "success", "table_arn": TARGET, "message": "", "carry": kwargs["carry"]}
         task = operator(arn, deferrable=True)
         assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
         assert ti.xcoms["settings"] == dict.fromkeys(DEFAULTS, "same") | {"tags": "applied"}
@@ -599,11 +600,26 @@ class TestWaiting:
             None,
             {},
             {"status": "success"},
-            {"status": "running", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": {}}},
-            {"status": "success", "table_arn": "", "message": "", "settings": {"arn": ARN, "values": {}}},
-            {"status": "success", "table_arn": TARGET, "message": "", "settings": None},
-            {"status": "success", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": "tags"}},
-            {"status": "success", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": {}}},
+            {
+                "status": "running",
+                "table_arn": TARGET,
+                "message": "",
+                "carry": {"settings": {"arn": ARN, "values": {}}},
+            },
+            {"status": "success", "table_arn": "", "message": "", "carry": {"settings": {"arn": ARN, "values": {}}}},
+            {"status": "success", "table_arn": TARGET, "message": "", "carry": {"settings": None}},
+            {
+                "status": "success",
+                "table_arn": TARGET,
+                "message": "",
+                "carry": {"settings": {"arn": ARN, "values": "tags"}},
+            },
+            {
+                "status": "success",
+                "table_arn": TARGET,
+                "message": "",
+                "carry": {"settings": {"arn": ARN, "values": {}}},
+            },
         ],
         ids=repr,
     )
@@ -616,8 +632,7 @@ class TestWaiting:
     def test_the_event_of_a_wait_that_failed(self, arn: str, status: str, kind: type[Exception]) -> None:
         """Its message is the exception's."""
         event: dict[str, Any] = {"status": status, "table_arn": "", "message": "It is so."}
-        event["settings"] = {"arn": ARN, "values": {}}
-        event["backup_arn"] = arn
+        event["carry"] = {"settings": {"arn": ARN, "values": {}}, "backup_arn": arn}
         with pytest.raises(kind, match="It is so"):
             operator(arn).resume_execution("execute_complete", {"event": event}, fresh_context())
 

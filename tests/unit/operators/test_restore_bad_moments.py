@@ -22,8 +22,7 @@ from airflow_ddb_backup.exceptions import (
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
 from airflow_ddb_backup.restoring.settings import TableClass
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
-from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient
-from airflow_ddb_backup.waiting.worker import WorkerWait
+from airflow_ddb_backup.waiting.poller import BackupPoller
 from tests.simulator.faults import EMPTY_RESPONSE, THROTTLED, Answer, Fault
 from tests.unit.conftest import FakeTaskInstance, context_of
 from tests.unit.operators.test_restore import DEFAULTS, TARGET, describe, kill, operator, run, sent
@@ -78,8 +77,7 @@ def success_event(clock: Clock, arn: str, ti: FakeTaskInstance, **kwargs: Any) -
         run(arn, ti=ti, deferrable=True, **kwargs)
     trigger = deferred.value.trigger.serialize()[1]
     clock.sleep(300)
-    handed_back = {name: trigger[name] for name in ("backup_arn", "settings")}
-    return {"status": "success", "table_arn": TARGET, "message": "", **handed_back}
+    return {"status": "success", "table_arn": TARGET, "message": "", "carry": trigger["carry"]}
 
 
 def resume(arn: str, ti: FakeTaskInstance, event: dict[str, Any], **kwargs: Any) -> Any:
@@ -140,7 +138,7 @@ class TestResuming:
             give(control_plane, name)
         ti = FakeTaskInstance(task_id="restore")
         event = success_event(clock, arn, ti)
-        event["settings"]["values"]["tags"] = [{"Key": "team", "Value": "shop"}]
+        event["carry"]["settings"]["values"]["tags"] = [{"Key": "team", "Value": "shop"}]
         with pytest.raises(SettingsFailedError, match="tags: "):
             resume(arn, ti, event, tags=more)
         assert ti.xcoms["settings"]["tags"].startswith("failed: ")
@@ -224,7 +222,7 @@ class TestIfExistsFail:
         started = now(clock)
         first, second = (FakeTaskInstance(task_id="restore", try_number=number, run_after=started) for number in (1, 2))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(WorkerWait, "run", kill)
+            patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
             with pytest.raises(KeyboardInterrupt):
                 run(arn, ti=first, if_exists="fail")
         clock.sleep(60)
@@ -470,7 +468,7 @@ class TestTrigger:
             await asyncio.sleep(0)
         assert task.cancelled()
         await asyncio.sleep(60)
-        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
 
     async def test_one_that_is_cancelled_leaves_the_client_to_the_others(
         self, control_plane: ControlPlane, clock: Clock, restored: str
@@ -488,7 +486,7 @@ class TestTrigger:
             await waiting[0]
         events = await asyncio.gather(*waiting[1:])
         assert [event["status"] for event in events] == ["success"] * 3
-        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
 
     async def test_a_denied_poll_is_not_called_a_failed_restore(
         self, control_plane: ControlPlane, clock: Clock, restored: str

@@ -136,11 +136,11 @@ class TestAll:
             operator(deferrable=True, table_names=["table-01", "nowhere"]).execute(context_for(clock))
         kwargs = deferred.value.trigger.serialize()[1]
         assert kwargs.pop("deadline") > clock.time()
-        failed = kwargs["report"].pop("failed")
+        failed = kwargs["carry"]["report"].pop("failed")
         assert [(table, one["permanent"]) for table, one in failed.items()] == [("nowhere", True)]
         assert kwargs == {
             "backup_arns": control_plane.backup_arns(),
-            "report": {"skipped": {}},
+            "carry": {"report": {"skipped": {}}},
             "poll_interval": 5,
             "aws_conn_id": "aws_default",
             "region_name": REGION,

@@ -18,7 +18,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import read_sweep_page
-from airflow_ddb_backup.waiting import rate_limited_client
+from airflow_ddb_backup.waiting import client
 from tests.simulator.faults import THROTTLED, Answer, Fault
 from tests.unit.operators.test_tables import COUNT, TABLES, backed_up, context_for, operator, retry_of
 
@@ -184,7 +184,7 @@ class TestExecutionTimeout:
                 execution_timeout()
             return read(response)
 
-        monkeypatch.setattr(rate_limited_client, "read_sweep_page", slow)
+        monkeypatch.setattr(client, "read_sweep_page", slow)
         with pytest.raises(TaskTimeout):
             operator(timeout=60).execute(context_for(clock))
         assert sent
