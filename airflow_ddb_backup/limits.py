@@ -33,6 +33,19 @@ HALVED_AT_MOST_EVERY = 1.0
 RATE_RECOVERY = 16.0
 LOWEST_RATE_FRACTION = 1 / 32
 
+# Sweeps: a ListBackups of a whole account, page by page.
+#: backups on a page (documented, https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ListBackups.html)
+SWEEP_PAGE = 100
+#: backups that nobody waits for: one a night of each of the 2,500 tables that an account has (assumed)
+OTHERS_PER_SECOND = 2500 / timedelta(days=1).total_seconds()
+#: half-life, in seconds, of the traffic that sweeps have shown (assumed)
+TRAFFIC_HALF_LIFE = 300.0
+#: ListBackups that was denied is tried again after so many seconds: a policy may have changed (chosen)
+DENIED_FOR = 300.0
+#: the bounds are on the time of the request, in whole seconds; responses and ARNs have the time of the creation
+#: (observed)
+SWEEP_MARGIN = timedelta(seconds=2)
+
 # Lags and clocks.
 #: ListBackups is eventually consistent (assumed, not documented): a backup not listed after this does not exist
 LISTING_LAG = 10.0
@@ -79,6 +92,17 @@ BEGINNING_PATIENCE = 1800.0
 CALL_SECONDS = 10.0
 #: STS and an identity provider may take some seconds; waits continue meanwhile (chosen)
 OPENING_SECONDS = 30.0
+#: so many clients are prepared at once in a process, the others in turn: a triggerer that restarts may need hundreds,
+#: and each takes a thread a tenth of a second (chosen)
+PREPARATIONS = 3
+#: a preparation that has hung for so long is left behind, and another one begun (chosen)
+HANGING_SECONDS = 300.0
+#: botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing
+RENEWAL_INTERVAL = 60.0
+#: connections of one client: as many calls as the share of a documented rate begins in the time that one may take
+CONNECTIONS = 50
+#: a poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all
+LAST_POLL_LIMIT = 30.0
 #: threads that keep up with half of CreateBackup's rate, since DynamoDB responds in tens of milliseconds (measured,
 #: ``make bench``)
 THREADS = 10
@@ -102,6 +126,13 @@ AIRFLOW_LIMIT_AFTER = 60.0
 #: task queued (fixed on main by #68741, not in 3.3.2), #66374 the one with scheduled, #72716 the one with running,
 #: open. This may go once the lowest supported Airflow has all three fixes.
 FIRST_EVENT_AFTER = 7.0
+
+#: a task of the poller asks again what is next after so long, while what is due waits for another task (chosen)
+POLLER_TICK = 1.0
+#: after a defect of the poller polling goes on so much later (chosen)
+AFTER_A_DEFECT = 5.0
+#: an outage is over when no call has failed for so long: beside a neighbour they fail and succeed in turns (chosen)
+STEADY = 30.0
 
 # Parameters.
 #: Chosen in the package's first contract: shorter than a minute, a new table's first backup and one burst of throttling

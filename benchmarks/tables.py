@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_ddb_backup.models import BackupArn
+    from airflow_ddb_backup.waiting.state import Observation, Wait, WaitResult
 
 RESULTS = Path(__file__).parents[1] / "docs" / "tables.csv"
 CREATING_FOR = 60.0
@@ -50,7 +50,7 @@ def back_up_by_task() -> dict[str, float]:
 
     from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator
     from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
-    from airflow_ddb_backup.waiting.awaiting import BackupsWait
+    from airflow_ddb_backup.waiting.state import BackupWait
 
     logging.disable(logging.WARNING)
     task = DynamoDBBackupTablesOperator(
@@ -71,13 +71,15 @@ def back_up_by_task() -> dict[str, float]:
     now = datetime.now(tz=UTC)
     context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_after=now, start_date=now, clear_number=0)}
     noticed: dict[str, float] = {}
-    wait_for = BackupsWait._wait  # noqa: SLF001  # the time is taken where the result comes in
+    observe = BackupWait.observe
 
-    async def timed(self: BackupsWait, arn: BackupArn, first_delay: float) -> None:
-        await wait_for(self, arn, first_delay)
-        noticed[arn.text] = time.time()
+    def timed(self: Wait[WaitResult], observation: Observation) -> WaitResult | None:
+        result = observe(self, observation)
+        if result:
+            noticed[self.arn.text] = time.time()
+        return result
 
-    BackupsWait._wait = timed  # type: ignore[method-assign]  # noqa: SLF001  # as above
+    BackupWait.observe = timed  # type: ignore[method-assign]  # the time is taken where the result comes in
     before, memory, began = time.process_time(), _memory(), time.time()
     try:
         task.execute(context)

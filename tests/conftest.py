@@ -15,7 +15,6 @@ import botocore.session
 import pytest
 from blockbuster import blockbuster_ctx
 
-import airflow_ddb_backup
 from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.simulator.clock import Clock, StillClock
 
@@ -45,7 +44,6 @@ os.environ |= {
 (DAGS_FOLDER / "examples").symlink_to(EXAMPLE_DAGS)
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
-_PACKAGE = Path(airflow_ddb_backup.__file__).parent
 # Each new client reads its models of files, for a tenth of a second: here all of them share what one has read.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
@@ -94,11 +92,11 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
     speed = marker.args[0] if marker else 20 if "run_dag" in request.fixturenames else None
     clock = Clock(speed) if speed else StillClock()
     monkeypatch.setattr(PackageClock, "source", clock)
-    for module in _PACKAGE.rglob("*.py"):
-        # All that ask for the time.
-        if "\nimport time\n" in module.read_text(encoding="utf-8"):
-            name = ".".join(module.relative_to(_PACKAGE.parent).with_suffix("").parts)
-            monkeypatch.setattr(import_module(name), "time", clock)
+    # The loop of a wait on a worker.
+    from airflow_ddb_backup.waiting import awaiting
+    from tests.simulator.loop import SkippingLoop
+
+    monkeypatch.setattr(awaiting, "loop_factory", partial(SkippingLoop, clock))
     return clock
 
 

@@ -7,6 +7,7 @@ botocore's timeouts; a name server that hangs, or a response that trickles, hold
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from dataclasses import replace
@@ -178,6 +179,14 @@ class DynamoDBBackupHook(AwsBaseHook):
     def stop(self) -> None:
         """Begin no further call until the hook is opened again: the task has ended, and its threads have not."""
         self._stopped = True
+
+    def open(self, context: ErrorContext) -> None:
+        """Open DynamoDB's client, unless it is open: resolve the credentials, which takes time.
+
+        :param context: the region, for messages
+        :raises BackupError: it can't be opened
+        """
+        self._client_for(_DYNAMODB, context)
 
     def _forget(self) -> None:
         self._clients = {}
@@ -428,7 +437,18 @@ class DynamoDBBackupHook(AwsBaseHook):
             name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
             for name in ("connect_timeout", "read_timeout")
         }
-        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **options))
+        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **self._hosts(config), **options))
+
+    def _hosts(self, config: Config) -> dict[str, Any]:
+        """Have all calls go to the regional host: those with an ARN would go to another, which networks may not allow.
+
+        Unless the user has decided: by the configuration, the environment or the profile.
+        """
+        name = "account_id_endpoint_mode"
+        if getattr(config, name) or f"AWS_{name.upper()}" in os.environ:
+            return {}
+        profile = botocore.session.Session(profile=self.conn_config.profile_name).get_scoped_config()
+        return {} if name in profile else {name: "disabled"}
 
     def _open(self, service: str) -> Any:
         # As get_client_type() does, which knows one service only.

@@ -2,54 +2,39 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
+from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue, conf
 
+from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import (
-    BackupError,
-    BackupLostError,
     BackupSensorTimeoutError,
     BackupTimeoutError,
     ErrorContext,
+    InvalidValueError,
+    OtherRegionError,
     PermanentError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.parameters import LATER, check_botocore_config, check_interval, check_texts, literal, rendered
+from airflow_ddb_backup.retries import poll_until
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger, DynamoDBBackupTrigger
-from airflow_ddb_backup.validation import (
-    check_backup_arns,
-    check_botocore_config,
-    check_interval,
-    check_literal,
-    check_literal_backup_arns,
-    check_region,
-)
-from airflow_ddb_backup.waiting.awaiting import BackupsWait
+from airflow_ddb_backup.waiting.awaiting import poll_on_worker
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
-from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
-from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait, WaitResult, WaitStatus
-from airflow_ddb_backup.waiting.worker import WorkerWait
+from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait, WaitResult, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
-
-# A backup that is not found is polled again in the same poke: the next poke of a rescheduled sensor is a new process,
-# which knows nothing of this one.
-_LONGEST_DELAY = 5.0
-# Three polls, 5 s apart: a backup that is not found in a row is gone.
-_POKE_SECONDS = 11.0
-# After the triggerer has seen them all AVAILABLE, their details are read again; an outage may come in between.
-_DETAILS_SECONDS = 300.0
-# An exception's message names so many failures.
-_NAMED = 5
+    from airflow.triggers.base import BaseTrigger
 
 
 class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
@@ -73,8 +58,12 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
     ) -> None:
         check_interval("poke_interval", poke_interval)
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        check_botocore_config(self.botocore_config)
         self.deferrable = deferrable
+        self._waits: list[BackupWait] = []
+        # The waits that this process has seen the end of.
+        self._ends: dict[str, WaitResult] = {}
+        # Those that the present poke still polls.
+        self._due: list[BackupWait] = []
 
     @property
     def timeout_error(self) -> type[BackupTimeoutError]:
@@ -83,28 +72,70 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
 
     def execute(self, context: Context) -> Any:
         """Wait, in the sensor's mode or on the triggerer."""
-        check_botocore_config(self.botocore_config)
+        # An object may be executed more than once: nothing of an earlier execution counts.
+        self._waits, self._ends = [], {}
         try:
             return self._execute_deferrable() if self.deferrable else self._execute_poking(context)
         except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
             raise
 
-    def _execute_deferrable(self) -> Any:
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Poll each backup once; one that is not found until it is known whether it is gone."""
+        if not self._waits:
+            # Airflow itself times a sensor that pokes.
+            self._begin(Deadline.after(inf))
+        # The next poke of a rescheduled sensor is a new process, which knows nothing of this one.
+        self._due = [wait for wait in self._waits if wait.key not in self._ends]
+        poll_until(self._poll_due, Deadline.after(DESCRIBE_LAG), DESCRIBE_LAG / 2)
+        if len(self._ends) < len(self._waits):
+            self.log.info("%s", progress(self._waits, [self._ends.get(wait.key) for wait in self._waits]))
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._result([self._ends[wait.key] for wait in self._waits]))
+
+    def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
+        """Return the checked ARNs."""
+        raise NotImplementedError
+
+    def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
+        """Return the trigger that waits for them."""
+        raise NotImplementedError
+
+    def _result(self, ends: Sequence[WaitResult]) -> Any:
+        """Return the sensor's result, or raise for a wait that has failed."""
         raise NotImplementedError
 
     def _progress(self) -> str:
-        """Return a line on the progress; empty: nothing is known."""
-        return ""
+        """Return what is known of the backups; empty: nothing."""
+        raise NotImplementedError
 
-    def _open(self, arn: BackupArn) -> DynamoDBBackupHook:
-        """Return the hook, opened anew, for a backup's region."""
-        hook = self.hook
-        hook.reopen()
-        hook.default_region = arn.region
-        region_name = hook.resolve_region(arn.context)
-        check_region(arn.region, ErrorContext(arn.table_name, arn.text, region_name))
-        return hook
+    def _begin(self, deadline: Deadline) -> None:
+        check_interval("poke_interval", self.poke_interval)
+        check_botocore_config(self.botocore_config)
+        arns = self._arns()
+        region = self.hook.open_for(arns[0].context, arns[0].region).region
+        for arn in arns:
+            if arn.region != region:
+                raise OtherRegionError.about(replace(arn.context, region=region), f"The ARN is of {arn.region!r}.")
+        self._waits = [BackupWait(arn, deadline) for arn in arns]
+
+    def _poll_due(self) -> bool | None:
+        ends = poll_on_worker(self.hook, self._due, inf, self.log)
+        self._ends |= {wait.key: end for wait, end in zip(self._due, ends, strict=True) if end}
+        self._due = [wait for wait in self._due if wait.not_found and wait.key not in self._ends]
+        return None if self._due else True
+
+    def _execute_deferrable(self) -> Any:
+        deadline = Deadline.after(self.timeout)
+        self._begin(deadline)
+        ends = poll_on_worker(self.hook, self._waits, CALL_SECONDS, self.log)
+        known = [end for end in ends if end]
+        if len(known) < len(ends):
+            arns = [wait.arn.text for wait in self._waits]
+            settings = self.triggerer_settings(self._waits[0].arn.region)
+            trigger = self._trigger(arns, poll_interval=self.poke_interval, deadline=deadline.at, **settings)
+            self.defer_wait(trigger, deadline)
+        return self._result(known)
 
     def _execute_poking(self, context: Context) -> Any:
         try:
@@ -132,7 +163,8 @@ class DynamoDBBackupSensor(_WaitSensor):
         :ref:`howto/sensor:DynamoDBBackupSensor`
 
     The details are a dict: ``backup_arn``, ``backup_name``, ``table_name``, ``status``, ``size_bytes``, and
-    ``created_at`` in ISO 8601. A backup that is DELETED, or not found three times in a row, fails the sensor.
+    ``created_at`` in ISO 8601. A backup that is DELETED, or not found three times in a row over at least
+    10 s, fails the sensor.
 
     :param backup_arn: the backup (templated)
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
@@ -157,24 +189,8 @@ class DynamoDBBackupSensor(_WaitSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
-        check_literal(BackupArn.parse, backup_arn)
         self.backup_arn = backup_arn
-        self._wait: BackupWait | None = None
-        self._worker: WorkerWait[WaitResult] | None = None
-
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Poll the backup."""
-        # Airflow itself times a sensor that pokes.
-        wait = self._wait = self._wait or self._start(deadline=float("inf"))
-        worker = self._worker = self._worker or self._worker_for(wait)
-        result = worker.poll_once()
-        while result is None and wait.not_found_in_a_row:
-            time.sleep(min(self.poke_interval, _LONGEST_DELAY))
-            result = worker.poll_once()
-        if result is None:
-            self.log.info("%s", wait.progress(time.time()))
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=result.unwrap(self.timeout_error))
+        self._arns(literal)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take the trigger's event.
@@ -184,52 +200,35 @@ class DynamoDBBackupSensor(_WaitSensor):
         :raises BackupLostError: the wait has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        return WaitResult.from_event(event).unwrap(self.timeout_error)
+        return self._result([WaitResult.from_event(event)])
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for."""
-        return BackupArn.parse(self.backup_arn).context
+        return self._arns()[0].context
 
-    def execute(self, context: Context) -> Any:
-        """Wait for the backup, in the sensor's mode or on the triggerer."""
-        # An object may be executed more than once: nothing of an earlier execution counts.
-        self._wait = self._worker = None
-        return super().execute(context)
+    def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
+        arn = of(self.backup_arn)
+        return [] if arn is LATER else [BackupArn.parse(arn)]
 
-    def _start(self, deadline: float) -> BackupWait:
-        arn = BackupArn.parse(self.backup_arn)
-        self._open(arn)
-        return BackupWait(arn, deadline, time.time())
+    def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
+        return DynamoDBBackupTrigger(backup_arn=arns[0], **settings)
 
-    def _worker_for(self, wait: BackupWait) -> WorkerWait[WaitResult]:
-        return WorkerWait(partial(self.hook.describe_backup, wait.arn), wait, self.log)
-
-    def _execute_deferrable(self) -> dict[str, Any]:
-        wait = self._start(deadline=time.time() + self.timeout)
-        result = self._worker_for(wait).poll_once()
-        if result is None:
-            trigger = DynamoDBBackupTrigger(
-                backup_arn=wait.arn.text,
-                poll_interval=self.poke_interval,
-                deadline=wait.deadline,
-                **self.triggerer_settings(wait.arn.region),
-            )
-            self.defer_wait(trigger, wait.deadline)
-        return result.unwrap(self.timeout_error)
+    def _result(self, ends: Sequence[WaitResult]) -> dict[str, Any]:
+        return ends[0].unwrap(self.timeout_error)
 
     def _progress(self) -> str:
-        return self._wait.progress(time.time()) if self._wait else ""
+        return self._waits[0].progress() if self._waits else ""
 
 
 class DynamoDBBackupsSensor(_WaitSensor):
-    """Wait until many DynamoDB on-demand backups are AVAILABLE. Returns a list of their details.
+    """Wait until many DynamoDB on-demand backups are AVAILABLE. Returns the list of their ARNs.
 
     .. seealso::
         For more information on how to use this sensor, take a look at the guide:
         :ref:`howto/sensor:DynamoDBBackupsSensor`
 
-    The details are those of :class:`DynamoDBBackupSensor`, in the order of ``backup_arns``. All are waited for before
-    the sensor is judged; backups that are DELETED, or not found three times in a row, then fail it.
+    All are waited for before the sensor ends; backups that are DELETED, or not found three times in a row over at least
+    10 s, then fail it. Each ARN is returned once, in the order of ``backup_arns``.
 
     :param backup_arns: the backups, a list of ARNs of one region (templated)
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
@@ -254,19 +253,10 @@ class DynamoDBBackupsSensor(_WaitSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
-        check_literal_backup_arns(backup_arns)
         self.backup_arns = backup_arns
-        self._seen = BackupsResult({})
+        self._arns(literal)
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Poll all backups, as often as it takes to know that one is gone."""
-        results = self._wait_on_worker(_POKE_SECONDS, last=False)
-        self._seen = BackupsResult.of(results)
-        if any(result.status is WaitStatus.TIMEOUT for result in results.values()):
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._details(results))
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> list[str]:
         """Take the trigger's event.
 
         :param event: the trigger's payload
@@ -274,74 +264,33 @@ class DynamoDBBackupsSensor(_WaitSensor):
         :raises BackupLostError: the wait for some has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        result = BackupsResult.from_event(event)
-        try:
-            self._judge(result)
-            # Their details are in no event: there may be thousands.
-            return self._details(self._wait_on_worker(_DETAILS_SECONDS))
-        except (PermanentError, BackupSensorTimeoutError) as error:
-            self._skip_if_soft(error)
-            raise
+        BackupsResult.from_event(event).unwrap(self.awaited(context), self.timeout_error)
+        return [arn.text for arn in self._arns()]
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in."""
-        return ErrorContext(region=check_backup_arns(self.backup_arns)[0].region)
+        return ErrorContext(region=self._arns()[0].region)
 
-    def _execute_poking(self, context: Context) -> Any:
-        # A poke that is rescheduled is a process of its own; otherwise one wait does, which says more than pokes.
-        return (
-            super()._execute_poking(context) if self.reschedule else self._details(self._wait_on_worker(self.timeout))
-        )
-
-    def _execute_deferrable(self) -> list[dict[str, Any]]:
-        deadline = time.time() + self.timeout
-        results = self._wait_on_worker(0.0, last=False)
-        if any(result.status is WaitStatus.TIMEOUT for result in results.values()):
-            arns = self._checked_arns()
-            trigger = DynamoDBBackupsTrigger(
-                backup_arns=[arn.text for arn in arns],
-                poll_interval=self.poke_interval,
-                deadline=deadline,
-                **self.triggerer_settings(arns[0].region),
+    def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
+        value = of(self.backup_arns)
+        rule = "a list with at least one ARN of a backup"
+        if isinstance(value, str):
+            rule += (
+                " (where a template renders it, set the DAG's render_template_as_native_obj=True, or pass another "
+                "task's output)"
             )
-            self.defer_wait(trigger, deadline)
-        return self._details(results)
+        texts = check_texts("backup_arns", value, rule)
+        if not texts and value is not LATER:
+            raise InvalidValueError.of("backup_arns", value, rule)
+        return [BackupArn.parse(text) for text in dict.fromkeys(texts)]
 
-    def _checked_arns(self) -> list[BackupArn]:
-        arns = check_backup_arns(self.backup_arns)
-        self._open(arns[0])
-        for arn in arns:
-            check_region(arn.region, ErrorContext(arn.table_name, arn.text, arns[0].region))
-        return arns
+    def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
+        return DynamoDBBackupsTrigger(backup_arns=list(arns), **settings)
 
-    def _wait_on_worker(self, seconds: float, *, last: bool = True) -> dict[str, WaitResult]:
-        """Wait so long; a timeout is a failure only if it is the last wait."""
-        arns = self._checked_arns()
-        settings = AwsSettings(**self.triggerer_settings(arns[0].region))
-        interval = min(self.poke_interval, _LONGEST_DELAY)
-        wait = BackupsWait(settings, time.time() + seconds, interval, self.log, last=last)
-        return wait.run_on_worker(arns)
-
-    def _details(self, results: Mapping[str, WaitResult]) -> list[dict[str, Any]]:
-        self._judge(BackupsResult.of(results))
-        return [results[arn.text].unwrap() for arn in check_backup_arns(self.backup_arns)]
-
-    def _judge(self, result: BackupsResult) -> None:
-        """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way."""
-        errors = result.errors(self.timeout_error)
-        if not errors:
-            return
-        kind: type[BackupError] = BackupLostError
-        if any(isinstance(error, BackupTimeoutError) for error in errors.values()):
-            kind = self.timeout_error
-        some = _some(result)
-        region = check_backup_arns(self.backup_arns)[0].region
-        raise kind.about(ErrorContext(region=region), f"{len(errors)} backups have failed. {some}")
+    def _result(self, ends: Sequence[WaitResult]) -> list[str]:
+        BackupsResult.of(ends).unwrap(ErrorContext(region=self._waits[0].arn.region), self.timeout_error)
+        return [wait.arn.text for wait in self._waits]
 
     def _progress(self) -> str:
-        return f"{len(self._seen.failed)} backups are not AVAILABLE. {_some(self._seen)}" if self._seen.failed else ""
-
-
-def _some(result: BackupsResult) -> str:
-    """Return the messages of the first that are not AVAILABLE."""
-    return " ".join(message for _, message in list(result.failed.values())[:_NAMED])
+        ends = [self._ends.get(wait.key) or wait.timed_out() for wait in self._waits]
+        return BackupsResult.of(ends).summary

@@ -1,148 +1,154 @@
-"""Awaits the end of waits on an event loop, a triggerer's or a worker's own: of one, or of many with one progress."""
+"""Awaits the end of waits, of one or of many, on a triggerer's event loop or on one of a worker's own.
+
+There is one coroutine for all of it. On a worker its event loop runs in a thread of its own: an exception that Airflow
+raises in the main thread, for the task's execution_timeout say, would get lost in a callback of the loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from concurrent import futures
+from contextlib import suppress
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.clock import Deadline
+from airflow_ddb_backup.limits import CALL_SECONDS, LAST_POLL_LIMIT, PROGRESS_INTERVAL
+from airflow_ddb_backup.waiting.client import HookClient, RateLimits
 from airflow_ddb_backup.waiting.poller import BackupPoller
-from airflow_ddb_backup.waiting.state import LAST_POLL_LIMIT, REPORT_INTERVAL, BackupWait, WaitResult, WaitStatus
+from airflow_ddb_backup.waiting.state import WaitStatus, progress
 from airflow_ddb_backup.waiting.threads import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Coroutine, Sequence
 
-    from airflow_ddb_backup.models import BackupArn
-    from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.waiting.client import AwsSettings
     from airflow_ddb_backup.waiting.state import Wait
 
+_T = TypeVar("_T")
 _Result = TypeVar("_Result")
-# So many waits begin before the loop gets its turn: thousands at once would block it.
-_BEGIN_AT_ONCE = 50
-# Seconds after which the main thread sees that all waits have ended.
-_TICK = 0.1
+#: makes a worker's event loop; ``None``: asyncio's own. The tests' loop skips the time in which nothing happens
+loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 
 
-async def end_of(wait: Wait[Any, _Result], result: asyncio.Future[_Result], report: Callable[[str], object]) -> _Result:
-    """Return the end of a wait.
-
-    :param wait: the state of the wait
-    :param result: how it ends, once a poll has told
-    :param report: takes a line on the progress every 30 s
-    """
-    while not result.done():
-        await asyncio.wait([result], timeout=wait.seconds_until_wakeup(time.time()))
-        if line := wait.report(time.time()):
-            report(line)
-        if not result.done() and (expired := wait.expire(time.time())):
-            return expired
-    return result.result()
-
-
-async def wait_for_backup(
-    settings: AwsSettings, wait: BackupWait, poll_interval: float, first_delay: float, report: Callable[[str], object]
-) -> WaitResult:
-    """Return the end of the wait for a backup.
+async def wait_on_triggerer(
+    settings: AwsSettings, waits: Sequence[Wait[_Result]], poll_interval: float, first_delay: float, log: Any
+) -> list[_Result]:
+    """Return how the waits have ended, in their order.
 
     :param settings: the AWS settings
-    :param wait: the state of the wait
+    :param waits: the states of the waits, of one account, until one deadline
     :param poll_interval: seconds between polls
     :param first_delay: seconds until the first
-    :param report: takes a line on the progress every 30 s
+    :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
     """
-    async with BackupPoller.of(settings, wait.arn).subscribe(wait, poll_interval, first_delay) as result:
-        return await end_of(wait, result, report)
+    async with BackupPoller.of(settings, waits[0].arn).subscribe(waits, poll_interval, first_delay) as results:
+        return await _ends(waits, results, LAST_POLL_LIMIT, log)
 
 
-class BackupsWait:
-    """The wait for many backups, with one line on all of them every 30 s, and one for each that fails.
+def wait_on_worker(
+    hook: DynamoDBBackupHook,
+    waits: Sequence[Wait[_Result]],
+    poll_interval: float,
+    log: Any,
+    *,
+    first_delay: float = 0.0,
+) -> list[_Result]:
+    """Return how the waits have ended, in their order.
 
-    :param settings: the AWS settings
-    :param deadline: when time is up, in Unix seconds
+    :param hook: the task's hook, open for the region of the calls
+    :param waits: the states of the waits, of one account, until one deadline
     :param poll_interval: seconds between polls
-    :param log: the task's log
-    :param last: there is no other wait for them after this: one whose time is up has failed
+    :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
+    :param first_delay: seconds until the first poll
     """
 
-    def __init__(
-        self, settings: AwsSettings, deadline: float, poll_interval: float, log: Any, *, last: bool = True
-    ) -> None:
-        self._settings = settings
-        self._deadline = deadline
-        self._poll_interval = poll_interval
-        self._log = log
-        self._last = last
-        self._last_poll_limit = LAST_POLL_LIMIT
-        self._results: dict[str, WaitResult] = {}
+    async def run() -> list[_Result]:
+        async with _hook_poller(hook, waits).subscribe(waits, poll_interval, first_delay) as results:
+            # As on a worker any call: none outlives the timeout by more.
+            return await _ends(waits, results, CALL_SECONDS, log)
 
-    async def run(self, arns: Collection[BackupArn], first_delay: float) -> dict[str, WaitResult]:
-        """Return the end of each wait, by ARN.
+    return _run(run())
 
-        :param arns: the backups
-        :param first_delay: seconds until the first polls
-        """
-        reporting = asyncio.ensure_future(self._report(len(arns)))
-        try:
-            async with asyncio.TaskGroup() as waits:
-                for number, arn in enumerate(arns, start=1):
-                    waits.create_task(self._wait(arn, first_delay))
-                    if number % _BEGIN_AT_ONCE == 0:
-                        await asyncio.sleep(0)
-        finally:
-            reporting.cancel()
-            await asyncio.wait([reporting])
-        self._log.info("%s", self._progress(len(arns)))
-        return self._results
 
-    def run_on_worker(self, arns: Collection[BackupArn]) -> dict[str, WaitResult]:
-        """Return the end of each wait, by ARN, on a worker.
+def poll_on_worker(
+    hook: DynamoDBBackupHook, waits: Sequence[Wait[_Result]], limit: float, log: Any
+) -> list[_Result | None]:
+    """Poll each once; return how the waits have ended, in their order; ``None``: a wait goes on.
 
-        The event loop runs in a thread of its own: an exception that Airflow raises in the main thread, for the task's
-        execution_timeout say, would get lost in a callback of the loop. What hangs there at its end is left behind.
+    :param hook: the task's hook, open for the region of the calls
+    :param waits: the states of the waits, of one account
+    :param limit: the most seconds that it takes; the rates of AWS may need some for many
+    :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
+    """
 
-        :param arns: the backups
-        """
-        # As on a worker any call: none outlives the timeout by more.
-        self._last_poll_limit = DynamoDBBackupHook.call_seconds
-        outcome: futures.Future[dict[str, WaitResult]] = futures.Future()
-        running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    async def run() -> list[_Result | None]:
+        async with _hook_poller(hook, waits).subscribe(waits, inf, 0.0) as results:
+            return await _until(waits, results, limit, log)
 
-        async def run() -> None:
-            if task := asyncio.current_task():
-                running.append((asyncio.get_running_loop(), task))
-            outcome.set_result(await self.run(arns, 0.0))
+    return _run(run())
 
-        thread = run_in_thread(lambda: asyncio.run(run()))
-        ends: list[futures.Future[Any]] = [outcome, thread]
-        try:
-            while not any(end.done() for end in ends):
-                futures.wait(ends, _TICK, futures.FIRST_COMPLETED)
-            if not outcome.done():
-                thread.result()
-            return outcome.result()
-        finally:
-            for loop, task in running if not outcome.done() else ():
+
+def _hook_poller(hook: DynamoDBBackupHook, waits: Sequence[Wait[Any]]) -> BackupPoller:
+    arn = waits[0].arn
+    return BackupPoller(HookClient(hook, RateLimits.of(arn, arn.region), arn.region))
+
+
+async def _ends(
+    waits: Sequence[Wait[_Result]], results: Sequence[asyncio.Future[_Result]], last_poll_limit: float, log: Any
+) -> list[_Result]:
+    """Return how the waits have ended: those whose last poll was never answered are timeouts."""
+    await _until(waits, results, waits[0].deadline.left + last_poll_limit, log)
+    for wait, result in zip(waits, results, strict=True):
+        if not result.done():
+            result.set_result(wait.timed_out())
+    ends = [result.result() for result in results]
+    if len(waits) > 1:
+        log.info("%s", progress(waits, ends))
+    return ends
+
+
+async def _until(
+    waits: Sequence[Wait[_Result]], results: Sequence[asyncio.Future[_Result]], limit: float, log: Any
+) -> list[_Result | None]:
+    """Return how the waits have ended within so many seconds; ``None``: one goes on. Meanwhile log the progress."""
+    for result in results if len(results) > 1 else ():
+        result.add_done_callback(partial(_tell_of_failure, log))
+    end, line_due = Deadline.after(limit), Deadline.after(waits[0].seconds_until_report())
+    while True:
+        _, pending = await asyncio.wait(results, timeout=min(end.left, line_due.left))
+        ends = [result.result() if result.done() else None for result in results]
+        if line_due.passed:
+            line_due = Deadline.after(PROGRESS_INTERVAL)
+            log.info("%s", progress(waits, ends))
+        if end.passed or not pending:
+            return ends
+
+
+def _tell_of_failure(log: Any, result: asyncio.Future[Any]) -> None:
+    end = None if result.cancelled() else result.result()
+    if end and end.status is not WaitStatus.SUCCESS:
+        log.error("%s", end.message)
+
+
+def _run(main: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine on an event loop in a thread of its own, and wait for it."""
+    runner = asyncio.Runner(loop_factory=loop_factory or asyncio.new_event_loop)
+    loop = runner.get_loop()
+    task = loop.create_task(main)
+
+    async def ended() -> _T:
+        return await task
+
+    def run() -> _T:
+        with runner:
+            return runner.run(ended())
+
+    outcome = run_in_thread(run)
+    try:
+        return outcome.result()
+    finally:
+        if not outcome.done():
+            with suppress(RuntimeError):  # closed just now
                 loop.call_soon_threadsafe(task.cancel)
-
-    async def _wait(self, arn: BackupArn, first_delay: float) -> None:
-        wait = BackupWait(arn, self._deadline, time.time(), self._last_poll_limit)
-        result = await wait_for_backup(self._settings, wait, self._poll_interval, first_delay, lambda _: None)
-        self._results[arn.text] = result
-        if self._has_failed(result):
-            self._log.error("%s", result.message)
-
-    async def _report(self, count: int) -> None:
-        while True:
-            await asyncio.sleep(REPORT_INTERVAL)
-            self._log.info("%s", self._progress(count))
-
-    def _progress(self, count: int) -> str:
-        failed = sum(map(self._has_failed, self._results.values()))
-        done = sum(result.status is WaitStatus.SUCCESS for result in self._results.values())
-        return f"{count} backups: {done} AVAILABLE, {count - done - failed} waiting, {failed} failed"
-
-    def _has_failed(self, result: WaitResult) -> bool:
-        return result.status is WaitStatus.ERROR or (self._last and result.status is WaitStatus.TIMEOUT)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_ddb_backup.exceptions import TriggerFailedError
+from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 
-# The trigger keeps the deadline itself and says why. Airflow's own limit is for the case that no triggerer runs.
-_AIRFLOW_LIMIT_AFTER = 60.0
 # Airflow resumes a task by this name when its trigger has failed or the deferral has timed out, on 2.11 and 3.x alike.
 _AIRFLOW_FAILED = "__fail__"
 # Airflow 3, and Airflow 2.11.
@@ -51,13 +50,13 @@ class DeferredWaitMixin:
             "botocore_config": self.botocore_config,
         }
 
-    def defer_wait(self, trigger: BaseTrigger, deadline: float) -> NoReturn:
+    def defer_wait(self, trigger: BaseTrigger, deadline: Deadline) -> NoReturn:
         """Leave the worker; the task comes back in ``execute_complete``.
 
         :param trigger: waits on the triggerer
-        :param deadline: when time is up, in Unix seconds; the trigger keeps it
+        :param deadline: when time is up; the trigger keeps it, and says why
         """
-        limit = timedelta(seconds=max(0.0, deadline - time.time()) + _AIRFLOW_LIMIT_AFTER)
+        limit = timedelta(seconds=deadline.left + AIRFLOW_LIMIT_AFTER)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
         raise AssertionError
 

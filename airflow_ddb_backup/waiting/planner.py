@@ -1,38 +1,36 @@
 """Which calls the poller makes next. No I/O: the poller makes them, and tells the time.
 
 Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
-of the rates that there are *now*. A backup whose DescribeBackup calls fail again and again is dearer to describe, so
-even one alone is swept in the end. While a sweep is on its way, the backups that it covers wait for it, but not for
+of the rates that there are *now*. While a sweep is on its way, the backups that it covers wait for it, but not for
 long: once its pages fail or take too long, and for those that it did not list, the ones not asked for longest are
-described. So no backup waits for a sweep that does not come.
+described. So no backup waits for a sweep that does not come. Tables are described, each at its own interval.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from math import ceil
+from datetime import UTC, datetime
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.limits import DOCUMENTED_RATES, LISTING_LAG, SHARE
+from airflow_ddb_backup.limits import (
+    DENIED_FOR,
+    DOCUMENTED_RATES,
+    LISTING_LAG,
+    OTHERS_PER_SECOND,
+    SHARE,
+    SWEEP_MARGIN,
+    SWEEP_PAGE,
+    TRAFFIC_HALF_LIFE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_ddb_backup.models import BackupArn
     from airflow_ddb_backup.rates import Rates
 
-PAGE = 100
-# Backups that nobody waits for: one a night of each of the 2,500 tables that an account has.
-_OTHERS_PER_SECOND = 2500 / timedelta(days=1).total_seconds()
-# Half-life, in seconds, of the traffic that sweeps have shown (assumed).
-_HALF_LIFE = 300.0
-# ListBackups that was denied is tried again after so many seconds: a policy may have changed.
-_DENIED_FOR = 300.0
-# So many failed calls in a row make describing a backup dearer by one more call.
-_FAILURES_FORGIVEN = 3
-# The bounds are on the time of the request, in whole seconds; responses and ARNs have the time of the creation.
-_MARGIN = timedelta(seconds=2)
+# AWS launched on-demand backups on that day: a sweep reaches no further back.
+_FIRST_BACKUP = datetime(2017, 11, 29, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +56,19 @@ class Sweep:
 
 @dataclass(slots=True)
 class Entry:
-    """A backup that is waited for. Times are the event loop's seconds.
+    """A backup or a table that is waited for. Times are monotonic seconds.
 
-    :param arn: the backup
-    :param created_at: when it was created; ``None``: neither its ARN nor a response has told
+    :param key: tells it from others: a backup's ARN, say
+    :param created_at: when a backup was created; ``None``: neither its ARN nor a response has told
     :param joined: when the first subscriber came
     :param due: when it is to be polled next
     :param polled: when it was last asked for, or joined
-    :param asking: a DescribeBackup is under way
+    :param asking: the call that describes it is under way
     :param awaited: the sweep on its way covers it, and AWS has said nothing of it since that began
     :param missed: a sweep that should have listed it did not
-    :param failures: DescribeBackup calls in a row that have said nothing of it
     """
 
-    arn: BackupArn
+    key: str
     created_at: datetime | None
     joined: float
     due: float
@@ -79,12 +76,6 @@ class Entry:
     asking: bool = False
     awaited: bool = False
     missed: bool = False
-    failures: int = 0
-
-    @property
-    def price(self) -> int:
-        """The cost of describing it, in calls. Failures in a row raise it: many seldom pass by themselves."""
-        return 1 + self.failures // _FAILURES_FORGIVEN
 
 
 class Traffic:
@@ -92,7 +83,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self._surplus = 0.0
-        self._learnt_at = 0.0
+        self._learned_at = 0.0
 
     def learn(self, sweep: Sweep, others: int, now: float) -> None:
         """Take in what a sweep has shown. Quiet hours say nothing of the time before them.
@@ -101,8 +92,8 @@ class Traffic:
         :param others: the backups in it that nobody waits for
         :param now: seconds
         """
-        self._surplus = max(0.0, others / sweep.seconds - _OTHERS_PER_SECOND)
-        self._learnt_at = now
+        self._surplus = max(0.0, others / sweep.seconds - OTHERS_PER_SECOND)
+        self._learned_at = now
 
     def pages(self, sweep: Sweep, waiting: int, now: float) -> int:
         """Return how many pages a sweep is likely to have.
@@ -111,8 +102,8 @@ class Traffic:
         :param waiting: the backups in it that are waited for
         :param now: seconds
         """
-        surplus: float = self._surplus * 0.5 ** ((now - self._learnt_at) / _HALF_LIFE)
-        return max(1, ceil((waiting + (_OTHERS_PER_SECOND + surplus) * sweep.seconds) / PAGE))
+        surplus: float = self._surplus * 0.5 ** ((now - self._learned_at) / TRAFFIC_HALF_LIFE)
+        return max(1, ceil((waiting + (OTHERS_PER_SECOND + surplus) * sweep.seconds) / SWEEP_PAGE))
 
 
 def plan_sweep(
@@ -128,54 +119,46 @@ def plan_sweep(
     :param rates: the calls per second that there are now
     :param now: seconds
     """
-    oldest_first = sorted((created, entry.price) for entry in due if (created := entry.created_at))
-    newest_first = sorted((created for entry in waiting if (created := entry.created_at)), reverse=True)
-    best, cost = None, sum(entry.price for entry in due) / rates.describe
-    described = sum(entry.price for entry in due if entry.created_at is None)
-    for created_at, price in oldest_first:
-        sweep = Sweep(created_at - _MARGIN, newest_first[0] + _MARGIN)
+    oldest_first, newest_first = _times(due), _times(waiting)[::-1]
+    best, cost = None, len(due) / rates.describe
+    undated = len(due) - len(oldest_first)
+    for older, created_at in enumerate(oldest_first):
+        sweep = Sweep(created_at - SWEEP_MARGIN, newest_first[0] + SWEEP_MARGIN)
         while newest_first[-1] < sweep.lower:
             newest_first.pop()
-        seconds = described / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
+        seconds = (undated + older) / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
         if seconds < cost:
             best, cost = sweep, seconds
-        described += price
     return best
 
 
-class Planner:
-    """The backups that are waited for, and the sweep on its way, if any. Times are the event loop's seconds."""
+def _times(entries: Iterable[Entry]) -> list[datetime]:
+    return sorted(created for entry in entries if (created := entry.created_at) and created >= _FIRST_BACKUP)
+
+
+class Schedule:
+    """What is waited for, and when it is described. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self.traffic = Traffic()
-        self.sweep: Sweep | None = None
-        self._sweep_began = 0.0
-        self._patience = 0.0
-        self._page_failed = False
-        self._denied_until = 0.0
 
-    def add(self, arn: BackupArn, due: float, now: float) -> Entry:
-        """Wait for a backup; return its entry, which may be there already.
+    def add(self, key: str, created_at: datetime | None, due: float, now: float) -> None:
+        """Wait for something, unless it is waited for already.
 
-        :param arn: the backup
+        :param key: tells it from others
+        :param created_at: when it was created, as far as that is known
         :param due: when it is to be polled
         :param now: seconds
         """
-        entry = self.entries.setdefault(arn.text, Entry(arn, arn.created_hint, now, due, now))
+        entry = self.entries.setdefault(key, Entry(key, created_at, now, due, now))
         entry.due = min(entry.due, due)
-        return entry
-
-    def remove(self, arn: BackupArn) -> None:
-        """Wait for a backup no longer."""
-        self.entries.pop(arn.text, None)
 
     def next_due(self) -> float:
-        """Return when the next backup is due; infinity where none is."""
-        return min((entry.due for entry in self.entries.values() if not entry.asking), default=float("inf"))
+        """Return when the next call is due; infinity where none is."""
+        return min((entry.due for entry in self.entries.values() if not entry.asking), default=inf)
 
     def due(self, now: float) -> list[Entry]:
-        """Return the backups that are due and not being described, those that were not asked for longest first.
+        """Return what is due and not being described, those that were not asked for longest first.
 
         :param now: seconds
         """
@@ -183,7 +166,29 @@ class Planner:
         return sorted(due, key=lambda entry: entry.polled)
 
     def next_described(self, rates: Rates, now: float) -> Entry | None:
-        """Return the backup to describe now, if any.
+        """Return what to describe now, if anything.
+
+        :param rates: the calls per second that there are now
+        :param now: seconds
+        """
+        del rates
+        return next(iter(self.due(now)), None)
+
+
+class Planner(Schedule):
+    """The backups that are waited for, and the sweep on its way, if any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traffic = Traffic()
+        self.sweep: Sweep | None = None
+        self._sweep_began = 0.0
+        self._patience = 0.0
+        self._page_failed = False
+        self._denied_until = 0.0
+
+    def next_described(self, rates: Rates, now: float) -> Entry | None:
+        """Return the backup to describe now, if any: none that a sweep will show.
 
         :param rates: the calls per second that there are now
         :param now: seconds
@@ -213,20 +218,19 @@ class Planner:
         """Return whether the rest of the sweep may show a backup that has had no answer since it began."""
         return any(entry.awaited for entry in self.entries.values())
 
-    def page_failed(self) -> None:
-        """Take in that a page of the sweep has failed: until one succeeds, nothing waits for it."""
-        self._page_failed = True
+    def page_ended(self, *, failed: bool) -> None:
+        """Take in the end of a call for a page: after one that failed nothing waits for the sweep, until one succeeds.
 
-    def page_succeeded(self) -> None:
-        """Take in that a page of the sweep has succeeded."""
-        self._page_failed = False
+        :param failed: whether it has failed
+        """
+        self._page_failed = failed
 
     def denied(self, now: float) -> None:
         """Take in that ListBackups is denied, and end the sweep.
 
         :param now: seconds
         """
-        self._denied_until = now + _DENIED_FOR
+        self._denied_until = now + DENIED_FOR
         self.sweep = None
 
     def end_sweep(self, others: int | None, now: float) -> list[Entry]:

@@ -1,17 +1,18 @@
-"""One poller for every trigger that waits with the same AWS settings.
+"""One poller for everything that waits with the same AWS settings: the triggers of a triggerer, or a worker's one task.
 
 The problem: a triggerer holds thousands of waits on one event loop, and AWS allows a few calls a second for all of
-them. The plan: two tasks, one that describes and one that sweeps, each at its own rate, and neither waits for the
-other. Both ask the planner what is next, and deliver what AWS says to the subscribers of each backup: a page's item is
-parsed once.
+them. The plan: three tasks, one that describes backups, one that sweeps them and one that describes tables, each at its
+own rate, and none waits for another. They ask the planner what is next, and deliver what AWS says to the subscribers of
+each backup or table: a page's item is parsed once.
 
 Invariants, at every await:
 
 * a subscriber's future is done exactly once, by :meth:`BackupPoller.deliver`, or cancelled by its own trigger;
 * an exception ends no wait but the one that AWS has said it of: those of calls are observations, all others are defects
   that are logged, and polling goes on;
-* both tasks run in an empty context: in their first trigger's, all log lines would go to that task's log;
-* with its last subscriber the poller ends: its tasks are cancelled and awaited, then its client is closed.
+* the tasks run in an empty context: in their first trigger's, all log lines would go to that task's log;
+* with its last subscriber the poller ends: its tasks are cancelled and awaited, then its client is closed;
+* nothing goes by the wall clock, which may be set at any moment.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
+from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotFoundError,
@@ -33,156 +35,201 @@ from airflow_ddb_backup.exceptions import (
     PermanentError,
     ThrottledError,
 )
-from airflow_ddb_backup.waiting.outage import Outage
-from airflow_ddb_backup.waiting.planner import Planner
-from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient, RateLimits
+from airflow_ddb_backup.limits import AFTER_A_DEFECT, POLLER_TICK, STEADY
+from airflow_ddb_backup.models import Backup
+from airflow_ddb_backup.retries import backoff
+from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits
+from airflow_ddb_backup.waiting.planner import Planner, Schedule
 from airflow_ddb_backup.waiting.state import NOT_LISTED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from airflow_ddb_backup.models import BackupArn
+    from airflow_ddb_backup.waiting.client import AwsSettings, Client
     from airflow_ddb_backup.waiting.planner import Entry, Sweep
-    from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
-    from airflow_ddb_backup.waiting.state import BackupWait, Observation, WaitResult
+    from airflow_ddb_backup.waiting.state import Observation, Wait
 
 log = logging.getLogger(__name__)
 
-# Seconds after which a task asks the planner again, while the backups that are due wait for the other task.
-_TICK = 1.0
-_LONGEST_BACKOFF = 30.0
-_AFTER_A_DEFECT = 5.0
-# AWS refuses signatures that are 5 minutes off.
-_LARGEST_CLOCK_ERROR = timedelta(minutes=5)
-# On-demand backups are not older: AWS launched them on that day.
-_FIRST_BACKUP = datetime(2017, 11, 29, tzinfo=UTC)
-# An outage is over when no call has failed for so many seconds: beside a neighbour they fail and succeed in turns.
-_STEADY = 30.0
+_OPENING = "Opening the client"
 
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """A trigger that waits for a backup.
+    """A task that waits for a backup or a table.
 
     :param wait: the state of its wait
-    :param poll_interval: seconds between polls
-    :param due: when to poll next, by the event loop's clock
-    :param result: how the wait ends
+    :param poll_interval: seconds between polls; infinity: one poll
+    :param due: when to poll next, in monotonic seconds
+    :param result: how the wait ends; ``None``: one poll has not ended it
     """
 
-    wait: BackupWait
+    wait: Wait[Any]
     poll_interval: float
     due: float
-    result: asyncio.Future[WaitResult]
+    result: asyncio.Future[Any]
+
+    def observe(self, observation: Observation) -> None:
+        """Take in what a poll has said."""
+        ended = None
+        try:
+            ended = self.wait.observe(observation)
+        except Exception:
+            log.exception("A defect in one wait; all others go on.")
+        if ended or (self.poll_interval == inf and observation is not NOT_LISTED):
+            self.result.set_result(ended)
+
+    @property
+    def is_owed_an_answer(self) -> bool:
+        """Whether its present poll is its last."""
+        return self.poll_interval == inf or self.wait.deadline.passed
+
+
+class Outage:
+    """One line in the log when an operation begins to fail, and one when it succeeds again.
+
+    :param operation: what may fail, for the log
+    """
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._since: float | None = None
+        self._last = 0.0
+        self._recovered: float | None = None
+
+    def failed(self, error: BackupError, now: float) -> None:
+        """Take in a failed call.
+
+        :param error: why it failed
+        :param now: seconds
+        """
+        if self._since is None:
+            self._since = now
+            log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)
+        self._last, self._recovered = now, None
+
+    def succeeded(self, now: float) -> None:
+        """Take in a call that succeeded.
+
+        :param now: seconds
+        """
+        self._recovered = now if self._recovered is None else self._recovered
+        if now >= self._last + STEADY:
+            self.end()
+
+    def end(self) -> None:
+        """End an outage whose last call has succeeded, since there may be no further one."""
+        if self._since is not None and self._recovered is not None:
+            log.info("%s succeeds again, after %.0f s.", self._operation, self._recovered - self._since)
+            self._since = None
 
 
 class BackupPoller:
-    """Polls the backups of all triggers of one event loop with the same AWS settings.
+    """Polls the backups and tables of all tasks of one event loop with the same AWS settings.
 
     It starts with its first subscriber and ends with its last, and nothing of it is left then.
 
-    :param settings: the AWS settings
-    :param limits: the rate limits of the account and region
+    :param client: makes the calls; closed at the end
     """
 
     # Weak, so that an event loop that is closed takes its pollers along. A living one keeps its loop, and so its id.
     _running: ClassVar[WeakValueDictionary[tuple[int, str], BackupPoller]] = WeakValueDictionary()
 
-    def __init__(self, settings: AwsSettings, limits: RateLimits) -> None:
+    def __init__(self, client: Client) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limits = limits
-        self._client = RateLimitedClient.of(settings, limits)
+        self._now = Clock().monotonic
+        self._client = client
+        self._limits = client.limits
         self._planner = Planner()
+        # By the operation that describes them.
+        self._schedules: dict[str, Schedule] = {"DescribeBackup": self._planner, "DescribeTable": Schedule()}
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._changed = asyncio.Event()
         self._outages = {
-            operation: Outage(f"{operation} in {settings.region_name}", log, _STEADY)
-            for operation in ("Opening the client", "DescribeBackup", "ListBackups")
+            operation: Outage(f"{operation} in {client.region_name}")
+            for operation in (_OPENING, "ListBackups", *self._schedules)
         }
         self._describing: set[asyncio.Task[None]] = set()
-        self._tasks = [self._start(self._keep_on(task)) for task in (self._describe_due, self._sweep_due)]
+        tasks: list[Callable[[], Awaitable[None]]] = [self._sweep_due]
+        tasks += [partial(self._describe_due, operation) for operation in self._schedules]
+        self._tasks = [self._start(self._keep_on(task)) for task in tasks]
 
     @classmethod
     def of(cls, settings: AwsSettings, arn: BackupArn) -> BackupPoller:
-        """Return the poller of the running event loop.
+        """Return the poller of the running event loop, on a triggerer.
 
         :param settings: the AWS settings
         :param arn: a backup of the account
         """
         key = id(asyncio.get_running_loop()), f"{arn.partition}:{arn.account}:{settings.key()}"
+        if poller := cls._running.get(key):
+            return poller
         limits = RateLimits.of(arn, settings.region_name)
-        return cls._running.get(key) or cls._running.setdefault(key, cls(settings, limits))
+        return cls._running.setdefault(key, cls(AsyncClient(settings, limits)))
 
     @asynccontextmanager
     async def subscribe(
-        self, wait: BackupWait, poll_interval: float, first_delay: float
-    ) -> AsyncIterator[asyncio.Future[WaitResult]]:
-        """Have a backup polled until its wait ends, or this block does.
+        self, waits: Sequence[Wait[Any]], poll_interval: float, first_delay: float
+    ) -> AsyncIterator[list[asyncio.Future[Any]]]:
+        """Have backups and tables polled until their waits end, or this block does.
 
-        :param wait: the state of the wait
-        :param poll_interval: seconds between polls
+        :param waits: the states of the waits
+        :param poll_interval: seconds between polls; infinity: one poll of each
         :param first_delay: seconds until the first
         """
-        subscriber = self._join(wait, poll_interval, first_delay)
+        subscribers = [self._join(wait, poll_interval, first_delay) for wait in waits]
+        self._changed.set()
         try:
-            yield subscriber.result
+            yield [subscriber.result for subscriber in subscribers]
         finally:
-            await self._leave(subscriber)
+            await self._leave(subscribers)
 
-    def deliver(self, arn: str, observation: Observation, asked: float) -> None:
-        """Hand what AWS says of a backup to its subscribers.
+    def deliver(self, key: str, observation: Observation, asked: float) -> None:
+        """Hand what AWS says of a backup or a table to its subscribers.
 
-        :param arn: the backup
-        :param observation: the backup, an exception, or that it is not listed
-        :param asked: when AWS was asked, by the event loop's clock
+        :param key: tells it from others
+        :param observation: the backup or table, an exception, or that it is not listed
+        :param asked: when AWS was asked
         """
-        entry = self._planner.entries.get(arn)
-        if entry is None:
+        subscribers = self._subscribers.get(key)
+        if not subscribers:
             return
-        now = time.time()
-        for subscriber in self._subscribers[arn]:
+        for subscriber in subscribers:
             if not subscriber.result.done():
-                subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval, now)
-                self._observe(subscriber, observation, now)
+                subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval)
+                subscriber.observe(observation)
+        entry = self._schedules[subscribers[0].wait.operation].entries[key]
         if observation is not NOT_LISTED:
             entry.polled, entry.missed = asked, False
-            if not isinstance(observation, BackupError):
-                entry.created_at = _plausible(observation.created_at)
+            if isinstance(observation, Backup):
+                entry.created_at = observation.created_at
             if _is_answer(observation):
-                entry.awaited, entry.failures = False, 0
-        self._schedule(entry)
+                entry.awaited = False
+        self._reschedule(entry)
 
-    def _observe(self, subscriber: Subscriber, observation: Observation, now: float) -> None:
-        try:
-            if result := subscriber.wait.observe(observation, now):
-                subscriber.result.set_result(result)
-        except Exception:
-            log.exception("A defect in one wait; all others go on.")
-
-    def _join(self, wait: BackupWait, poll_interval: float, first_delay: float) -> Subscriber:
-        now = self._loop.time()
-        due = now + wait.next_delay(first_delay, time.time())
+    def _join(self, wait: Wait[Any], poll_interval: float, first_delay: float) -> Subscriber:
+        now = self._now()
+        due = now + wait.next_delay(first_delay)
         subscriber = Subscriber(wait, poll_interval, due, self._loop.create_future())
-        self._subscribers.setdefault(wait.arn.text, []).append(subscriber)
-        entry = self._planner.add(wait.arn, due, now)
-        entry.created_at = _plausible(entry.created_at)
-        self._changed.set()
+        self._subscribers.setdefault(wait.key, []).append(subscriber)
+        self._schedules[wait.operation].add(wait.key, wait.arn.created_hint, due, now)
         return subscriber
 
-    async def _leave(self, subscriber: Subscriber) -> None:
-        subscriber.result.cancel()
-        arn = subscriber.wait.arn
-        others = self._subscribers[arn.text]
-        others.remove(subscriber)
-        if others:
-            self._schedule(self._planner.entries[arn.text])
-        else:
-            del self._subscribers[arn.text]
-            self._planner.remove(arn)
+    async def _leave(self, leaving: Sequence[Subscriber]) -> None:
+        for subscriber in leaving:
+            subscriber.result.cancel()
+            key, entries = subscriber.wait.key, self._schedules[subscriber.wait.operation].entries
+            others = self._subscribers[key]
+            others.remove(subscriber)
+            if others:
+                self._reschedule(entries[key])
+            else:
+                del self._subscribers[key], entries[key]
         if not self._subscribers:
-            for key, poller in list(self._running.items()):
+            for name, poller in list(self._running.items()):
                 if poller is self:
-                    del self._running[key]
+                    del self._running[name]
             # A trigger may be cancelled a second time meanwhile.
             await asyncio.shield(self._start(self._end()))
 
@@ -201,9 +248,9 @@ class BackupPoller:
     def _start(self, coroutine: Awaitable[None]) -> asyncio.Task[None]:
         return self._loop.create_task(coroutine, context=contextvars.Context())  # type: ignore[arg-type]  # a coroutine
 
-    def _schedule(self, entry: Entry) -> None:
-        waiting = (one.due for one in self._subscribers[entry.arn.text] if not one.result.done())
-        entry.due = min(waiting, default=float("inf"))
+    def _reschedule(self, entry: Entry) -> None:
+        waiting = (one.due for one in self._subscribers[entry.key] if not one.result.done())
+        entry.due = min(waiting, default=inf)
 
     async def _keep_on(self, task: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -211,91 +258,87 @@ class BackupPoller:
                 await task()
             except Exception:
                 log.exception("A defect of the poller; polling goes on.")
-                await asyncio.sleep(_AFTER_A_DEFECT)
+                await asyncio.sleep(AFTER_A_DEFECT)
 
-    async def _until_due(self) -> None:
-        """Return once a backup is due."""
-        while (due := self._planner.next_due()) > self._loop.time():
-            await self._until_changed(due)
+    async def _until_due(self, schedule: Schedule) -> None:
+        """Return once something is due."""
+        while (due := schedule.next_due()) > self._now():
+            await self._until_changed(due - self._now())
 
-    async def _until_changed(self, until: float) -> None:
+    async def _until_changed(self, seconds: float = POLLER_TICK) -> None:
         self._changed.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(None if seconds == inf else seconds):
                 await self._changed.wait()
 
     async def _is_open(self) -> bool:
         """Open the client; if that fails, tell everyone who is due."""
-        asked, outage = self._loop.time(), self._outages["Opening the client"]
+        asked, outage = self._now(), self._outages[_OPENING]
         try:
             await self._client.open()
         except BackupError as error:
             outage.failed(error, asked)
-            for entry in self._planner.due(asked):
-                self.deliver(entry.arn.text, error, asked)
+            for schedule in self._schedules.values():
+                for entry in schedule.due(asked):
+                    self.deliver(entry.key, error, asked)
             return False
-        outage.succeeded(self._loop.time())
+        outage.succeeded(self._now())
         return True
 
-    async def _describe_due(self) -> None:
-        await self._until_due()
+    async def _describe_due(self, operation: str) -> None:
+        schedule = self._schedules[operation]
+        await self._until_due(schedule)
         if not await self._is_open():
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(POLLER_TICK)
             return
-        if self._next_described() is None:
-            await self._until_changed(self._loop.time() + _TICK)
+        if schedule.next_described(self._limits.now(), self._now()) is None:
+            await self._until_changed()
             return
-        await self._limits.acquire("DescribeBackup")
-        # Chosen anew: by the time that the rate allows the call, a sweep may have shown it.
-        entry = self._next_described()
+        await self._limits[operation].turn()
+        # Chosen again: by the time that the rate allows the call, a sweep may have shown it.
+        entry = schedule.next_described(self._limits.now(), self._now())
         if entry is None:
             return
         entry.asking = True
-        describing = self._start(self._describe(entry))
+        describing = self._start(self._describe(entry, self._subscribers[entry.key][0].wait))
         self._describing.add(describing)
         describing.add_done_callback(self._describing.discard)
 
-    def _next_described(self) -> Entry | None:
-        return self._planner.next_described(self._limits.now(), self._loop.time())
-
-    async def _describe(self, entry: Entry) -> None:
-        asked, outage = self._loop.time(), self._outages["DescribeBackup"]
-        observation: Observation = NOT_LISTED
+    async def _describe(self, entry: Entry, wait: Wait[Any]) -> None:
+        asked, outage = self._now(), self._outages[wait.operation]
+        observation: Observation
         try:
-            observation = await self._client.describe_backup(entry.arn)
-            outage.succeeded(self._loop.time())
+            observation = await wait.describe(self._client)
+            outage.succeeded(self._now())
         except BackupError as error:
             observation = error
             if not _is_answer(error):
-                entry.failures += 1
-                outage.failed(error, self._loop.time())
-        except Exception:
-            log.exception("A defect of the poller; polling goes on.")
+                outage.failed(error, self._now())
         finally:
             entry.asking = False
             self._changed.set()
-        self.deliver(entry.arn.text, observation, asked)
+        self.deliver(entry.key, observation, asked)
 
     async def _sweep_due(self) -> None:
-        await self._until_due()
-        sweep = self._planner.begin_sweep(self._limits.now(), self._loop.time())
+        await self._until_due(self._planner)
+        sweep = self._planner.begin_sweep(self._limits.now(), self._now())
         if sweep is None:
-            await self._until_changed(self._loop.time() + _TICK)
+            await self._until_changed()
             return
         others: int | None = None
         try:
             others = await self._read(sweep)
         finally:
-            for entry in self._planner.end_sweep(others, self._loop.time()):
+            for entry in self._planner.end_sweep(others, self._now()):
                 self._deliver_not_listed(entry)
             self._changed.set()
 
     def _deliver_not_listed(self, entry: Entry) -> None:
-        # Nothing was said of it; whose time is up has a right to a last answer.
-        if any(one.wait.deadline <= time.time() for one in self._subscribers[entry.arn.text]):
+        # After its deadline a subscriber is still owed a final poll.
+        if any(one.is_owed_an_answer for one in self._subscribers[entry.key]):
             entry.missed = True
         else:
-            self.deliver(entry.arn.text, NOT_LISTED, self._loop.time())
+            self.deliver(entry.key, NOT_LISTED, self._now())
 
     async def _read(self, sweep: Sweep) -> int | None:
         """Read all pages of a sweep, even if calls fail; return how many backups nobody waits for.
@@ -306,53 +349,42 @@ class BackupPoller:
         cursor: str | None = None
         while self._planner.is_needed():
             if not await self._is_open():
-                self._planner.page_failed()
-                await asyncio.sleep(_TICK)
+                self._planner.page_ended(failed=True)
+                await asyncio.sleep(POLLER_TICK)
                 continue
-            await self._limits.acquire("ListBackups")
-            asked = self._loop.time()
+            await self._limits["ListBackups"].turn()
+            asked = self._now()
             try:
                 page = await self._client.list_backups(sweep, cursor)
-            except InvalidRequestError as error:
-                # The backup that the cursor names was deleted.
-                self._page_failed(error)
-                cursor, others = None, 0
-                failures += 1
-                await asyncio.sleep(min(_LONGEST_BACKOFF, 2**failures))
-            except PermanentError as error:
-                log.warning("%s Until it is allowed each backup is described, which takes longer.", error)
-                self._planner.denied(self._loop.time())
-                return None
             except BackupError as error:
-                self._page_failed(error)
+                if isinstance(error, InvalidRequestError):
+                    # The backup that the cursor names was deleted.
+                    cursor, others = None, 0
+                elif isinstance(error, PermanentError):
+                    log.warning("%s Until it is allowed each backup is described, which takes longer.", error)
+                    self._planner.denied(self._now())
+                    return None
+                self._outages["ListBackups"].failed(error, self._now())
+                self._page_ended(failed=True)
                 # A throttled call has slowed down the rate; that is enough.
                 failures = 0 if isinstance(error, ThrottledError) else failures + 1
-                await asyncio.sleep(min(_LONGEST_BACKOFF, 2**failures) if failures else 0)
-            else:
-                failures = 0
-                self._outages["ListBackups"].succeeded(self._loop.time())
-                self._planner.page_succeeded()
-                for backup in page.items:
-                    others += backup.arn.text not in self._subscribers
-                    self.deliver(backup.arn.text, backup, asked)
-                self._changed.set()
-                if (cursor := page.cursor) is None:
-                    return others
+                await asyncio.sleep(backoff(failures) if failures else 0)
+                continue
+            failures = 0
+            self._outages["ListBackups"].succeeded(self._now())
+            for backup in page.items:
+                others += backup.arn.text not in self._subscribers
+                self.deliver(backup.arn.text, backup, asked)
+            self._page_ended(failed=False)
+            if (cursor := page.cursor) is None:
+                return others
         return None
 
-    def _page_failed(self, error: BackupError) -> None:
-        self._outages["ListBackups"].failed(error, self._loop.time())
-        self._planner.page_failed()
+    def _page_ended(self, *, failed: bool) -> None:
+        self._planner.page_ended(failed=failed)
         self._changed.set()
 
 
 def _is_answer(observation: Observation) -> bool:
     """Return whether AWS has said something of the backup; a call that failed otherwise has not."""
     return not isinstance(observation, BackupError) or isinstance(observation, PermanentError | BackupNotFoundError)
-
-
-def _plausible(created_at: datetime | None) -> datetime | None:
-    """Return a backup's creation time if it can be one: a sweep must not reach for another."""
-    if created_at and _FIRST_BACKUP <= created_at <= datetime.fromtimestamp(time.time(), UTC) + _LARGEST_CLOCK_ERROR:
-        return created_at
-    return None

@@ -1,4 +1,4 @@
-"""The state of one wait for a table that a restore makes. No I/O, no clock; the caller polls.
+"""The state of one wait for a table that a restore makes. No I/O; the caller polls.
 
 It ends when the table and all its indexes are ACTIVE and the restore is over. AWS undoes a restore that fails, so the
 table vanishes then; a table that was just made may not be known everywhere at once.
@@ -10,36 +10,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup.exceptions import (
-    BackupError,
     ErrorContext,
-    PermanentError,
     RestoreLostError,
     RestoreTimeoutError,
     TableNotFoundError,
-    TriggerFailedError,
 )
+from airflow_ddb_backup.limits import NOT_FOUND_LIMIT
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
-from airflow_ddb_backup.waiting.state import NOT_FOUND_LIMIT, Wait, WaitStatus
+from airflow_ddb_backup.waiting.state import Wait, WaitStatus, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.models import BackupArn, Table
+    from airflow_ddb_backup.waiting.client import Client
+    from airflow_ddb_backup.waiting.state import Observation
 
-# DescribeTable is eventually consistent: right after the restore has begun it may not know the table for some seconds.
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html
-_SHORTEST_ABSENCE = 10.0
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
 # ACTIVE without somebody's doing.
 _LOST = frozenset({TableStatus.DELETING, "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
-_VANISHED_HINT = (
-    "AWS undoes a restore that fails: check that the credentials keep the item permissions on the new table, without a "
-    "condition on aws:SourceIp, for as long as it runs, and that nobody has deleted the table. To restore anew, clear "
-    "the task."
-)
 _REPLACED_HINT = "Choose another target_table_name, or delete that table yourself."
-_STATUS_HINT = "See to the table; once it is ACTIVE, or gone, clear the task."
-_REFUSED_HINT = "The restore itself may go on: mend that, and clear the task, which takes the same table."
+_STATUS_HINT = "Repair or delete the table, then clear the task."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +53,20 @@ class RestoreResult:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any] | None, context: ErrorContext) -> Self:
-        """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
+        """Read the payload of a trigger's event.
 
         :param event: the payload
         :param context: the table, backup and region, for messages
         :raises TriggerFailedError: it is not one that this package sends
         """
-        try:
-            payload: Mapping[str, Any] = event or {}
-            result = cls(WaitStatus(payload["status"]), str(payload["table_arn"]), str(payload["message"]))
-            if result.status is WaitStatus.SUCCESS:
-                _check_arn(result.table_arn)
-        except (KeyError, TypeError, ValueError) as error:
-            detail = f"Its event is not one that this package sends: {event!r}."
-            raise TriggerFailedError.about(context, detail) from error
+        return read_event(event, cls._read, context)
+
+    @classmethod
+    def _read(cls, event: Mapping[str, Any]) -> Self:
+        result = cls(WaitStatus(event["status"]), str(event["table_arn"]), str(event["message"]))
+        if result.status is WaitStatus.SUCCESS and not TABLE_ARN.fullmatch(result.table_arn):
+            message = f"a success without a table: {result.table_arn!r}"
+            raise ValueError(message)
         return result
 
     def unwrap(self) -> str:
@@ -91,99 +83,76 @@ class RestoreResult:
         raise RestoreLostError(self.message)
 
 
-class RestoreWait(Wait["Table | BackupError", RestoreResult]):
+class RestoreWait(Wait[RestoreResult]):
     """One task's wait for one table.
 
     :param arn: the backup that it is restored from
     :param table_name: the new table
-    :param deadline: when time is up, in Unix seconds
-    :param now: the present, in Unix seconds
+    :param deadline: when time is up
     """
 
     operation = "DescribeTable"
+    _not_found_error = TableNotFoundError
+    _lost_error = RestoreLostError
+    _not_found = (
+        "The table was not found {times} times in a row. AWS undoes a restore that fails: check that the credentials "
+        "keep the item permissions on the new table, without a condition on aws:SourceIp, for as long as it runs, and "
+        "that nobody has deleted the table. Clear the task to restore it again."
+    )
+    _refused_hint = "The restore itself may go on. Fix the cause and clear the task; it continues with the same table."
 
-    def __init__(self, arn: BackupArn, table_name: str, deadline: float, now: float) -> None:
-        super().__init__(ErrorContext(table_name, arn.text, arn.region), deadline, now, deadline)
-        self._arn = arn
+    def __init__(self, arn: BackupArn, table_name: str, deadline: Deadline) -> None:
+        super().__init__(arn, ErrorContext(table_name, arn.text, arn.region), deadline)
+        self._table_name = table_name
         self._table: Table | None = None
-        self._absences = 0
-        self._absent_since = 0.0
         self._without_summary = 0
 
-    def observe(self, observation: Table | BackupError, now: float) -> RestoreResult | None:
-        """Take in what a poll says of the table.
+    @property
+    def key(self) -> str:
+        """The same for all waits that the same polls serve."""
+        return str(self.context)
 
-        :param observation: the table, or an exception
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        if isinstance(observation, BackupError):
-            ended = self._observe_failure(observation, now)
-        else:
-            ended = self._observe_table(observation)
-        return ended or self._time_up(now)
+    async def describe(self, client: Client) -> Observation:
+        """Make the call that polls it."""
+        return await client.describe_table(self.context, self._table_name)
 
-    def progress(self, now: float) -> str:
-        """Return a line on the progress.
+    def progress(self) -> str:
+        """Return a line on the progress."""
+        return f"Restore of table {self._table_name}: {self._describe()}"
 
-        :param now: Unix seconds
-        """
-        return f"Restore of table {self.context.table}: {self._describe(now)}"
+    def timed_out(self) -> RestoreResult:
+        """Return the end of a wait whose time is up."""
+        is_over = self._table and self._table.restore and not self._table.restore.in_progress
+        detail = f"Last {self._describe()}{'' if is_over else ' The restore goes on.'}"
+        return self._result(WaitStatus.TIMEOUT, RestoreTimeoutError.summarize(self.context, detail))
 
-    def _observe_table(self, table: Table) -> RestoreResult | None:
-        self._table, self._failure, self._absences = table, None, 0
-        if table.restore is None:
+    def _observe_answer(self, answer: Table) -> RestoreResult | None:
+        self._table = answer
+        if answer.restore is None:
             # One response without it may be incomplete.
             self._without_summary += 1
             return self._replaced() if self._without_summary >= NOT_FOUND_LIMIT else None
         self._without_summary = 0
-        if table.restore.backup_arn != self._arn.text:
+        if answer.restore.backup_arn != self.arn.text:
             return self._replaced()
-        if table.status in _LOST:
-            return self._lost(f"The table is {table.status}. {_STATUS_HINT}")
-        if table.is_complete:
-            return self._result(WaitStatus.SUCCESS, f"Table {table.arn} is restored.")
+        if answer.status in _LOST:
+            return self._lost(f"The table is {answer.status}. {_STATUS_HINT}")
+        if answer.is_complete:
+            return self._result(WaitStatus.SUCCESS, f"Table {answer.arn} is restored.")
         return None
-
-    def _observe_failure(self, error: BackupError, now: float) -> RestoreResult | None:
-        self._failure = error
-        if not isinstance(error, TableNotFoundError):
-            return self._lost(f"{error} {_REFUSED_HINT}") if isinstance(error, PermanentError) else None
-        if not self._absences:
-            self._absent_since = now
-        self._absences += 1
-        if self._absences >= NOT_FOUND_LIMIT and now >= self._absent_since + _SHORTEST_ABSENCE:
-            return self._lost(f"The table was not found {self._absences} times in a row. {_VANISHED_HINT}")
-        return None
-
-    def _describe(self, now: float) -> str:
-        if self._table is None:
-            return f"status not known yet.{self._last_failure()}"
-        elapsed = max(0, int(now - self._table.created_at.timestamp()))
-        waiting = [status for status in self._table.indexes if status != TableStatus.ACTIVE]
-        indexes = f", {len(waiting)} of {len(self._table.indexes)} indexes not ACTIVE" if waiting else ""
-        going_on = ", restore in progress" if self._table.restore and self._table.restore.in_progress else ""
-        status = f"status {self._table.status}{going_on}{indexes}"
-        return f"{status}, {elapsed} s after it was started.{self._last_failure()}"
-
-    def _timed_out(self, now: float) -> RestoreResult:
-        is_over = self._table and self._table.restore and not self._table.restore.in_progress
-        detail = f"Last {self._describe(now)}{'' if is_over else ' The restore goes on.'}"
-        message = RestoreTimeoutError.summarize(self.context, detail)
-        return self._result(WaitStatus.TIMEOUT, message)
 
     def _replaced(self) -> RestoreResult:
         reason = "There is another table of that name now, which is not this backup's restore."
         return self._lost(f"{reason} {_REPLACED_HINT}")
 
-    def _lost(self, reason: str) -> RestoreResult:
-        return self._result(WaitStatus.ERROR, RestoreLostError.summarize(self.context, reason))
+    def _describe(self) -> str:
+        if self._table is None:
+            return f"status not known yet.{self._last_failure()}"
+        waiting = [status for status in self._table.indexes if status != TableStatus.ACTIVE]
+        indexes = f", {len(waiting)} of {len(self._table.indexes)} indexes not ACTIVE" if waiting else ""
+        going_on = ", restore in progress" if self._table.restore and self._table.restore.in_progress else ""
+        elapsed = self._elapsed(self._table.created_at)
+        return f"status {self._table.status}{going_on}{indexes}{elapsed}.{self._last_failure()}"
 
     def _result(self, status: WaitStatus, message: str) -> RestoreResult:
         return RestoreResult(status, self._table.arn if self._table else "", message)
-
-
-def _check_arn(table_arn: str) -> None:
-    if not TABLE_ARN.fullmatch(table_arn):
-        message = f"a success without a table: {table_arn!r}"
-        raise ValueError(message)

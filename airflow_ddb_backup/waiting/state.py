@@ -1,13 +1,14 @@
-"""The state of one wait: what each observation means for it. No I/O, no clock; the caller polls.
+"""The state of one wait: what each observation means for it. No I/O; the caller polls, the deadline tells the time.
 
-An observation is data: a :class:`~airflow_ddb_backup.models.Backup`, an exception, or :data:`NOT_LISTED`. Failures
-that may pass never end a wait, its deadline does; a final response about this very backup may. A wait for a table that
-a restore makes goes by the same rules (:mod:`.restore_state`).
+An observation is data: a :class:`~airflow_ddb_backup.models.Backup`, a :class:`~airflow_ddb_backup.models.Table`, an
+exception, or :data:`NOT_LISTED`. Failures that may pass never end a wait, its deadline does; a final response about
+this very backup or table may. A wait for a table that a restore makes is in :mod:`.restore_state`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypeVar
@@ -21,17 +22,16 @@ from airflow_ddb_backup.exceptions import (
     PermanentError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus
+from airflow_ddb_backup.limits import DESCRIBE_LAG, NAMED, NOT_FOUND_LIMIT, PROGRESS_INTERVAL
+from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-# A backup that was just created, or whose ARN was just handed on, may not be known everywhere at once.
-NOT_FOUND_LIMIT = 3
-REPORT_INTERVAL = 30.0
-# A poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all.
-LAST_POLL_LIMIT = 30.0
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.waiting.client import Client
+
 # True for both: the operator that made the backup, and a sensor behind it.
 _LOST_HINT = "To back the table up again, clear the task that creates the backup."
 
@@ -43,8 +43,8 @@ class NotListed(Enum):
 
 
 NOT_LISTED: Final = NotListed.NOT_LISTED
-Observation = Backup | BackupError | Literal[NotListed.NOT_LISTED]
-_Seen_contra = TypeVar("_Seen_contra", contravariant=True)
+Observation = Backup | Table | BackupError | Literal[NotListed.NOT_LISTED]
+_T = TypeVar("_T")
 _Result_co = TypeVar("_Result_co", covariant=True)
 
 
@@ -54,6 +54,23 @@ class WaitStatus(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     TIMEOUT = "timeout"
+
+
+def read_event(
+    event: Mapping[str, Any] | None, read: Callable[[Mapping[str, Any]], _T], context: ErrorContext | None = None
+) -> _T:
+    """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
+
+    :param event: the payload
+    :param read: reads it
+    :param context: the table, backup and region, for messages
+    :raises TriggerFailedError: it is not one that this package sends
+    """
+    try:
+        return read(event or {})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        detail = f"Its event is not one that this package sends: {event!r}."
+        raise TriggerFailedError.about(context or ErrorContext(), detail) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +92,17 @@ class WaitResult:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any] | None) -> Self:
-        """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
+        """Read the payload of a trigger's event.
 
         :raises TriggerFailedError: it is not one that this package sends
         """
-        try:
-            payload: Mapping[str, Any] = event or {}
-            result = cls(WaitStatus(payload["status"]), dict(payload["backup"]), str(payload["message"]))
-            if result.status is WaitStatus.SUCCESS:
-                _check_details(result.backup)
-        except (KeyError, TypeError, ValueError) as error:
-            detail = f"Its event is not one that this package sends: {event!r}."
-            raise TriggerFailedError.about(ErrorContext(), detail) from error
+        return read_event(event, cls._read)
+
+    @classmethod
+    def _read(cls, event: Mapping[str, Any]) -> Self:
+        result = cls(WaitStatus(event["status"]), dict(event["backup"]), str(event["message"]))
+        if result.status is WaitStatus.SUCCESS:
+            _check_details(result.backup)
         return result
 
     def unwrap(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, Any]:
@@ -98,10 +114,7 @@ class WaitResult:
         """
         if self.status is WaitStatus.SUCCESS:
             return self.backup
-        if self.status is WaitStatus.TIMEOUT:
-            message = f"{self.message} {timeout_error.hint}"
-            raise timeout_error(message)
-        raise BackupLostError(self.message)
+        raise _error(self.status, self.message, timeout_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,219 +127,221 @@ class BackupsResult:
     failed: dict[str, tuple[WaitStatus, str]]
 
     @classmethod
-    def of(cls, results: Mapping[str, WaitResult]) -> Self:
-        """Take the ends of all waits, by ARN."""
-        failed = {
-            arn: (result.status, result.message)
-            for arn, result in results.items()
-            if result.status is not WaitStatus.SUCCESS
-        }
+    def of(cls, results: Sequence[WaitResult]) -> Self:
+        """Take the ends of all waits."""
+        failed = [result for result in results if result.status is not WaitStatus.SUCCESS]
         # Messages name the first: those that are lost say more than those that only take long.
-        return cls(dict(sorted(failed.items(), key=lambda one: one[1][0] is WaitStatus.TIMEOUT)))
+        failed.sort(key=lambda result: result.status is WaitStatus.TIMEOUT)
+        return cls({result.backup["backup_arn"]: (result.status, result.message) for result in failed})
 
     def as_event(self) -> dict[str, Any]:
         """Return the payload of the trigger's event, which names only what failed: there may be thousands."""
-        statuses = {status for status, _ in self.failed.values()}
-        worst = next((status for status in (WaitStatus.ERROR, WaitStatus.TIMEOUT) if status in statuses), None)
         failed = {arn: {"status": status.value, "message": message} for arn, (status, message) in self.failed.items()}
-        message = f"{len(failed)} backups did not become AVAILABLE." if failed else "All backups are AVAILABLE."
-        return {"status": (worst or WaitStatus.SUCCESS).value, "failed": failed, "message": message}
+        # Those that are lost come first.
+        worst = next((status for status, _ in self.failed.values()), WaitStatus.SUCCESS)
+        message = f"{len(failed)} backups are not AVAILABLE." if failed else "All backups are AVAILABLE."
+        return {"status": worst.value, "failed": failed, "message": message}
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any] | None) -> Self:
-        """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
+        """Read the payload of a trigger's event.
 
         :raises TriggerFailedError: it is not one that this package sends
         """
-        try:
-            payload: Mapping[str, Any] = event or {}
-            failed = {
-                BackupArn.from_response(arn).text: (WaitStatus(one["status"]), str(one["message"]))
-                for arn, one in payload["failed"].items()
-            }
-            _check_statuses(WaitStatus(payload["status"]), [status for status, _ in failed.values()])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            detail = f"Its event is not one that this package sends: {event!r}."
-            raise TriggerFailedError.about(ErrorContext(), detail) from error
+        return read_event(event, cls._read)
+
+    @classmethod
+    def _read(cls, event: Mapping[str, Any]) -> Self:
+        failed = {
+            BackupArn.from_response(arn).text: (WaitStatus(one["status"]), str(one["message"]))
+            for arn, one in event["failed"].items()
+        }
+        overall, statuses = WaitStatus(event["status"]), {status for status, _ in failed.values()}
+        if WaitStatus.SUCCESS in statuses or (overall is WaitStatus.SUCCESS) != (not statuses):
+            message = f"{overall.value!r} with {statuses!r}"
+            raise ValueError(message)
         return cls(failed)
+
+    @property
+    def summary(self) -> str:
+        """What failed: how many, and the messages of the first; empty: nothing has."""
+        some = " ".join(message for _, message in list(self.failed.values())[:NAMED])
+        return f"{len(self.failed)} backups are not AVAILABLE. {some}" if self.failed else ""
+
+    def unwrap(self, context: ErrorContext, timeout_error: type[BackupTimeoutError]) -> None:
+        """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way.
+
+        :param context: what all of them are about
+        :param timeout_error: the exception for waits whose time was up, with the hint for the task that waited
+        :raises BackupTimeoutError: the time was up
+        :raises BackupLostError: all that failed are lost
+        """
+        if self.failed:
+            timed_out = any(status is WaitStatus.TIMEOUT for status, _ in self.failed.values())
+            raise (timeout_error if timed_out else BackupLostError).about(context, self.summary)
 
     def errors(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, BackupError]:
         """Return the exception for each that failed, by ARN.
 
         :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
         """
-        return {
-            arn: timeout_error(f"{message} {timeout_error.hint}")
-            if status is WaitStatus.TIMEOUT
-            else BackupLostError(message)
-            for arn, (status, message) in self.failed.items()
-        }
+        return {arn: _error(status, message, timeout_error) for arn, (status, message) in self.failed.items()}
 
 
-class Wait(ABC, Generic[_Seen_contra, _Result_co]):
-    """One task's wait.
+class Wait(ABC, Generic[_Result_co]):
+    """One task's wait for one backup or table.
 
+    :param arn: the backup, or the one that the table is restored from
     :param context: the table, backup and region, for messages
-    :param deadline: when time is up, in Unix seconds: it holds in whichever process the wait goes on
-    :param now: the present, in Unix seconds
-    :param reports_from: Unix seconds that the lines on the progress are counted from: the same in every process, and
-        another for every wait, so that a restarted triggerer's thousands of waits don't all report at once
-    :param last_poll_limit: seconds after the deadline until a last poll is given up
+    :param deadline: when time is up
+    :param reports_from: Unix seconds that the lines on the progress are counted from; ``None``: the present. The same
+        in every process, and another for every wait, so that a restarted triggerer's thousands of waits don't all
+        report at once
     """
 
     #: the AWS operation that polls it
     operation: ClassVar[str]
+    _not_found_error: ClassVar[type[BackupError]]
+    _lost_error: ClassVar[type[BackupError]]
+    # The reason for one that is not found, and what to do about one that can't be polled.
+    _not_found: ClassVar[str]
+    _refused_hint: ClassVar[str] = ""
 
     def __init__(
-        self,
-        context: ErrorContext,
-        deadline: float,
-        now: float,
-        reports_from: float,
-        last_poll_limit: float = LAST_POLL_LIMIT,
+        self, arn: BackupArn, context: ErrorContext, deadline: Deadline, reports_from: float | None = None
     ) -> None:
+        self.arn = arn
         self.context = context
         self.deadline = deadline
-        self._failure: BackupError | None = None
+        #: not found so often in a row; a failed call says nothing of it
+        self.not_found = 0
+        self._clock = deadline.clock
+        self._began = self._clock.monotonic()
         self._reports_from = reports_from
-        self._next_report = self._report_after(now)
-        self._end = max(deadline, now) + last_poll_limit
+        self._failure: BackupError | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for all waits that the same polls serve."""
+        return self.arn.text
 
     @abstractmethod
-    def observe(self, observation: _Seen_contra, now: float) -> _Result_co | None:
-        """Take in what a poll has returned.
+    async def describe(self, client: Client) -> Observation:
+        """Make the call that polls it.
 
-        :param observation: what it says, or the exception that it raised
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
+        :param client: makes the calls
+        :raises BackupError: the call has failed
         """
 
     @abstractmethod
-    def progress(self, now: float) -> str:
-        """Return a line on the progress.
-
-        :param now: Unix seconds
-        """
+    def progress(self) -> str:
+        """Return a line on the progress."""
 
     @abstractmethod
-    def _timed_out(self, now: float) -> _Result_co:
+    def timed_out(self) -> _Result_co:
         """Return the end of a wait whose time is up."""
 
-    def next_delay(self, poll_interval: float, now: float) -> float:
+    @abstractmethod
+    def _observe_answer(self, answer: Any) -> _Result_co | None:
+        """Take in the backup or the table."""
+
+    @abstractmethod
+    def _result(self, status: WaitStatus, message: str) -> _Result_co:
+        """Return an end of the wait."""
+
+    def observe(self, observation: Observation) -> _Result_co | None:
+        """Take in what a poll has returned.
+
+        :param observation: the backup or table, an exception, or :data:`NOT_LISTED`
+        :return: the end of the wait, or ``None`` if it goes on
+        """
+        ended = None
+        if isinstance(observation, BackupError):
+            ended = self._observe_failure(observation)
+        elif observation is not NOT_LISTED:
+            self._failure, self.not_found = None, 0
+            ended = self._observe_answer(observation)
+        return ended or (self.timed_out() if self.deadline.passed else None)
+
+    def next_delay(self, poll_interval: float) -> float:
         """Return the seconds until the next poll: the last one comes when time is up.
 
         :param poll_interval: seconds between polls
-        :param now: Unix seconds
         """
-        return max(0.0, min(poll_interval, self.deadline - now))
+        return min(poll_interval, self.deadline.left)
 
-    def seconds_until_wakeup(self, now: float) -> float:
-        """Return the seconds until there is something to do even if no poll is answered.
-
-        :param now: Unix seconds
-        """
-        return max(0.0, min(self._next_report, self._end) - now)
-
-    def report(self, now: float) -> str | None:
-        """Return a line on the progress, if it is time for one.
-
-        :param now: Unix seconds
-        """
-        if now < self._next_report:
-            return None
-        self._next_report = self._report_after(now)
-        return self.progress(now)
-
-    def expire(self, now: float) -> _Result_co | None:
-        """End a wait whose last poll was never answered.
-
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        return self._time_up(now) if now >= self._end else None
-
-    def _time_up(self, now: float) -> _Result_co | None:
-        return None if now < self.deadline else self._timed_out(now)
-
-    def _report_after(self, now: float) -> float:
+    def seconds_until_report(self) -> float:
+        """Return the seconds until the first line on the progress, 30 at most."""
+        elapsed = self._clock.time() - self._reports_from if self._reports_from is not None else 0.0
         # AWS's clock may be ahead: only the phase counts.
-        return now + REPORT_INTERVAL - (now - self._reports_from) % REPORT_INTERVAL
+        return PROGRESS_INTERVAL - elapsed % PROGRESS_INTERVAL
+
+    def _observe_failure(self, error: BackupError) -> _Result_co | None:
+        self._failure = error
+        if isinstance(error, self._not_found_error):
+            self.not_found += 1
+            # What was just made, or handed on, may not be known everywhere at once.
+            is_known = self._clock.monotonic() >= self._began + DESCRIBE_LAG
+            if is_known and self.not_found >= NOT_FOUND_LIMIT:
+                return self._lost(self._not_found.format(times=self.not_found, error=error))
+            return None
+        return self._lost(f"{error} {self._refused_hint}".rstrip()) if isinstance(error, PermanentError) else None
+
+    def _lost(self, reason: str) -> _Result_co:
+        return self._result(WaitStatus.ERROR, self._lost_error.summarize(self.context, reason))
+
+    def _elapsed(self, since: datetime | None) -> str:
+        return f", {max(0, int(self._clock.time() - since.timestamp()))} s after it was started" if since else ""
 
     def _last_failure(self) -> str:
         return f" The last poll failed: {self._failure}" if self._failure else ""
 
 
-class BackupWait(Wait[Observation, WaitResult]):
+class BackupWait(Wait[WaitResult]):
     """One task's wait for one backup.
 
     :param arn: the backup
-    :param deadline: when time is up, in Unix seconds
-    :param now: the present, in Unix seconds
-    :param last_poll_limit: seconds after the deadline until a last poll is given up
+    :param deadline: when time is up
     """
 
     operation = "DescribeBackup"
+    _not_found_error = BackupNotFoundError
+    _lost_error = BackupLostError
+    _not_found = f"It was not found {{times}} times in a row: {{error}} {_LOST_HINT}"
 
-    def __init__(self, arn: BackupArn, deadline: float, now: float, last_poll_limit: float = LAST_POLL_LIMIT) -> None:
-        reports_from = arn.created_hint.timestamp() if arn.created_hint else now
-        super().__init__(arn.context, deadline, now, reports_from, last_poll_limit)
-        self.arn = arn
-        self.not_found_in_a_row = 0
+    def __init__(self, arn: BackupArn, deadline: Deadline) -> None:
+        created_at = arn.created_hint
+        super().__init__(arn, arn.context, deadline, created_at.timestamp() if created_at else None)
         self._backup: Backup | None = None
 
-    def observe(self, observation: Observation, now: float) -> WaitResult | None:
-        """Take in what a poll says of the backup.
+    async def describe(self, client: Client) -> Observation:
+        """Make the call that polls it."""
+        return await client.describe_backup(self.arn)
 
-        :param observation: the backup, an exception, or :data:`NOT_LISTED`
-        :param now: Unix seconds
-        :return: the end of the wait, or ``None`` if it goes on
-        """
-        if isinstance(observation, Backup):
-            ended = self._observe_backup(observation)
-        elif isinstance(observation, BackupError):
-            ended = self._observe_failure(observation)
-        else:
-            ended = None
-        return ended or self._time_up(now)
+    def progress(self) -> str:
+        """Return a line on the progress."""
+        return f"Backup {self.arn.text}: {self._describe()}"
 
-    def progress(self, now: float) -> str:
-        """Return a line on the progress.
-
-        :param now: Unix seconds
-        """
-        return f"Backup {self.arn.text}: {self._describe(now)}"
+    def timed_out(self) -> WaitResult:
+        """Return the end of a wait whose time is up."""
+        message = BackupTimeoutError.summarize(self.context, f"Last {self._describe()}")
+        return self._result(WaitStatus.TIMEOUT, message)
 
     @property
     def _created_at(self) -> datetime | None:
         return self._backup.created_at if self._backup else self.arn.created_hint
 
-    def _observe_backup(self, backup: Backup) -> WaitResult | None:
-        self._backup, self._failure, self.not_found_in_a_row = backup, None, 0
-        if backup.status == BackupStatus.AVAILABLE:
+    def _observe_answer(self, answer: Backup) -> WaitResult | None:
+        self._backup = answer
+        if answer.status == BackupStatus.AVAILABLE:
             return self._result(WaitStatus.SUCCESS, f"Backup {self.arn.text} is AVAILABLE.")
-        if backup.status == BackupStatus.DELETED:
+        if answer.status == BackupStatus.DELETED:
             return self._lost(f"It was deleted. {_LOST_HINT}")
         return None
 
-    def _observe_failure(self, error: BackupError) -> WaitResult | None:
-        self._failure = error
-        self.not_found_in_a_row = self.not_found_in_a_row + 1 if isinstance(error, BackupNotFoundError) else 0
-        if self.not_found_in_a_row >= NOT_FOUND_LIMIT:
-            return self._lost(f"It was not found {NOT_FOUND_LIMIT} times in a row: {error} {_LOST_HINT}")
-        return self._lost(str(error)) if isinstance(error, PermanentError) else None
-
-    def _describe(self, now: float) -> str:
+    def _describe(self) -> str:
         status = self._backup.status if self._backup else "not known yet"
-        created_at = self._created_at
-        elapsed = f", {max(0, int(now - created_at.timestamp()))} s after it was started" if created_at else ""
-        return f"status {status}{elapsed}.{self._last_failure()}"
-
-    def _timed_out(self, now: float) -> WaitResult:
-        message = BackupTimeoutError.summarize(self.arn.context, f"Last {self._describe(now)}")
-        return self._result(WaitStatus.TIMEOUT, message)
-
-    def _lost(self, reason: str) -> WaitResult:
-        return self._result(WaitStatus.ERROR, BackupLostError.summarize(self.arn.context, reason))
+        return f"status {status}{self._elapsed(self._created_at)}.{self._last_failure()}"
 
     def _result(self, status: WaitStatus, message: str) -> WaitResult:
         return WaitResult(status, self._backup.as_dict() if self._backup else self._unknown(), message)
@@ -343,16 +358,30 @@ class BackupWait(Wait[Observation, WaitResult]):
         }
 
 
+def progress(waits: Sequence[Wait[Any]], ends: Sequence[Any]) -> str:
+    """Return a line on the progress of one wait, or of many.
+
+    :param waits: the waits
+    :param ends: how they have ended, in their order; ``None``: one goes on
+    """
+    if len(waits) == 1:
+        return waits[0].progress()
+    counts = Counter(end.status if end else None for end in ends)
+    failed = counts[WaitStatus.ERROR] + counts[WaitStatus.TIMEOUT]
+    done = counts[WaitStatus.SUCCESS]
+    return f"{len(waits)} backups: {done} AVAILABLE, {counts[None]} waiting, {failed} failed"
+
+
+def _error(status: WaitStatus, message: str, timeout_error: type[BackupTimeoutError]) -> BackupError:
+    if status is WaitStatus.TIMEOUT:
+        return timeout_error(f"{message} {timeout_error.hint}")
+    return BackupLostError(message)
+
+
 def _check_details(backup: Mapping[str, Any]) -> None:
     BackupArn.from_response(backup["backup_arn"])
     for required in ("backup_name", "table_name", "size_bytes", "created_at"):
         _ = backup[required]
     if backup["status"] != BackupStatus.AVAILABLE:
         message = f"a success that is {backup['status']!r}"
-        raise ValueError(message)
-
-
-def _check_statuses(overall: WaitStatus, failed: list[WaitStatus]) -> None:
-    if WaitStatus.SUCCESS in failed or (overall is WaitStatus.SUCCESS) != (not failed):
-        message = f"{overall.value!r} with {failed!r}"
         raise ValueError(message)

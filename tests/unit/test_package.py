@@ -31,7 +31,7 @@ LAYERS = [
     {"creation", "waiting", "retention", "restoring"},
     {"selection"},
     {"connection"},
-    {"hooks", "waiting.threads"},
+    {"hooks"},
     {"rates", "report", "retries"},
     {"boto_errors", "clock", "parameters"},
     {"models"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -11,14 +10,15 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.find_or_create import find_or_create
 from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.limits import CALL_SECONDS
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import push
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
-from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,20 +124,20 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         return self._resolved(ErrorContext(str(self.table_name), self._name(context)))
 
     def _wait(self, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline) -> WaitResult:
-        clock = deadline.clock
-        wait = BackupWait(backup.arn, deadline.at, clock.time())
-        worker = WorkerWait(partial(self.hook.describe_backup, backup.arn), wait, self.log)
-        # A small table's backup is AVAILABLE at once, and needs no deferral.
-        result = wait.observe(backup, clock.time()) or worker.poll_once()
+        wait = BackupWait(backup.arn, deadline)
+        result = wait.observe(backup)
         if result is None and self.deferrable:
-            trigger = DynamoDBBackupTrigger(
-                backup_arn=backup.arn.text,
-                poll_interval=request.poll_interval,
-                deadline=deadline.at,
-                **self.triggerer_settings(str(region)),
-            )
-            self.defer_wait(trigger, deadline.at)
-        return result or worker.run(request.poll_interval)
+            # A small table's backup is AVAILABLE at once: it needs no deferral.
+            (result,) = poll_on_worker(self.hook, [wait], CALL_SECONDS, self.log)
+            if result is None:
+                trigger = DynamoDBBackupTrigger(
+                    backup_arn=backup.arn.text,
+                    poll_interval=request.poll_interval,
+                    deadline=deadline.at,
+                    **self.triggerer_settings(str(region)),
+                )
+                self.defer_wait(trigger, deadline)
+        return result or wait_on_worker(self.hook, [wait], request.poll_interval, self.log)[0]
 
     def _link(self, context: Context, arn: BackupArn) -> None:
         DynamoDBBackupLink.persist(

@@ -33,9 +33,9 @@ from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, Re
 from airflow_ddb_backup.restoring.restore import RestoreTry, begin_restore, confirm_restored
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
+from airflow_ddb_backup.waiting.awaiting import wait_on_worker
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
-from airflow_ddb_backup.waiting.worker import WorkerWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -167,7 +167,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         """
         table_arn = RestoreResult.from_event(event, self.awaited(context)).unwrap()
         try:
-            settings = SettingsRequest.from_dict((event or {})["settings"])
+            settings = SettingsRequest.from_dict((event or {})["carry"])
         except (KeyError, TypeError, ValueError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error
@@ -207,22 +207,20 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         self, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
     ) -> RestoreResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
-        wait = RestoreWait(request.arn, table.name, deadline.at, deadline.clock.time())
+        wait, interval = RestoreWait(request.arn, table.name, deadline), request.poll_interval
         # A table that an earlier try has restored may be complete.
-        if result := wait.observe(table, deadline.clock.time()):
-            return result
-        if self.deferrable:
+        result = wait.observe(table)
+        if result is None and self.deferrable:
             trigger = DynamoDBRestoreTrigger(
                 backup_arn=request.arn.text,
                 table_name=table.name,
-                settings=asdict(settings),
-                poll_interval=request.poll_interval,
+                carry=asdict(settings),
+                poll_interval=interval,
                 deadline=deadline.at,
                 **self.triggerer_settings(request.arn.region),
             )
-            self.defer_wait(trigger, deadline.at)
-        describe = partial(self.hook.describe_table, settings.context, table.name)
-        return WorkerWait(describe, wait, self.log).run(request.poll_interval)
+            self.defer_wait(trigger, deadline)
+        return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
 
     def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
         self.log.info("Table %s is restored.", table_arn)

@@ -20,9 +20,8 @@ from airflow_ddb_backup.report import push, reporting
 from airflow_ddb_backup.retries import retrying
 from airflow_ddb_backup.selection import select_tables
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
-from airflow_ddb_backup.waiting.awaiting import BackupsWait
-from airflow_ddb_backup.waiting.rate_limited_client import AwsSettings
-from airflow_ddb_backup.waiting.state import BackupsResult
+from airflow_ddb_backup.waiting.awaiting import wait_on_worker
+from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -144,7 +143,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         """
         try:
             result = BackupsResult.from_event(event)
-            others = (event or {})["report"]
+            others = (event or {})["carry"]
             backups = others.get("backups") or self._pushed(context, XCOM_BACKUP_ARNS)
             report = TablesReport.carried(backups, others)
             region = next(iter(report.done.values())).region
@@ -211,14 +210,14 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
                 del kept["backups"]
             trigger = DynamoDBBackupsTrigger(
                 backup_arns=[arn.text for arn in report.done.values()],
-                report=kept,
+                carry=kept,
                 poll_interval=request.poll_interval,
                 deadline=deadline.at,
                 **settings,
             )
-            self.defer_wait(trigger, deadline.at)
-        wait = BackupsWait(AwsSettings(**settings), deadline.at, request.poll_interval, self.log)
-        return BackupsResult.of(wait.run_on_worker(list(report.done.values())))
+            self.defer_wait(trigger, deadline)
+        waits = [BackupWait(arn, deadline) for arn in report.done.values()]
+        return BackupsResult.of(wait_on_worker(self.hook, waits, request.poll_interval, self.log))
 
     def _add(self, report: TablesReport, result: BackupsResult) -> None:
         for arn, error in result.errors(self.timeout_error).items():

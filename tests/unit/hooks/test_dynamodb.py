@@ -530,3 +530,36 @@ class TestAccount:
         hook.describe_table(CONTEXT, "orders")
         create(hook)
         assert log().count("AWS account 123456789012, region us-east-1") == 1
+
+
+class TestOneHost:
+    """All calls go to the regional host: many networks allow no other."""
+
+    @staticmethod
+    def mode() -> str | None:
+        """Return what decides which host a call with an ARN goes to."""
+        mode: str | None = DynamoDBBackupHook().limited_config().account_id_endpoint_mode
+        return mode
+
+    def test_it_is_the_default(self, control_plane: ControlPlane) -> None:
+        """Botocore's own is an account's host."""
+        assert self.mode() == "disabled"
+
+    def test_the_connection_may_decide(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As any argument of the configuration."""
+        config = {"account_id_endpoint_mode": "required"}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(config_kwargs=config))
+        assert self.mode() == "required"
+
+    def test_the_environment_may_decide(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Botocore reads it where the configuration says nothing."""
+        monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "preferred")
+        assert self.mode() is None
+
+    def test_the_profile_may_decide(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Likewise."""
+        (tmp_path / "config").write_text("[default]\naccount_id_endpoint_mode = preferred\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        assert self.mode() is None

@@ -201,7 +201,7 @@ def fresh_context(ti: FakeTaskInstance | None = None) -> Context:
     return context_of(ti or FakeTaskInstance(task_id="restore"))
 
 
-def kill(*_: object) -> None:
+def kill(*_: object, **__: object) -> None:
     """Stand for a worker that is killed while it waits."""
     raise KeyboardInterrupt
 

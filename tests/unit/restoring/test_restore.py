@@ -22,7 +22,6 @@ from airflow_ddb_backup.exceptions import (
     ThrottledError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.waiting.worker import WorkerWait
 from tests.simulator import faults
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import (
@@ -121,7 +120,7 @@ class TestOneTable:
         started = datetime.fromtimestamp(clock.time(), tz=UTC)
         first, second = (FakeTaskInstance(task_id="restore", try_number=number, run_after=started) for number in (1, 2))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(WorkerWait, "run", kill)
+            patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
             with pytest.raises(KeyboardInterrupt):
                 run(arn, ti=first)
         clock.sleep(passed)
@@ -251,7 +250,7 @@ class TestIfExistsFail:
                 run(arn, ti=ti, if_exists="fail")
         else:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(WorkerWait, "run", kill)
+                patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
                 with pytest.raises(KeyboardInterrupt):
                     run(arn, ti=ti, if_exists="fail")
         clock.sleep(60)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_ddb_backup.clock import Clock as PackageClock
 from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBBackupsTrigger,
     DynamoDBBackupTrigger,
     DynamoDBRestoreTrigger,
 )
-from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient
-from tests.simulator.faults import Answer, Fault
+from airflow_ddb_backup.waiting.poller import BackupPoller
+from tests.simulator.faults import THROTTLED, Answer, Fault
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
+DENIED = Fault(code="AccessDeniedException")
+NOT_FOUND = Fault(code="ResourceNotFoundException")
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 pytestmark = pytest.mark.anyio
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
@@ -42,7 +46,7 @@ async def event_of(waiting: DynamoDBBackupTrigger | DynamoDBBackupsTrigger | Dyn
 
 
 async def test_it_goes_through_airflow_s_own_serialization(clock: Clock) -> None:
-    """A triggerer builds the trigger anew from what the database holds."""
+    """A triggerer builds the trigger from what the database holds."""
     # In a thread: Airflow reads files when it is imported.
     models = await asyncio.to_thread(import_module, "airflow.models.trigger")
     before = trigger(clock, **SETTINGS)
@@ -54,7 +58,38 @@ async def test_it_goes_through_airflow_s_own_serialization(clock: Clock) -> None
 
 async def test_all_and_only_its_arguments_are_serialized(clock: Clock) -> None:
     """A value that is not serialized is lost in a restart."""
-    assert set(trigger(clock).serialize()[1]) == {"backup_arn", "poll_interval", "deadline", *SETTINGS}
+    assert set(trigger(clock).serialize()[1]) == {"backup_arn", "poll_interval", "deadline", "carry", *SETTINGS}
+
+
+async def test_its_text_shows_no_secret(clock: Clock) -> None:
+    """Airflow logs it."""
+    text = repr(trigger(clock, botocore_config={"proxies": {"https": "http://shop:hunter2@proxy"}}))
+    assert "hunter2" not in text
+    assert f"DynamoDBBackupTrigger poll_interval=5, deadline={clock.time() + 600}" in text
+    assert "botocore_config=['proxies']" in text
+
+
+async def test_the_event_returns_what_it_carries(control_plane: ControlPlane, clock: Clock, backup_arn: str) -> None:
+    """As it is: what the worker has decided is not decided again."""
+    carried = {"try_number": 2, "nested": [{"a": None}]}
+    assert (await event_of(trigger(clock, backup_arn, carry=carried)))["carry"] == carried
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+async def test_a_wall_clock_that_is_set_moves_no_wait(
+    control_plane: ControlPlane, clock: Clock, backup_arn: str, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """Only the deadline is wall time, and it is read when the trigger starts."""
+    control_plane.creating_for = 9999
+    begun = clock.monotonic()
+    waiting = asyncio.ensure_future(event_of(trigger(clock, backup_arn, timeout=100)))
+    await asyncio.sleep(20)
+    stepped = SimpleNamespace(time=lambda: clock.time() + step, monotonic=clock.monotonic, sleep=clock.sleep)
+    monkeypatch.setattr(PackageClock, "source", stepped)
+    assert (await waiting)["status"] == "timeout"
+    assert 100 <= clock.monotonic() - begun < 110
+    # 7 s after the start, each 5 s, and when time is up.
+    assert 19 <= control_plane.calls["DescribeBackup"] <= 21
 
 
 async def test_kwargs_that_an_older_version_serialized_still_run(
@@ -196,7 +231,7 @@ class TestRestore:
     async def test_it_goes_through_airflow_s_own_serialization(self, clock: Clock) -> None:
         """With the settings that the worker has read."""
         models = await asyncio.to_thread(import_module, "airflow.models.trigger")
-        before = self.trigger(clock, ARN, settings={"arn": ARN, "values": {"tags": {"team": "shop"}}}, **SETTINGS)
+        before = self.trigger(clock, ARN, carry={"settings": {"values": {"tags": {"team": "shop"}}}}, **SETTINGS)
         row = await asyncio.to_thread(models.Trigger.from_object, before)
         after = DynamoDBRestoreTrigger(**await asyncio.to_thread(lambda: row.kwargs))
         assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBRestoreTrigger"
@@ -207,14 +242,13 @@ class TestRestore:
     ) -> None:
         """Every 30 s there is a line; the settings come back with the event."""
         begun = clock.time()
-        event = await event_of(self.trigger(clock, arn, settings={"arn": ARN, "values": {}}))
+        event = await event_of(self.trigger(clock, arn, carry={"settings": {"arn": ARN, "values": {}}}))
         assert 200 <= clock.time() - begun < 240
         assert event == {
             "status": "success",
             "table_arn": "arn:aws:dynamodb:us-east-1:123456789012:table/restored",
             "message": "Table arn:aws:dynamodb:us-east-1:123456789012:table/restored is restored.",
-            "backup_arn": arn,
-            "settings": {"arn": ARN, "values": {}},
+            "carry": {"settings": {"arn": ARN, "values": {}}},
         }
         lines = [line for line in log().splitlines() if "Restore of table restored: status CREATING" in line]
         assert 6 <= len(lines) <= 7
@@ -273,26 +307,26 @@ class TestRestore:
         control_plane.fail_next("DescribeTable", fault, times=3)
         assert (await event_of(self.trigger(clock, arn)))["status"] == "success"
         lines = log()
-        assert lines.count("DescribeTable fails") == lines.count("DescribeTable succeeds again") == 1
+        assert (
+            lines.count("DescribeTable in us-east-1 fails")
+            == lines.count("DescribeTable in us-east-1 succeeds again")
+            == 1
+        )
 
-    async def test_it_shares_the_client_with_the_poller(
-        self, control_plane: ControlPlane, clock: Clock, arn: str
-    ) -> None:
-        """Whoever ends first leaves it to the other, and the last closes it."""
+    async def test_it_shares_the_poller_of_backups(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
+        """Whoever ends first leaves it to the other, and the last ends it."""
         control_plane.creating_for = 9999
         waiting = [
             asyncio.ensure_future(event_of(one))
             for one in (trigger(clock, arn, region_name="us-east-1"), self.trigger(clock, arn, region_name="us-east-1"))
         ]
         await asyncio.sleep(30)
-        (client,) = RateLimitedClient._shared.values()  # noqa: SLF001  # one for both
-        assert client.users == 2
+        assert len(BackupPoller._running) == 1  # noqa: SLF001  # one for both
         assert (await waiting[1])["status"] == "success"
-        assert client.users == 1
+        assert len(BackupPoller._running) == 1  # noqa: SLF001  # as above
         control_plane.creating_for = 0
         assert (await waiting[0])["status"] == "success"
-        assert client.users == 0
-        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
 
     async def test_cancelled_it_stops_polling_and_deletes_nothing(
         self, control_plane: ControlPlane, clock: Clock, arn: str
@@ -307,8 +341,64 @@ class TestRestore:
             await task
         await asyncio.sleep(300)
         assert control_plane.calls["DescribeTable"] == calls
-        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
         assert "restored" in await asyncio.to_thread(lambda: control_plane.client().list_tables()["TableNames"])
+
+    async def test_cancelled_again_and_again_in_a_call_it_closes_its_client(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """Also while it waits for the first time to take effect."""
+        control_plane.fail_next("DescribeTable", Fault(Answer.HANGING), times=9)
+        task = asyncio.ensure_future(event_of(self.trigger(clock, arn)))
+        await asyncio.sleep(9)
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        assert task.cancelled()
+        await asyncio.sleep(60)
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
+
+    async def test_one_that_is_cancelled_leaves_the_client_to_the_others(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """The last one closes it."""
+        waiting = []
+        for _ in range(4):
+            trigger = self.trigger(clock, arn, region_name="us-east-1")
+            waiting.append(asyncio.ensure_future(event_of(trigger)))
+            await asyncio.sleep(1)
+        await asyncio.sleep(20)
+        waiting[0].cancel()
+        waiting[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[0]
+        events = await asyncio.gather(*waiting[1:])
+        assert [event["status"] for event in events] == ["success"] * 3
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
+
+    async def test_a_denied_poll_is_not_called_a_failed_restore(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """The restore goes on in AWS."""
+        control_plane.fail_next("DescribeTable", DENIED, times=9)
+        event = await event_of(self.trigger(clock, arn))
+        assert event["status"] == "error"
+        assert "The restore itself may go on" in event["message"]
+        assert "The table was not found" not in event["message"]
+
+    async def test_a_table_that_vanishes_in_an_outage_is_an_error_all_the_same(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """Every other poll is throttled; whatever AWS does answer says that the table is gone."""
+        await asyncio.to_thread(control_plane.drop_table, "restored")
+        for _ in range(18):
+            for fault in (NOT_FOUND, THROTTLED):
+                control_plane.fail_next("DescribeTable", fault)
+        begun = clock.time()
+        event = await event_of(self.trigger(clock, arn, timeout=6 * 3600, botocore_config=ONE_ATTEMPT))
+        assert event["status"] == "error"
+        assert "not found 3 times in a row" in event["message"]
+        assert clock.time() - begun < 600
 
 
 class TestMany:
@@ -323,7 +413,7 @@ class TestMany:
     async def test_it_goes_through_airflow_s_own_serialization(self, clock: Clock) -> None:
         """With what the worker knows already."""
         models = await asyncio.to_thread(import_module, "airflow.models.trigger")
-        before = self.trigger(clock, [ARN], report={"failed": {}, "skipped": {"orders": "gone"}}, **SETTINGS)
+        before = self.trigger(clock, [ARN], carry={"report": {"failed": {}, "skipped": {"orders": "gone"}}}, **SETTINGS)
         row = await asyncio.to_thread(models.Trigger.from_object, before)
         after = DynamoDBBackupsTrigger(**await asyncio.to_thread(lambda: row.kwargs))
         assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupsTrigger"
@@ -333,8 +423,8 @@ class TestMany:
         """Lost, or not AVAILABLE in time; the others are not in it."""
         arns = [str(arn) for arn in control_plane.add_backups("orders", 200)]
         control_plane.statuses = {arns[7]: "DELETED", arns[9]: "CREATING"}
-        event = await event_of(self.trigger(clock, arns, timeout=60, report={"failed": {}}))
-        assert (event["status"], event["report"]) == ("error", {"failed": {}})
+        event = await event_of(self.trigger(clock, arns, timeout=60, carry={"failed": {}}))
+        assert (event["status"], event["carry"]) == ("error", {"failed": {}})
         assert {arn: one["status"] for arn, one in event["failed"].items()} == {arns[7]: "error", arns[9]: "timeout"}
         assert control_plane.calls["ListBackups"] + control_plane.calls["DescribeBackup"] < 100
 
@@ -378,5 +468,5 @@ class TestMany:
         calls = control_plane.calls.total()
         await asyncio.sleep(300)
         assert control_plane.calls.total() == calls
-        assert not list(RateLimitedClient._shared.values())  # noqa: SLF001  # nothing is left
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
         assert len(control_plane.backup_arns()) == 20

@@ -77,7 +77,7 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     task = make(kind, made["BackupDetails"]["BackupArn"], poll_interval=7, timeout=600, **SETTINGS)
     trigger, deferred = trigger_of(task, context)
     awaited = control_plane.backup_arns("eu-west-1")[-1]
-    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, **SETTINGS}
+    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, "carry": None, **SETTINGS}
     assert trigger.serialize()[1] == kwargs
     assert deferred.timeout == timedelta(seconds=660)
     assert deferred.method_name == "execute_complete"

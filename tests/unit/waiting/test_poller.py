@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import threading
-import time
 import weakref
 from collections import Counter
 from functools import partial
@@ -18,10 +18,12 @@ from uuid import uuid4
 import pytest
 from botocore.credentials import SSOProvider
 
+from airflow_ddb_backup.exceptions import ThrottledError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
-from airflow_ddb_backup.waiting.poller import BackupPoller
-from airflow_ddb_backup.waiting.rate_limited_client import RateLimitedClient, RateLimits
+from airflow_ddb_backup.waiting import planner
+from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits
+from airflow_ddb_backup.waiting.poller import BackupPoller, Outage
 from airflow_ddb_backup.waiting.state import BackupWait
 from airflow_ddb_backup.waiting.threads import run_in_thread
 from tests.simulator.faults import (
@@ -462,12 +464,12 @@ class TestNeighbours:
         arns = control_plane.add_backups("orders", 2500)
         assert await waiting.statuses(arns, patience=300) == {"success": 2500}
 
-    @pytest.mark.parametrize("count", [1, 150])
+    @pytest.mark.parametrize("count", [150])
     @pytest.mark.parametrize("fault", [INTERNAL_ERROR, HANGING_AFTER_COMMIT])
     async def test_who_waits_is_swept_while_describe_backup_is_broken(
         self, control_plane: ControlPlane, waiting: Waiting, count: int, fault: Fault
     ) -> None:
-        """Even one alone, though a describe is cheaper than a page."""
+        """Neither operation waits for the other."""
         control_plane.fail_next("DescribeBackup", fault, times=9999)
         control_plane.creating_for = 20
         assert await waiting.statuses(control_plane.add_backups("orders", count), patience=200) == {"success": count}
@@ -559,7 +561,7 @@ class TestRates:
         collect()
         assert loop not in {key[0] for key in RateLimits._shared}  # noqa: SLF001  # as above
 
-    async def test_a_sweep_whose_cursor_was_deleted_begins_anew(
+    async def test_a_sweep_whose_cursor_was_deleted_begins_again(
         self, control_plane: ControlPlane, waiting: Waiting
     ) -> None:
         """AWS may refuse a cursor that names a backup which is gone."""
@@ -570,9 +572,12 @@ class TestRates:
         control_plane.fail_next("ListBackups", Fault(code="ValidationException"), times=2)
         assert await waits == {"success": 150}
 
-    async def test_denied_lists_are_tried_again(self, control_plane: ControlPlane, waiting: Waiting) -> None:
-        """After five minutes; a policy may have changed."""
-        control_plane.creating_for = 400
+    async def test_denied_lists_are_tried_again(
+        self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After some minutes, here half of one; a policy may have changed."""
+        monkeypatch.setattr(planner, "DENIED_FOR", 30.0)
+        control_plane.creating_for = 60
         control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"))
         assert await waiting.statuses(control_plane.add_backups("orders", 30), patience=600) == {"success": 30}
         assert calls(control_plane)[1] > 1
@@ -593,6 +598,54 @@ class TestRates:
         described, listed = calls(control_plane)
         assert described < 100
         assert listed > 0
+
+
+class TestOutage:
+    """When an outage is logged. No clock."""
+
+    @pytest.fixture
+    def outage(self, caplog: pytest.LogCaptureFixture) -> Outage:
+        """Return an operation that may fail."""
+        caplog.set_level(logging.INFO)
+        return Outage("ListBackups")
+
+    async def test_one_line_when_it_begins_and_one_when_it_ends(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not one for each call."""
+        outage.succeeded(0)
+        for now in (10, 20, 30):
+            outage.failed(ThrottledError("too many"), now)
+        outage.succeeded(60)
+        outage.succeeded(90)
+        assert caplog.messages == [
+            "ListBackups fails; waits go on until their deadlines. too many",
+            "ListBackups succeeds again, after 50 s.",
+        ]
+
+    async def test_calls_that_fail_and_succeed_in_turns_are_one_outage(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Beside a neighbour they do so for hours; it is over when none has failed for a while."""
+        for now in range(0, 300, 20):
+            outage.failed(ThrottledError("too many"), now)
+            outage.succeeded(now + 5)
+        assert len(caplog.messages) == 1
+        outage.succeeded(290)
+        outage.succeeded(311)
+        assert caplog.messages[1:] == ["ListBackups succeeds again, after 285 s."]
+
+    async def test_it_ends_with_its_last_call_if_that_succeeded(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its poller may end before the outage is known to be over."""
+        outage.failed(ThrottledError("too many"), 10)
+        outage.end()
+        assert len(caplog.messages) == 1
+        outage.succeeded(20)
+        outage.end()
+        outage.end()
+        assert caplog.messages[1:] == ["ListBackups succeeds again, after 10 s."]
 
 
 class TestOutages:
@@ -674,7 +727,7 @@ class TestCredentialsOffTheLoop:
     async def test_credentials_that_hang_leave_few_threads(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A thread that hangs can't be ended: no more than three in ten minutes are left, and it is tried on."""
+        """A thread that hangs can't be ended: one is left in five minutes, and it is tried on."""
         hanging, release = list[threading.Thread](), threading.Event()
 
         def prepare(_: object) -> None:
@@ -686,11 +739,11 @@ class TestCredentialsOffTheLoop:
             # The loop lets no time pass while a thread works; this one hangs.
             return await asyncio.wrap_future(run_in_thread(function))
 
-        monkeypatch.setattr("airflow_ddb_backup.waiting.rate_limited_client._prepare", prepare)
-        monkeypatch.setattr("airflow_ddb_backup.waiting.rate_limited_client._in_thread", in_thread)
+        monkeypatch.setattr("airflow_ddb_backup.waiting.client.prepare", prepare)
+        monkeypatch.setattr("airflow_ddb_backup.waiting.client.in_thread", in_thread)
         try:
             assert await waiting.statuses(control_plane.add_backups("orders", 1), patience=1800) == {"timeout": 1}
-            assert len(hanging) == 9
+            assert 5 <= len(hanging) <= 7
         finally:
             release.set()
 
@@ -724,9 +777,9 @@ class TestCredentialsOffTheLoop:
         task = asyncio.ensure_future(waiting.event(control_plane.add_backups("orders", 1)[0]))
         while not control_plane.calls["AssumeRole"]:  # noqa: ASYNC110  # the control plane is in another thread
             await asyncio.sleep(0.5)
-        cancelled_at = time.monotonic()
+        cancelled_at = waiting.clock.time()
         await stop([task])
-        assert time.monotonic() - cancelled_at < 1
+        assert waiting.clock.time() == cancelled_at
         assert all_tasks() == before
         assert not BackupPoller._running  # noqa: SLF001  # as above
         # The thread ends late, and nobody is told.
@@ -804,7 +857,7 @@ class TestCredentialsOffTheLoop:
     async def test_a_session_that_is_over_is_replaced(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its refusal opens the client anew."""
+        """Its refusal opens the client again."""
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", with_role(control_plane))
         control_plane.session_seconds = 30
         control_plane.creating_for = 100
@@ -821,10 +874,10 @@ class TestDefects:
         odd, *others = control_plane.add_backups("orders", 50)
         observe = BackupWait.observe
 
-        def defective(self: BackupWait, observation: Observation, now: float) -> WaitResult | None:
+        def defective(self: BackupWait, observation: Observation) -> WaitResult | None:
             if self.arn.text == odd:
                 raise RuntimeError
-            return observe(self, observation, now)
+            return observe(self, observation)
 
         monkeypatch.setattr(BackupWait, "observe", defective)
         waits = asyncio.ensure_future(waiting.event(odd, patience=30))
@@ -837,11 +890,20 @@ class TestDefects:
         """However short the poll intervals are."""
         arns = control_plane.add_backups("orders", 100)
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "{")
+        delivered: list[str] = []
+        deliver = BackupPoller.deliver
+
+        def counted(self: BackupPoller, key: str, observation: Observation, asked: float) -> None:
+            delivered.append(key)
+            deliver(self, key, observation, asked)
+
+        monkeypatch.setattr(BackupPoller, "deliver", counted)
         tasks = [asyncio.ensure_future(waiting.event(arn, poll_interval=0.001)) for arn in arns]
         await some_time()
-        used = time.process_time()
+        delivered.clear()
         await asyncio.sleep(60)
-        assert time.process_time() - used < 1
+        # Once a second by each of the two tasks.
+        assert 0 < len(delivered) <= 2 * 61 * len(arns)
         await stop(tasks)
 
     async def test_refused_credentials_open_no_client_for_each_call(
@@ -931,13 +993,13 @@ class TestDefects:
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The backup is AVAILABLE all the same."""
-        close = RateLimitedClient.close
+        close = AsyncClient.close
 
-        async def failing(self: RateLimitedClient) -> None:
+        async def failing(self: AsyncClient) -> None:
             await close(self)
             raise OSError
 
-        monkeypatch.setattr(RateLimitedClient, "close", failing)
+        monkeypatch.setattr(AsyncClient, "close", failing)
         assert await waiting.statuses(control_plane.add_backups("orders", 1)) == {"success": 1}
 
     async def test_cancelled_while_a_client_is_replaced_nothing_is_left(

@@ -208,7 +208,7 @@ class TestWaiting:
         assert kwargs == {
             "backup_arn": arn,
             "table_name": "target",
-            "settings": {
+            "carry": {
                 "backup_arn": arn,
                 "target": "target",
                 "source_arn": ARN,
@@ -231,8 +231,7 @@ class TestWaiting:
         control_plane.drop_table("source")
         clock.sleep(300)
         kwargs = deferred.value.trigger.serialize()[1]
-        event = {"status": "success", "table_arn": TARGET, "message": "", "settings": kwargs["settings"]}
-        event["backup_arn"] = kwargs["backup_arn"]
+        event = {"status": "success", "table_arn": TARGET, "message": "", "carry": kwargs["carry"]}
         task = operator(arn, deferrable=True)
         assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
         assert ti.xcoms["settings"] == dict.fromkeys(DEFAULTS, "same") | {"tags": "applied"}
@@ -248,11 +247,11 @@ class TestWaiting:
             None,
             {},
             {"status": "success"},
-            {"status": "running", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": {}}},
-            {"status": "success", "table_arn": "", "message": "", "settings": {"arn": ARN, "values": {}}},
-            {"status": "success", "table_arn": TARGET, "message": "", "settings": None},
-            {"status": "success", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": "tags"}},
-            {"status": "success", "table_arn": TARGET, "message": "", "settings": {"arn": ARN, "values": {}}},
+            {"status": "running", "table_arn": TARGET, "message": "", "carry": {"arn": ARN, "values": {}}},
+            {"status": "success", "table_arn": "", "message": "", "carry": {"arn": ARN, "values": {}}},
+            {"status": "success", "table_arn": TARGET, "message": "", "carry": None},
+            {"status": "success", "table_arn": TARGET, "message": "", "carry": {"arn": ARN, "values": "tags"}},
+            {"status": "success", "table_arn": TARGET, "message": "", "carry": {"arn": ARN, "values": {}}},
         ],
         ids=repr,
     )
@@ -265,8 +264,7 @@ class TestWaiting:
     def test_the_event_of_a_wait_that_failed(self, arn: str, status: str, kind: type[Exception]) -> None:
         """Its message is the exception's."""
         event: dict[str, Any] = {"status": status, "table_arn": "", "message": "It is so."}
-        event["settings"] = {"arn": ARN, "values": {}}
-        event["backup_arn"] = arn
+        event["carry"] = {"arn": ARN, "values": {}}
         with pytest.raises(kind, match="It is so"):
             operator(arn).resume_execution("execute_complete", {"event": event}, fresh_context())
 
@@ -350,7 +348,7 @@ class TestResuming:
             give(control_plane, name)
         ti = FakeTaskInstance(task_id="restore")
         event = success_event(clock, arn, ti)
-        event["settings"]["values"]["tags"] = [{"Key": "team", "Value": "shop"}]
+        event["carry"]["values"]["tags"] = [{"Key": "team", "Value": "shop"}]
         with pytest.raises(SettingsFailedError, match="tags: "):
             resume(arn, ti, event, tags=more)
         assert ti.xcoms["settings"]["tags"].startswith("failed: ")

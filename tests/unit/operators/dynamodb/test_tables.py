@@ -19,9 +19,9 @@ from airflow_ddb_backup.exceptions import (
     TooManyTablesError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.models import read_sweep_page
+from airflow_ddb_backup.hooks import dynamodb as hook_module
+from airflow_ddb_backup.models import read_backup_page
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
-from airflow_ddb_backup.waiting import rate_limited_client
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Answer, Fault
 from tests.unit.conftest import TaskTimeout
@@ -91,11 +91,11 @@ class TestAll:
             operator(deferrable=True, table_names=["table-01", "nowhere"]).execute(context_for(clock))
         kwargs = deferred.value.trigger.serialize()[1]
         assert kwargs.pop("deadline") > clock.time()
-        failed = kwargs["report"].pop("failed")
+        failed = kwargs["carry"].pop("failed")
         assert [(table, one["permanent"]) for table, one in failed.items()] == [("nowhere", True)]
         assert kwargs == {
             "backup_arns": control_plane.backup_arns(),
-            "report": {"skipped": {}},
+            "carry": {"skipped": {}},
             "poll_interval": 5,
             "aws_conn_id": "aws_default",
             "region_name": REGION,
@@ -259,7 +259,7 @@ class TestWaiting:
     ) -> None:
         """The signal comes while a listing is read, and is not taken for a listing that failed."""
         control_plane.creating_for = 9999
-        read = read_sweep_page
+        read = read_backup_page
         sent: list[Any] = []
 
         def slow(response: Any) -> Any:
@@ -268,7 +268,7 @@ class TestWaiting:
                 execution_timeout()
             return read(response)
 
-        monkeypatch.setattr(rate_limited_client, "read_sweep_page", slow)
+        monkeypatch.setattr(hook_module, "read_backup_page", slow)
         with pytest.raises(TaskTimeout):
             operator(timeout=60).execute(context_for(clock))
         assert sent
@@ -284,11 +284,11 @@ class TestEvents:
             {},
             {"status": "success"},
             {"status": "success", "failed": {}, "message": ""},
-            {"status": "success", "failed": {}, "message": "", "report": {}},
-            {"status": "error", "failed": {}, "message": "", "report": {"failed": {}, "skipped": {}}},
-            {"status": "success", "failed": [], "message": "", "report": {"failed": {}, "skipped": {}}},
-            {"status": "running", "failed": {}, "message": "", "report": {"failed": {}, "skipped": {}}},
-            {"status": "success", "failed": {}, "message": "", "report": {"failed": {"orders": "no"}, "skipped": {}}},
+            {"status": "success", "failed": {}, "message": "", "carry": {}},
+            {"status": "error", "failed": {}, "message": "", "carry": {"failed": {}, "skipped": {}}},
+            {"status": "success", "failed": [], "message": "", "carry": {"failed": {}, "skipped": {}}},
+            {"status": "running", "failed": {}, "message": "", "carry": {"failed": {}, "skipped": {}}},
+            {"status": "success", "failed": {}, "message": "", "carry": {"failed": {"orders": "no"}, "skipped": {}}},
         ],
         ids=repr,
     )
@@ -363,7 +363,7 @@ class TestReports:
                 "__fail__", {"error": "Trigger timeout"}, context
             )
 
-    @pytest.mark.parametrize("event", [None, {"status": "success", "failed": {}, "message": "", "report": {}}])
+    @pytest.mark.parametrize("event", [None, {"status": "success", "failed": {}, "message": "", "carry": {}}])
     def test_a_malformed_event_leaves_one(self, control_plane: ControlPlane, clock: Clock, event: Any) -> None:
         """The report is pushed though the event tells nothing."""
         context = context_for(clock)

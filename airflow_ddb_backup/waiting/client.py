@@ -1,0 +1,422 @@
+"""The client that the poller asks: within AWS's rates, opened again when it is refused, nothing blocking on the loop.
+
+Reading the Airflow connection, files and STS block, and the session that the amazon provider gives aiobotocore renews a
+role's credentials by a synchronous call on the loop. So threads do all that; a thread that hangs is left behind, so it
+returns nothing that would have to be closed. There are two clients with one interface:
+
+* on a triggerer, :class:`AsyncClient`: a thread makes boto3's own session, resolves and freezes its credentials, and
+  reads the models that a client is made of; aiobotocore's client on the loop has nothing but these credentials, which a
+  thread renews before they expire;
+* on a worker, :class:`HookClient`: the task's own hook, whose calls run in threads.
+
+AWS's rates are an account's and a region's, so the clients of one account and region share their limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakValueDictionary
+
+import botocore.session
+from botocore import UNSIGNED, xform_name
+from botocore.exceptions import NoCredentialsError
+from botocore.loaders import Loader
+
+from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
+from airflow_ddb_backup.clock import Clock
+from airflow_ddb_backup.exceptions import (
+    AmbiguousOutcomeError,
+    BackupError,
+    CredentialsError,
+    ErrorContext,
+    PermanentError,
+    ThrottledError,
+    UnreachableError,
+)
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.limits import (
+    CALL_SECONDS,
+    CONNECTIONS,
+    DOCUMENTED_RATES,
+    HANGING_SECONDS,
+    OPENING_SECONDS,
+    PREPARATIONS,
+    RENEWAL_INTERVAL,
+)
+from airflow_ddb_backup.models import Backup, Page, Table, read_sweep_page
+from airflow_ddb_backup.rates import RateLimit, Rates
+from airflow_ddb_backup.retries import backoff
+from airflow_ddb_backup.waiting.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_ddb_backup.models import BackupArn
+    from airflow_ddb_backup.waiting.planner import Sweep
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+# Shared, since it keeps the models that it has read, some MB.
+_LOADER = Loader()
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """The four AWS settings of a task.
+
+    :param aws_conn_id: the Airflow connection
+    :param region_name: the region
+    :param verify: whether to verify TLS certificates, or a CA bundle's path
+    :param botocore_config: arguments of :class:`botocore.config.Config`
+    """
+
+    aws_conn_id: str | None
+    region_name: str
+    verify: bool | str | None
+    botocore_config: dict[str, Any] | None
+
+    def key(self) -> str:
+        """Return a text that is the same for equal settings."""
+        return json.dumps(asdict(self), sort_keys=True, default=repr)
+
+    def hook(self) -> DynamoDBBackupHook:
+        """Return a new hook, which reads the Airflow connection."""
+        settings: dict[str, Any] = {
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "config": self.botocore_config,
+        }
+        return DynamoDBBackupHook(self.aws_conn_id, **settings)
+
+
+class RateLimits(dict[str, RateLimit]):
+    """The limits of one account and region, by operation, shared by all clients of an event loop."""
+
+    # Weak, so that they end with their last client. A living one keeps its loop, and so the loop's id.
+    _shared: ClassVar[WeakValueDictionary[tuple[int, str, str, str], RateLimits]] = WeakValueDictionary()
+
+    def __init__(self) -> None:
+        super().__init__({operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()})
+
+    @classmethod
+    def of(cls, arn: BackupArn, region_name: str) -> RateLimits:
+        """Return the limits of the running event loop for a backup's account.
+
+        :param arn: the backup
+        :param region_name: the region of the calls
+        """
+        key = id(asyncio.get_running_loop()), arn.partition, arn.account, region_name
+        return cls._shared.setdefault(key, cls())
+
+    def now(self) -> Rates:
+        """Return the calls per second that there are now."""
+        return Rates(self["DescribeBackup"].per_second(), self["ListBackups"].per_second())
+
+
+class Client(ABC):
+    """A client of AWS, opened again when its credentials or its endpoint are refused.
+
+    Before a call, the caller waits for its turn in ``limits``. After one refusal the client is opened again at once,
+    and later and later after more in a row: STS has limits too.
+
+    :param limits: the rate limits of the account and region
+    :param region_name: the region of the calls
+    """
+
+    # The preparations of an event loop. Weak, as the limits are.
+    _places: ClassVar[WeakValueDictionary[int, asyncio.Semaphore]] = WeakValueDictionary()
+
+    def __init__(self, limits: RateLimits, region_name: str) -> None:
+        self.limits = limits
+        self.region_name = region_name
+        self._clock = Clock()
+        self._context = ErrorContext(region=region_name)
+        self._connection: Any = None
+        self._opening = asyncio.Lock()
+        self._place = self._places.setdefault(id(asyncio.get_running_loop()), asyncio.Semaphore(PREPARATIONS))
+        self._preparing: asyncio.Task[Any] | None = None
+        self._abandoned_at = 0.0
+        self._failures = 0
+        self._failure: BackupError | None = None
+        self._held_back_until = 0.0
+
+    @abstractmethod
+    def _prepare(self) -> Any:
+        """Do in a thread what blocks; return nothing that has to be closed."""
+
+    @abstractmethod
+    async def _connect(self, prepared: Any) -> Any:
+        """Return a connection."""
+
+    @abstractmethod
+    async def _send(
+        self, connection: Any, operation: str, context: ErrorContext, request: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Make a call."""
+
+    @abstractmethod
+    def _disconnect(self, connection: Any) -> None:
+        """Close a connection once the calls under way have ended."""
+
+    async def open(self) -> None:
+        """Open the client, unless it is open.
+
+        :raises BackupError: it can't be opened; none that ends a wait
+        """
+        async with self._opening:
+            if self._connection is not None:
+                return
+            if self._failure and self._clock.monotonic() < self._held_back_until:
+                raise self._failure
+            try:
+                self._connection = await self._connect(await self._prepared())
+            except Exception as error:
+                raise self._hold_back(error) from error
+
+    async def close(self) -> None:
+        """Close the client, and leave what hangs behind."""
+        if self._preparing:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
+        if self._connection is not None:
+            self._disconnect(self._connection)
+            self._connection = None
+
+    async def describe_backup(self, arn: BackupArn) -> Backup:
+        """Describe a backup.
+
+        :param arn: the backup
+        :raises BackupError: the call has failed
+        """
+        return await self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
+
+    async def describe_table(self, context: ErrorContext, table_name: str) -> Table:
+        """Describe a table.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: the name
+        :raises BackupError: the call has failed
+        """
+        return await self._call("DescribeTable", context, Table.from_response, TableName=table_name)
+
+    async def list_backups(self, sweep: Sweep, cursor: str | None) -> Page[Backup]:
+        """List a page of the account's on-demand backups.
+
+        :param sweep: when they were created
+        :param cursor: where the page starts; ``None``: the first
+        :raises BackupError: the call has failed
+        """
+        request: dict[str, Any] = {
+            "BackupType": "USER",
+            "TimeRangeLowerBound": sweep.lower,
+            "TimeRangeUpperBound": sweep.upper,
+        }
+        if cursor is not None:
+            request["ExclusiveStartBackupArn"] = cursor
+        return await self._call("ListBackups", self._context, read_sweep_page, **request)
+
+    async def _call(
+        self, operation: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any
+    ) -> _T:
+        await self.open()
+        connection = self._connection
+        if connection is None:
+            raise UnreachableError.about(context, "The client was closed.")
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                with map_exceptions(context):
+                    result = read(await self._send(connection, operation, context, request))
+        except TimeoutError as error:
+            raise AmbiguousOutcomeError.about(context, f"{operation} took more than {CALL_SECONDS:.0f} s.") from error
+        except ThrottledError:
+            self.limits[operation].throttled()
+            raise
+        except (CredentialsError, UnreachableError) as error:
+            if self._connection is connection:
+                self._connection = None
+                # Without the table and backup of this call, since others are told of it.
+                cause = error.__cause__
+                self._hold_back(from_boto(cause, self._context) if isinstance(cause, Exception) else error)
+                self._disconnect(connection)
+            raise
+        self._failures = 0
+        return result
+
+    def _hold_back(self, error: Exception) -> BackupError:
+        """Open the client no sooner than this failure allows; return it as told to those who wait."""
+        failure = error if isinstance(error, BackupError) else from_boto(error, self._context, sent=False)
+        # A role, a policy or a profile may be corrected while the backup goes on; AWS has said nothing of any backup.
+        self._failure = CredentialsError(str(failure)) if isinstance(failure, PermanentError) else failure
+        delay = backoff(self._failures) if self._failures else 0.0
+        self._failures += 1
+        self._held_back_until = self._clock.monotonic() + delay
+        return self._failure
+
+    async def _prepared(self) -> Any:
+        """Return what a thread prepares: one at a time, and of all clients a few at once, in turn.
+
+        One that hangs gives up its place. What it may still return is waited for again.
+        """
+        if self._preparing and self._clock.monotonic() < self._abandoned_at:
+            await asyncio.wait([self._preparing], timeout=OPENING_SECONDS)
+        else:
+            if self._preparing:
+                self._preparing.cancel()
+            async with self._place:
+                self._abandoned_at = self._clock.monotonic() + HANGING_SECONDS
+                self._preparing = asyncio.ensure_future(in_thread(self._prepare))
+                await asyncio.wait([self._preparing], timeout=OPENING_SECONDS)
+        preparing = self._preparing
+        if not preparing.done():
+            raise UnreachableError.about(self._context, f"No credentials after {OPENING_SECONDS:.0f} s.")
+        self._preparing = None
+        return preparing.result()
+
+
+class HookClient(Client):
+    """The hook of a task on a worker.
+
+    :param hook: the hook, open for the region of the calls
+    :param limits: the rate limits of the account and region
+    :param region_name: the region of the calls
+    """
+
+    def __init__(self, hook: DynamoDBBackupHook, limits: RateLimits, region_name: str) -> None:
+        super().__init__(limits, region_name)
+        self._hook = hook
+
+    def _prepare(self) -> None:
+        self._hook.open(self._context)
+
+    async def _connect(self, prepared: Any) -> DynamoDBBackupHook:
+        return self._hook
+
+    def _disconnect(self, connection: DynamoDBBackupHook) -> None:
+        """Do nothing: a hook forgets a client that is refused by itself, and the task goes on with it."""
+
+    async def _send(
+        self, connection: DynamoDBBackupHook, operation: str, context: ErrorContext, request: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        return await in_thread(partial(connection.call, operation, context, **request))
+
+
+class AsyncClient(Client):
+    """An aiobotocore client on a triggerer.
+
+    :param settings: the AWS settings
+    :param limits: the rate limits of the account and region
+    """
+
+    def __init__(self, settings: AwsSettings, limits: RateLimits) -> None:
+        super().__init__(limits, settings.region_name)
+        self._settings = settings
+        self._closing: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+
+    async def close(self) -> None:
+        """Close the client, and those that it has replaced."""
+        self._ended.set()
+        await super().close()
+        await asyncio.gather(*self._closing)
+
+    def _prepare(self) -> Any:
+        return prepare(self._settings)
+
+    async def _connect(self, prepared: Any) -> tuple[Any, AsyncExitStack]:
+        session, arguments, credentials = prepared
+        async with AsyncExitStack() as resources:
+            client = await resources.enter_async_context(session.create_client("dynamodb", **arguments))
+            if hasattr(credentials, "refresh_needed"):
+                renewing = asyncio.ensure_future(_renew(session, credentials))
+                resources.push_async_callback(_stop, renewing)
+            return client, resources.pop_all()
+
+    def _disconnect(self, connection: tuple[Any, AsyncExitStack]) -> None:
+        # A task of its own: the caller may be cancelled.
+        closing = asyncio.ensure_future(self._close(connection[1]))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close(self, resources: AsyncExitStack) -> None:
+        # The calls under way have ended by then.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._ended.wait()
+        try:
+            await resources.aclose()
+        except Exception:
+            log.exception("A client could not be closed.")
+
+    async def _send(
+        self, connection: tuple[Any, AsyncExitStack], operation: str, context: ErrorContext, request: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        response: Mapping[str, Any] = await getattr(connection[0], xform_name(operation))(**request)
+        return response
+
+
+def prepare(settings: AwsSettings) -> tuple[Any, dict[str, Any], Any]:
+    """Resolve the credentials, and read what a client is made of: in a thread, since all of it blocks.
+
+    :param settings: the AWS settings
+    :return: aiobotocore's session, the arguments of a client, and boto3's credentials, which renew themselves
+    """
+    # Not at the top: DAG files import the trigger, and need no aiobotocore.
+    from aiobotocore.session import get_session  # noqa: PLC0415
+
+    hook = settings.hook()
+    # The provider's own session, with all ways to find credentials that it knows.
+    source = hook.get_session(region_name=settings.region_name)
+    config = hook.limited_config(max_pool_connections=CONNECTIONS)
+    credentials = source.get_credentials()
+    frozen = credentials.get_frozen_credentials() if credentials else None
+    if frozen is None and config.signature_version is not UNSIGNED:
+        raise NoCredentialsError
+    session = get_session()
+    session.register_component("data_loader", _LOADER)
+    if source.profile_name != "default":
+        session.set_config_variable("profile", source.profile_name)
+    session.set_credentials(*(frozen or ("unsigned", "unsigned", None))[:3])
+    # Read here, since the loop would stand still for it.
+    _ = session.full_config
+    _warm_up(settings.region_name, config)
+    endpoint_url = hook.conn_config.get_service_endpoint_url("dynamodb")
+    arguments = {
+        "region_name": settings.region_name,
+        "endpoint_url": endpoint_url,
+        "verify": hook.verify,
+        "config": config,
+    }
+    return session, arguments, credentials
+
+
+def _warm_up(region_name: str, config: Any) -> None:
+    """Let the shared loader read what a client is made of, which takes 0.1 to 0.4 s. It only saves time."""
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _LOADER)
+    keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}  # nothing is sent
+    with suppress(Exception):
+        session.create_client("dynamodb", region_name, config=config, **keys).close()
+
+
+async def _renew(session: Any, credentials: Any) -> None:
+    """Renew the credentials of a client in place, ahead of their end, in a thread."""
+    used = await session.get_credentials()
+    while True:
+        await asyncio.sleep(RENEWAL_INTERVAL)
+        # The old ones still do; once AWS refuses them, the client is opened again, or its failure says why not.
+        with suppress(Exception):
+            frozen = await in_thread(credentials.get_frozen_credentials)
+            used.access_key, used.secret_key, used.token = frozen.access_key, frozen.secret_key, frozen.token
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

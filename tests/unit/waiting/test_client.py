@@ -1,0 +1,189 @@
+"""How the asynchronous client is made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.config import Config
+
+from airflow_ddb_backup.limits import OPENING_SECONDS, PREPARATIONS
+from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.rates import RateLimit
+from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
+from airflow_ddb_backup.waiting import client
+from airflow_ddb_backup.waiting.client import AwsSettings, RateLimits
+from airflow_ddb_backup.waiting.threads import in_thread
+from tests.simulator.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
+
+
+def test_reading_ahead_only_saves_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A botocore that keeps its models elsewhere fails no wait."""
+
+    class Loader:
+        """Finds nothing."""
+
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            raise FileNotFoundError(name)
+
+    asked: list[str] = []
+    monkeypatch.setattr(client, "_LOADER", Loader())
+    client._warm_up("us-east-1", Config())  # noqa: SLF001  # its failure is the case
+    assert asked
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, 10), ({"read_timeout": 25}, 25)])
+def test_a_hanging_sts_is_left_after_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], used: int
+) -> None:
+    """Unless the user has set a timeout: the provider makes its STS client of the hook's configuration."""
+    extra = json.dumps({"config_kwargs": given})
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
+    config = AwsSettings("aws_default", "us-east-1", None, None).hook().config
+    assert (config.connect_timeout, config.read_timeout) == (10, used)
+
+
+@pytest.mark.anyio
+async def test_a_poller_with_nothing_to_describe_takes_no_share_of_describe_backup(
+    control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other pollers of the account share the rate."""
+    taken: Counter[RateLimit] = Counter()
+    turn = RateLimit.turn
+
+    async def counted(self: RateLimit) -> None:
+        taken[self] += 1
+        await turn(self)
+
+    monkeypatch.setattr(RateLimit, "turn", counted)
+    limits = RateLimits.of(BackupArn.parse(ARN), "us-east-1")
+    control_plane.creating_for = 60
+    arns = control_plane.add_backups("orders", 150)
+    deadline = clock.time() + 600
+    waits = [DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=deadline).run() for arn in arns]
+    await asyncio.gather(*(anext(wait) for wait in waits))
+    assert taken[limits["DescribeBackup"]] == control_plane.calls["DescribeBackup"]
+
+
+def triggers(clock: Clock, arns: list[str], *names: str) -> list[DynamoDBBackupTrigger]:
+    """Return a trigger for each backup, with settings of their own."""
+    deadline = clock.time() + 600
+    named = zip(arns, names, strict=True)
+    return [
+        DynamoDBBackupTrigger(
+            backup_arn=arn, poll_interval=5, deadline=deadline, botocore_config={"user_agent_extra": name}
+        )
+        for arn, name in named
+    ]
+
+
+async def statuses(waiting: list[DynamoDBBackupTrigger]) -> list[str]:
+    """Run triggers to their ends."""
+    events = await asyncio.gather(*(anext(trigger.run()) for trigger in waiting))
+    return [event.payload["status"] for event in events]
+
+
+@pytest.fixture
+def prepare_slowly(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], Counter[str]]:
+    """Return what makes preparations take so many seconds; it returns a count of them."""
+    begun = Counter[str]()
+
+    def prepare_slowly(name: str, seconds: float) -> Counter[str]:
+        async def slowly(function: Any) -> Any:
+            config = getattr(getattr(function, "__self__", None), "_settings", None)
+            if config is not None:
+                who = config.botocore_config["user_agent_extra"]
+                begun[who] += 1
+                await asyncio.sleep(seconds if who == name else 0)
+            return await in_thread(function)
+
+        monkeypatch.setattr(client, "in_thread", slowly)
+        return begun
+
+    return prepare_slowly
+
+
+@pytest.mark.anyio
+async def test_few_clients_are_prepared_at_once_and_all_in_turn(
+    control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A triggerer that restarts needs hundreds: a thread each would hold up its loop."""
+    prepare, lock, running, most = client.prepare, threading.Lock(), set[int](), list[int]()
+
+    def counted(settings: AwsSettings) -> Any:
+        with lock:
+            running.add(id(settings))
+            most.append(len(running))
+        try:
+            return prepare(settings)
+        finally:
+            with lock:
+                running.discard(id(settings))
+
+    monkeypatch.setattr(client, "prepare", counted)
+    arns = [str(arn) for arn in control_plane.add_backups("orders", 20)]
+    assert await statuses(triggers(clock, arns, *map(str, range(20)))) == ["success"] * 20
+    assert len(most) == 20
+    assert max(most) <= PREPARATIONS
+
+
+@pytest.mark.anyio
+async def test_a_preparation_that_takes_long_is_not_thrown_away(
+    control_plane: ControlPlane, clock: Clock, prepare_slowly: Callable[[str, float], Counter[str]]
+) -> None:
+    """Longer than those who wait are left in the dark, and no second one begins meanwhile."""
+    begun = prepare_slowly("slow", 100)
+    arns = [str(arn) for arn in control_plane.add_backups("orders", 1)]
+    start = clock.time()
+    assert await statuses(triggers(clock, arns, "slow")) == ["success"]
+    assert 100 <= clock.time() - start < 150
+    assert begun == {"slow": 1}
+
+
+@pytest.mark.anyio
+async def test_one_that_hangs_gives_up_its_place(
+    control_plane: ControlPlane,
+    clock: Clock,
+    prepare_slowly: Callable[[str, float], Counter[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are prepared after half a minute at most."""
+    monkeypatch.setattr(client, "PREPARATIONS", 1)
+    prepare_slowly("hangs", 99_999)
+    arns = [str(arn) for arn in control_plane.add_backups("orders", 2)]
+    hanging, other = triggers(clock, arns, "hangs", "other")
+    task = asyncio.ensure_future(statuses([hanging]))
+    await asyncio.sleep(6)
+    start = clock.time()
+    assert await statuses([other]) == ["success"]
+    assert OPENING_SECONDS - 2 <= clock.time() - start < OPENING_SECONDS + 20
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_refused_is_opened_later_and_later(
+    control_plane: ControlPlane, clock: Clock, prepare_slowly: Callable[[str, float], Counter[str]]
+) -> None:
+    """At once after the first refusal; STS has limits too."""
+    begun = prepare_slowly("", 0)
+    control_plane.fail_next("DescribeBackup", Fault(code="UnrecognizedClientException"), times=9999)
+    arns = [str(arn) for arn in control_plane.add_backups("orders", 1)]
+    assert await statuses(triggers(clock, arns, "refused")) == ["timeout"]
+    # 0, 1, 2, 4, 8, 16, 30, … s, and up to 2 s of jitter, after each refused call, for 600 s.
+    assert 600 / 37 <= begun["refused"] <= 600 / 30 + 7
