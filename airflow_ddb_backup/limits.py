@@ -5,7 +5,7 @@ Seconds are plain floats; lengths of time that are compared with AWS's times are
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 # Rates: calls per second, for an account and region. Documented for each operation in
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/, and for GetResources in
@@ -64,6 +64,9 @@ SCHEDULER_CLOCK_TOLERANCE = timedelta(seconds=10)
 #: AWS refuses signatures that are 5 minutes off (documented,
 #: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html): no clock is further off than that
 LARGEST_CLOCK_ERROR = timedelta(minutes=5)
+
+#: on-demand backups are not older: AWS launched them on that day (documented)
+FIRST_BACKUP = datetime(2017, 11, 29, tzinfo=UTC)
 
 # Retries.
 #: seconds before the second, third, … try: doubled from the first to the second of these, plus up to the third
@@ -140,6 +143,8 @@ STEADY = 30.0
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 60.0, 7200.0
 #: 95 % of all restores take under an hour (documented); a week leaves room for the largest (chosen)
 LONGEST_RESTORE_TIMEOUT = timedelta(days=7).total_seconds()
+#: seconds that Airflow's own arithmetic can still hold in a ``timedelta``; longer than anyone waits (chosen)
+LONGEST_WAIT = timedelta(days=3650).total_seconds()
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
 SHORTEST_NAME, LONGEST_NAME = 3, 255
 #: characters of a digest in a derived name, 64 bits: two of a million names of one table collide with a chance of 3 in

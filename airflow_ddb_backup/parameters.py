@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from botocore.config import Config
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.limits import LONGEST_ARN, LONGEST_NAME, LONGEST_TIMEOUT, SHORTEST_NAME, SHORTEST_TIMEOUT
+from airflow_ddb_backup.limits import (
+    LONGEST_ARN,
+    LONGEST_NAME,
+    LONGEST_TIMEOUT,
+    LONGEST_WAIT,
+    SHORTEST_NAME,
+    SHORTEST_TIMEOUT,
+)
 from airflow_ddb_backup.models import TABLE_ARN
 
 if TYPE_CHECKING:
@@ -139,7 +146,7 @@ def check_interval(parameter: str, value: object) -> float:
     :raises InvalidValueError: it is not
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < float("inf"):
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST_WAIT:
         return seconds
     raise InvalidValueError.of(parameter, value, "more than 0 seconds, as a number or a timedelta")
 

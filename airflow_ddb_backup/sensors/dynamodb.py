@@ -11,6 +11,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue, conf
 
 from airflow_ddb_backup.clock import Deadline
+from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.exceptions import (
     BackupSensorTimeoutError,
     BackupTimeoutError,
@@ -20,9 +21,9 @@ from airflow_ddb_backup.exceptions import (
     PermanentError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG
+from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG, LONGEST_WAIT
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.parameters import LATER, check_botocore_config, check_interval, check_texts, literal, rendered
+from airflow_ddb_backup.parameters import LATER, check_interval, check_seconds, check_texts, literal, rendered
 from airflow_ddb_backup.retries import poll_until
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger, DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
 
-class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
+class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBackupHook]):
     """Base of the sensors.
 
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
@@ -45,7 +46,6 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
     :param timeout: seconds, or a ``timedelta``, until the sensor times out
     """
 
-    aws_hook_class = DynamoDBBackupHook
     ui_color = "#d9e6f7"
 
     def __init__(
@@ -56,7 +56,9 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
         timeout: float | timedelta = 1800,
         **kwargs: Any,
     ) -> None:
+        # Airflow's own checks, which come first, name no parameter.
         check_interval("poke_interval", poke_interval)
+        check_seconds("timeout", timeout, 0, LONGEST_WAIT)
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.deferrable = deferrable
         self._waits: list[BackupWait] = []
@@ -111,12 +113,13 @@ class _WaitSensor(DeferredWaitMixin, AwsBaseSensor[DynamoDBBackupHook]):
 
     def _begin(self, deadline: Deadline) -> None:
         check_interval("poke_interval", self.poke_interval)
-        check_botocore_config(self.botocore_config)
+        self.check_connection(rendered)
         arns = self._arns()
-        region = self.hook.open_for(arns[0].context, arns[0].region).region
+        opened = self.open_hook(arns[0].context, arns[0].text)
         for arn in arns:
-            if arn.region != region:
-                raise OtherRegionError.about(replace(arn.context, region=region), f"The ARN is of {arn.region!r}.")
+            if (arn.region, arn.account) != (opened.region, arns[0].account):
+                detail = f"The ARN is of account {arn.account!r} and region {arn.region!r}."
+                raise OtherRegionError.about(replace(arn.context, region=opened.region), detail)
         self._waits = [BackupWait(arn, deadline) for arn in arns]
 
     def _poll_due(self) -> bool | None:
@@ -170,14 +173,15 @@ class DynamoDBBackupSensor(_WaitSensor):
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
     :param poke_interval: seconds, or a ``timedelta``, between polls, above 0
     :param timeout: seconds, or a ``timedelta``, until the sensor times out
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, or the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields("backup_arn")
+    template_fields: Sequence[str] = aws_template_fields("backup_arn", "account_id")
 
     def __init__(
         self,
@@ -186,10 +190,14 @@ class DynamoDBBackupSensor(_WaitSensor):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 5,
         timeout: float | timedelta = 1800,
+        account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
+        super().__init__(
+            deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, account_id=account_id, **kwargs
+        )
         self.backup_arn = backup_arn
+        self.check_connection(literal)
         self._arns(literal)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -234,14 +242,15 @@ class DynamoDBBackupsSensor(_WaitSensor):
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
     :param poke_interval: seconds, or a ``timedelta``, between polls, above 0
     :param timeout: seconds, or a ``timedelta``, until the sensor times out
-    :param aws_conn_id: the Airflow connection for AWS; ``None``: boto3's default credentials
+    :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
+    :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
     :param region_name: the region; ``None``: the connection's, or the ARNs'
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    template_fields: Sequence[str] = aws_template_fields("backup_arns")
+    template_fields: Sequence[str] = aws_template_fields("backup_arns", "account_id")
 
     def __init__(
         self,
@@ -250,10 +259,14 @@ class DynamoDBBackupsSensor(_WaitSensor):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 5,
         timeout: float | timedelta = 1800,
+        account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, **kwargs)
+        super().__init__(
+            deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, account_id=account_id, **kwargs
+        )
         self.backup_arns = backup_arns
+        self.check_connection(literal)
         self._arns(literal)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> list[str]:
@@ -274,11 +287,6 @@ class DynamoDBBackupsSensor(_WaitSensor):
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         value = of(self.backup_arns)
         rule = "a list with at least one ARN of a backup"
-        if isinstance(value, str):
-            rule += (
-                " (where a template renders it, set the DAG's render_template_as_native_obj=True, or pass another "
-                "task's output)"
-            )
         texts = check_texts("backup_arns", value, rule)
         if not texts and value is not LATER:
             raise InvalidValueError.of("backup_arns", value, rule)

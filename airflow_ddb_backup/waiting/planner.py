@@ -9,13 +9,13 @@ described. So no backup waits for a sweep that does not come. Tables are describ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.limits import (
     DENIED_FOR,
     DOCUMENTED_RATES,
+    FIRST_BACKUP,
     LISTING_LAG,
     OTHERS_PER_SECOND,
     SHARE,
@@ -26,11 +26,9 @@ from airflow_ddb_backup.limits import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow_ddb_backup.rates import Rates
-
-# AWS launched on-demand backups on that day: a sweep reaches no further back.
-_FIRST_BACKUP = datetime(2017, 11, 29, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ def plan_sweep(
 
 
 def _times(entries: Iterable[Entry]) -> list[datetime]:
-    return sorted(created for entry in entries if (created := entry.created_at) and created >= _FIRST_BACKUP)
+    return sorted(created for entry in entries if (created := entry.created_at) and created >= FIRST_BACKUP)
 
 
 class Schedule:

@@ -99,8 +99,12 @@ def right() -> None:
             timeout=timedelta(hours=6),
             account_id="123456789012",
         )
-        DynamoDBBackupSensor(task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600)
-        DynamoDBBackupsSensor(task_id="wait_for_many", backup_arns=[ARN], deferrable=True, poke_interval=5, timeout=600)
+        DynamoDBBackupSensor(
+            task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600, account_id=None
+        )
+        DynamoDBBackupsSensor(
+            task_id="wait_for_many", backup_arns=[ARN], deferrable=True, poke_interval=5, timeout=600, account_id=None
+        )
 
 
 def wrong() -> None:

@@ -72,7 +72,7 @@ def wait_for_many(plane: ControlPlane, **settings: Any) -> Any:
     return DynamoDBBackupsSensor(task_id="wait", backup_arns=plane.backup_arns(), **settings)
 
 
-TASKS: list[Callable[..., Any]] = [create, create_many, delete, prune, restore]
+TASKS: list[Callable[..., Any]] = [create, create_many, delete, prune, restore, wait, wait_for_many]
 
 
 @pytest.fixture

@@ -433,7 +433,7 @@ class TestRails:
         made = nightly(control_plane, 3)
         task = operator(keep_last=1, region_name="{{ x }}")
         task.region_name = rendered  # type: ignore[assignment]
-        with pytest.raises(InvalidValueError, match="region_name must be a region, or None"):
+        with pytest.raises(InvalidValueError, match="region_name must be a region"):
             task.execute(context)
         assert control_plane.backup_arns() == made
 

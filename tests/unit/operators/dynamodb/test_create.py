@@ -57,8 +57,9 @@ def test_the_aws_settings_default_to_the_connection_s() -> None:
     assert (hook.aws_conn_id, hook.region_name, hook.verify) == ("aws_default", None, None)
 
 
-def test_the_aws_settings_reach_the_hook() -> None:
+def test_the_aws_settings_reach_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     """All four can be set on the task."""
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "aws://")
     hook = operator(**SETTINGS).hook
     assert (hook.aws_conn_id, hook.region_name, hook.verify) == ("other", "eu-west-1", False)
     assert hook.config.read_timeout == 9
@@ -67,7 +68,8 @@ def test_the_aws_settings_reach_the_hook() -> None:
 def test_template_fields_are_attributes() -> None:
     """Airflow renders them on the instance."""
     task = operator()
-    assert set(task.template_fields) == {"table_name", "backup_name", "aws_conn_id", "region_name", "verify"}
+    expected = {"table_name", "backup_name", "account_id", "aws_conn_id", "region_name", "verify"}
+    assert set(task.template_fields) == expected
     assert all(hasattr(task, name) for name in task.template_fields)
 
 

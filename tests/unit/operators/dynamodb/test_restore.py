@@ -65,8 +65,7 @@ def success_event(clock: Clock, arn: str, ti: FakeTaskInstance, **kwargs: Any) -
         run(arn, ti=ti, deferrable=True, **kwargs)
     trigger = deferred.value.trigger.serialize()[1]
     clock.sleep(300)
-    handed_back = {name: trigger[name] for name in ("backup_arn", "settings")}
-    return {"status": "success", "table_arn": TARGET, "message": "", **handed_back}
+    return {"status": "success", "table_arn": TARGET, "message": "", "carry": trigger["carry"]}
 
 
 def resume(arn: str, ti: FakeTaskInstance, event: dict[str, Any], **kwargs: Any) -> Any:

@@ -41,8 +41,9 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (task.poke_interval, task.timeout, task.mode, task.deferrable) == (5, 1800, "poke", False)
 
 
-def test_the_aws_settings_reach_the_hook() -> None:
+def test_the_aws_settings_reach_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     """All four can be set on the task, and default to the connection's."""
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "aws://")
     default, hook = sensor().hook, sensor(**SETTINGS).hook
     assert (default.aws_conn_id, default.region_name) == ("aws_default", None)
     assert (hook.aws_conn_id, hook.region_name, hook.verify) == ("other", "eu-west-1", False)
@@ -52,7 +53,7 @@ def test_the_aws_settings_reach_the_hook() -> None:
 def test_template_fields_are_attributes() -> None:
     """Airflow renders them on the instance."""
     task = sensor()
-    assert set(task.template_fields) == {"backup_arn", "aws_conn_id", "region_name", "verify"}
+    assert set(task.template_fields) == {"backup_arn", "account_id", "aws_conn_id", "region_name", "verify"}
     assert all(hasattr(task, name) for name in task.template_fields)
 
 
