@@ -161,7 +161,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises NoRegionSetError: nothing names a region
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
-        self.reopen()
+        with self._lock:
+            self._stopped = False
+            self._forget()
         self.default_region, self.expected_account, self._context = arn_region, account_id, context
         opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
@@ -169,12 +171,6 @@ class DynamoDBBackupHook(AwsBaseHook):
         if deletes and account_id is None and self.aws_conn_id is not None and not self.conn_config:
             raise AccountNotCertainError.about(opened, f"The connection {self.aws_conn_id!r} is not found.")
         return opened
-
-    def reopen(self) -> None:
-        """Forget connection, credentials and clients: the next call reads them again."""
-        with self._lock:
-            self._stopped = False
-            self._forget()
 
     def stop(self) -> None:
         """Begin no further call until the hook is opened again: the task has ended, and its threads have not."""
@@ -222,8 +218,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the backup may have been created
         :raises BackupError: the call has failed, and nothing was created
         """
-        request = {"TableName": table_name, "BackupName": backup_name}
-        return self._call("CreateBackup", context, Backup.from_creation, **request)
+        return self._call("CreateBackup", context, Backup.from_creation, TableName=table_name, BackupName=backup_name)
 
     def list_backups(
         self,
@@ -242,14 +237,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises ListBackupsDeniedError: IAM refuses it
         :raises BackupError: the call has failed
         """
-        request: dict[str, Any] = {"BackupType": "USER"}
-        if table_name is not None:
-            request["TableName"] = table_name
-        if created_since is not None:
-            request["TimeRangeLowerBound"] = created_since
-        if cursor is not None:
-            request["ExclusiveStartBackupArn"] = cursor
-        return self._call("ListBackups", context, read_backup_page, **request)
+        request: dict[str, Any] = {"BackupType": "USER", "TableName": table_name, "TimeRangeLowerBound": created_since}
+        return self._call("ListBackups", context, read_backup_page, ExclusiveStartBackupArn=cursor, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup.
@@ -302,8 +291,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        request = {"ExclusiveStartTableName": cursor} if cursor else {}
-        return self._call("ListTables", context, read_table_page, **request)
+        return self._call("ListTables", context, read_table_page, ExclusiveStartTableName=cursor)
 
     def list_tagged_tables(
         self, context: ErrorContext, tags: Mapping[str, Sequence[str]], cursor: str | None = None
@@ -318,9 +306,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         request: dict[str, Any] = {
             "ResourceTypeFilters": ["dynamodb:table"],
             "TagFilters": [{"Key": key, "Values": list(values)} for key, values in tags.items()],
+            "PaginationToken": cursor,
         }
-        if cursor:
-            request["PaginationToken"] = cursor
         return self._call("GetResources", context, read_tagged_page, service=_TAGGING, **request)
 
     def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> Page[tuple[str, str]]:
@@ -331,8 +318,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        request = {"ResourceArn": arn} | ({"NextToken": cursor} if cursor else {})
-        return self._call("ListTagsOfResource", context, read_tag_page, **request)
+        return self._call("ListTagsOfResource", context, read_tag_page, ResourceArn=arn, NextToken=cursor)
 
     def call(
         self,
@@ -349,7 +335,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table and region, for messages
         :param needs: a member without which a response is not AWS's; ``None``: none is needed
         :param service: boto3's name of the service
-        :param request: the arguments
+        :param request: the arguments; ``None``: left out
         :raises BackupError: the call has failed
         """
         return self._call(operation, context, partial(_with, needs), service=service, **request)
@@ -373,9 +359,10 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise BackupError(message)
         self._calling.sent = False
         called_at = self.clock.monotonic()
+        given = {name: value for name, value in request.items() if value is not None}
         try:
             with map_exceptions(context, sent=lambda: self._calling.sent):
-                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
+                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 self._observe_clock(response, called_at)
                 self._observe_account(response, context)
                 return read(response)

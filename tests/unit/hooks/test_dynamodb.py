@@ -116,7 +116,7 @@ def test_once_it_is_stopped_no_call_begins(hook: DynamoDBBackupHook, control_pla
     with pytest.raises(BackupError, match="CreateBackup was not called, since the task has ended: table 'orders'"):
         hook.create_backup(CONTEXT, "orders", "nightly")
     assert control_plane.calls["CreateBackup"] == 0
-    hook.reopen()
+    hook.open_for(CONTEXT)
     assert hook.create_backup(CONTEXT, "orders", "nightly").name == "nightly"
 
 
