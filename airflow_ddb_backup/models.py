@@ -67,7 +67,7 @@ class BackupArn:
         """
         try:
             return cls.from_response(value)
-        except (TypeError, ValueError):
+        except ValueError:
             rule = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID, the ARN of an on-demand backup"
             raise InvalidValueError.of("backup_arn", value, rule, text=True) from None
 
@@ -76,19 +76,15 @@ class BackupArn:
         """Return the parts of an ARN in a response.
 
         :param value: the ARN of an on-demand backup
-        :raises TypeError: it is not a string
-        :raises ValueError: it is not such an ARN
+        :raises ValueError: it is not one
         """
-        if not isinstance(value, str):
-            message = f"not the ARN of a backup: {value!r}"
-            raise TypeError(message)
-        match = _BACKUP_ARN.fullmatch(value)
-        if match is None or len(value) > LONGEST_ARN:
+        match = _BACKUP_ARN.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_ARN else None
+        if match is None:
             message = f"not the ARN of a backup: {value!r}"
             raise ValueError(message)
         known = _KNOWN_ID.fullmatch(match["id"])
         created = datetime.fromtimestamp(int(known["ms"]) / 1000, tz=UTC) if known else None
-        return cls(value, match["partition"], match["region"], match["account"], match["table"], created)
+        return cls(match.string, match["partition"], match["region"], match["account"], match["table"], created)
 
     @property
     def table_arn(self) -> str:
@@ -146,17 +142,7 @@ class Table:
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeTable response."""
-        return cls.from_description(response["Table"])
-
-    @classmethod
-    def from_restore(cls, response: Mapping[str, Any]) -> Self:
-        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
-        _ = response["TableDescription"]["RestoreSummary"]
-        return cls.from_description(response["TableDescription"])
-
-    @classmethod
-    def from_description(cls, table: Mapping[str, Any]) -> Self:
-        """Read the description of a table."""
+        table = response["Table"]
         summary = table.get("RestoreSummary")
         restore = RestoreSummary(summary.get("SourceBackupArn"), summary["RestoreInProgress"]) if summary else None
         return cls(
@@ -166,10 +152,14 @@ class Table:
             status=table["TableStatus"],
             created_at=table["CreationDateTime"].astimezone(UTC),
             restore=restore,
-            indexes=tuple(
-                str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
-            ),
+            indexes=tuple(str(one.get("IndexStatus", "ACTIVE")) for one in table.get("GlobalSecondaryIndexes") or ()),
         )
+
+    @classmethod
+    def from_restore(cls, response: Mapping[str, Any]) -> Self:
+        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
+        _ = response["TableDescription"]["RestoreSummary"]
+        return cls.from_response({"Table": response["TableDescription"]})
 
     @property
     def is_complete(self) -> bool:
@@ -225,9 +215,8 @@ class Backup:
     def from_description(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup or DeleteBackup response."""
         description = response["BackupDescription"]
-        return cls.from_details(
-            description["BackupDetails"], (description.get("SourceTableDetails") or {}).get("TableId")
-        )
+        table = description.get("SourceTableDetails") or {}
+        return cls.from_details(description["BackupDetails"], table.get("TableId"))
 
     def is_of(self, table: Table) -> bool:
         """Return whether it is of this very table, and not of an earlier one of the same name.
@@ -269,19 +258,18 @@ class BackupDescription:
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup response."""
-        found = response["BackupDescription"].get("SourceTableFeatureDetails")
-        details: Mapping[str, Any] = found or {}
-        features: dict[str, str | None] = {}
-        if found is not None:
-            ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
-            is_on = ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
-            features["ttl"] = ttl.get("AttributeName") if is_on else None
-            features["stream"] = stream.get("StreamViewType") if stream.get("StreamEnabled") else None
+        told = response["BackupDescription"].get("SourceTableFeatureDetails")
+        details: Mapping[str, Any] = told or {}
+        ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
+        features = {
+            "ttl": ttl.get("AttributeName") if ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"} else None,
+            "stream": stream.get("StreamViewType") if stream.get("StreamEnabled") else None,
+        }
         return cls(
             backup=Backup.from_description(response),
             global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
             local_indexes=tuple(details.get("LocalSecondaryIndexes") or ()),
-            features=features,
+            features={} if told is None else features,
         )
 
 
