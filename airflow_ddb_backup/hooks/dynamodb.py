@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import botocore.session
@@ -65,18 +65,16 @@ class DynamoDBBackupHook(AwsBaseHook):
     """Creates, lists, describes, restores and deletes DynamoDB's on-demand backups.
 
     Takes the arguments of :class:`~airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`.
-
-    :param default_region: the region where neither ``region_name`` nor the connection names one, such as that of an
-        ARN; ``None``: boto3's default
     """
 
     #: seconds of a connection and of a response, of calls and of those that resolve credentials, unless the user has
     #: set others
     call_seconds: ClassVar[float] = CALL_SECONDS
 
-    def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
-        self.default_region = default_region
+        # Where neither the task nor the connection names one: that of the task's ARN.
+        self._default_region: str | None = None
         #: the account that the calls must go to; ``None``: any
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
@@ -110,8 +108,8 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @property
     def region_name(self) -> str | None:
-        """The region of the task or the connection, else ``default_region``; ``None``: boto3's default."""
-        region: str | None = super().region_name or self.default_region
+        """The region of the task or the connection, else of the task's ARN; ``None``: boto3's default."""
+        region: str | None = super().region_name or self._default_region
         return region
 
     @property
@@ -164,7 +162,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         with self._lock:
             self._stopped = False
             self._forget()
-        self.default_region, self.expected_account, self._context = arn_region, account_id, context
+        self._default_region, self.expected_account, self._context = arn_region, account_id, context
         opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
             raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
@@ -338,7 +336,12 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param request: the arguments; ``None``: left out
         :raises BackupError: the call has failed
         """
-        return self._call(operation, context, partial(_with, needs), service=service, **request)
+
+        def whole(response: Mapping[str, Any]) -> Mapping[str, Any]:
+            _ = needs and response[needs]
+            return response
+
+        return self._call(operation, context, whole, service=service, **request)
 
     def _call(
         self,
@@ -459,12 +462,6 @@ def _account_of(content: Any) -> str | None:
         return match["account"] if match else None
     members = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     return next(filter(None, map(_account_of, members)), None)
-
-
-def _with(needed: str | None, response: Mapping[str, Any]) -> Mapping[str, Any]:
-    if needed is not None:
-        _ = response[needed]
-    return response
 
 
 def _recovery_status(response: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from airflow_ddb_backup.exceptions import (
     ErrorContext,
     NoRegionSetError,
     OtherAccountError,
+    OtherRegionError,
     TableNotFoundError,
     ThrottledError,
     UnreachableError,
@@ -145,7 +147,10 @@ class TestRegion:
         """The environment comes last: another process has another."""
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=connection))
         monkeypatch.setenv("AWS_DEFAULT_REGION", environment)
-        hook = DynamoDBBackupHook(region_name=task, default_region=arn)
+        hook = DynamoDBBackupHook(region_name=task)
+        # Opened for an ARN of another region than the calls', it raises, and tells the region.
+        with suppress(OtherRegionError):
+            assert hook.open_for(CONTEXT, arn).region == used
         assert hook.resolve_region(ErrorContext()) == used
         with pytest.raises(TableNotFoundError):
             hook.describe_table(CONTEXT, "nowhere")
