@@ -232,8 +232,9 @@ class QuotaExceededError(PermanentError):
 
 
 class ContinuousBackupsUnavailableError(TransientError):
-    """Backups are still being enabled for the table."""
+    """AWS is still turning backups on for a new table."""
 
+    summary = "Backups are still being enabled for the table"
     hint = (
         "DynamoDB turns continuous backups on by itself some seconds after a table is created; "
         "point-in-time recovery (PITR) is a setting on top of them and is not needed. Try again in a minute."
@@ -313,8 +314,9 @@ class SystemBackupError(PermanentError):
 
 
 class RecoveryPointError(PermanentError):
-    """A recovery point of AWS Backup can't be deleted here."""
+    """The ARN is that of a recovery point of AWS Backup."""
 
+    summary = "A recovery point of AWS Backup can't be deleted here"
     hint = "Delete it in its vault, with backup:DeleteRecoveryPoint, or by the lifecycle of its backup plan."
 
 

@@ -67,7 +67,7 @@ class BackupArn:
         """
         try:
             return cls.from_response(value)
-        except ValueError:
+        except (TypeError, ValueError):
             rule = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID, the ARN of an on-demand backup"
             raise InvalidValueError.of("backup_arn", value, rule, text=True) from None
 
@@ -152,7 +152,9 @@ class Table:
             status=table["TableStatus"],
             created_at=table["CreationDateTime"].astimezone(UTC),
             restore=restore,
-            indexes=tuple(str(one.get("IndexStatus", "ACTIVE")) for one in table.get("GlobalSecondaryIndexes") or ()),
+            indexes=tuple(
+                str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
+            ),
         )
 
     @classmethod
@@ -258,18 +260,19 @@ class BackupDescription:
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup response."""
-        told = response["BackupDescription"].get("SourceTableFeatureDetails")
-        details: Mapping[str, Any] = told or {}
-        ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
-        features = {
-            "ttl": ttl.get("AttributeName") if ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"} else None,
-            "stream": stream.get("StreamViewType") if stream.get("StreamEnabled") else None,
-        }
+        found = response["BackupDescription"].get("SourceTableFeatureDetails")
+        details: Mapping[str, Any] = found or {}
+        features: dict[str, str | None] = {}
+        if found is not None:
+            ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
+            is_on = ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
+            features["ttl"] = ttl.get("AttributeName") if is_on else None
+            features["stream"] = stream.get("StreamViewType") if stream.get("StreamEnabled") else None
         return cls(
             backup=Backup.from_description(response),
             global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
             local_indexes=tuple(details.get("LocalSecondaryIndexes") or ()),
-            features={} if told is None else features,
+            features=features,
         )
 
 
