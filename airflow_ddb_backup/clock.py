@@ -87,14 +87,12 @@ class Deadline:
         return cls(clock.time() + seconds, clock, clock.monotonic() + seconds)
 
     @classmethod
-    def at_time(cls, at: float, clock: Clock | None = None) -> Deadline:
+    def at_time(cls, at: float) -> Deadline:
         """Return a deadline that another process has set.
 
         :param at: Unix seconds
-        :param clock: tells the time
         """
-        clock = clock or Clock()
-        return cls(at, clock, clock.monotonic() + at - clock.time())
+        return cls(at, clock := Clock(), clock.monotonic() + at - clock.time())
 
     @property
     def left(self) -> float:
