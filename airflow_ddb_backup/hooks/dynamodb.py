@@ -198,15 +198,6 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DescribeTable", context, Table.from_response, TableName=table_name)
 
-    def point_in_time_recovery_status(self, context: ErrorContext, table_name: str) -> str:
-        """Return the status of a table's point-in-time recovery: ``ENABLED`` or ``DISABLED``.
-
-        :param context: the table, backup and region, for messages
-        :param table_name: name or ARN
-        :raises BackupError: the call has failed
-        """
-        return self._call("DescribeContinuousBackups", context, _recovery_status, TableName=table_name)
-
     def create_backup(self, context: ErrorContext, table_name: str, backup_name: str) -> Backup:
         """Start a backup.
 
@@ -462,8 +453,3 @@ def _account_of(content: Any) -> str | None:
         return match["account"] if match else None
     members = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     return next(filter(None, map(_account_of, members)), None)
-
-
-def _recovery_status(response: Mapping[str, Any]) -> str:
-    recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    return str(recovery.get("PointInTimeRecoveryStatus", "not known"))
