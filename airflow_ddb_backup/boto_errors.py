@@ -51,18 +51,14 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "ConcurrentUpdateException": exceptions.TransientError,
     "ContinuousBackupsUnavailableException": exceptions.ContinuousBackupsUnavailableError,
     "FailedResourceAccessException": exceptions.TransientError,
-    "InternalFailure": AmbiguousOutcomeError,
-    "InternalServerError": AmbiguousOutcomeError,
     "LimitExceededException": exceptions.LimitExceededError,
     # Of a policy whose target was just registered.
     "ObjectNotFoundException": exceptions.TransientError,
     "ResourceInUseException": exceptions.TableInUseError,
     "ResourceNotFoundException": exceptions.TableNotFoundError,
-    "ServiceUnavailable": AmbiguousOutcomeError,
     "TableAlreadyExistsException": exceptions.TargetTableExistsError,
     "TableInUseException": exceptions.TableInUseError,
     "TableNotFoundException": exceptions.TableNotFoundError,
-    "ThrottlingException": exceptions.ThrottledError,
     "ValidationException": exceptions.InvalidRequestError,
     **dict.fromkeys(_CREDENTIALS, exceptions.CredentialsError),
 }
@@ -80,7 +76,7 @@ _BY_CLASS: dict[type[Exception], type[BackupError]] = {
     boto.TokenRetrievalError: exceptions.CredentialsError,
     boto.UnknownCredentialError: exceptions.CredentialsError,
     # Not in every botocore that is supported.
-    **{kind: exceptions.CredentialsError for kind in [getattr(boto, "LoginError", None)] if kind},
+    getattr(boto, "LoginError", boto.SSOError): exceptions.CredentialsError,
 }
 #: a connection that was never made: no request can have left. A proxy's error is none of them, since urllib3 calls a
 #: response that was lost behind a proxy alike.

@@ -76,19 +76,15 @@ class BackupArn:
         """Return the parts of an ARN in a response.
 
         :param value: the ARN of an on-demand backup
-        :raises TypeError: it is not a string
-        :raises ValueError: it is not such an ARN
+        :raises ValueError: it is not one
         """
-        if not isinstance(value, str):
-            message = f"not the ARN of a backup: {value!r}"
-            raise TypeError(message)
-        match = _BACKUP_ARN.fullmatch(value)
-        if match is None or len(value) > LONGEST_ARN:
+        match = _BACKUP_ARN.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_ARN else None
+        if match is None:
             message = f"not the ARN of a backup: {value!r}"
             raise ValueError(message)
         known = _KNOWN_ID.fullmatch(match["id"])
         created = datetime.fromtimestamp(int(known["ms"]) / 1000, tz=UTC) if known else None
-        return cls(value, match["partition"], match["region"], match["account"], match["table"], created)
+        return cls(match.string, match["partition"], match["region"], match["account"], match["table"], created)
 
     @property
     def table_arn(self) -> str:
@@ -146,17 +142,7 @@ class Table:
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeTable response."""
-        return cls.from_description(response["Table"])
-
-    @classmethod
-    def from_restore(cls, response: Mapping[str, Any]) -> Self:
-        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
-        _ = response["TableDescription"]["RestoreSummary"]
-        return cls.from_description(response["TableDescription"])
-
-    @classmethod
-    def from_description(cls, table: Mapping[str, Any]) -> Self:
-        """Read the description of a table."""
+        table = response["Table"]
         summary = table.get("RestoreSummary")
         restore = RestoreSummary(summary.get("SourceBackupArn"), summary["RestoreInProgress"]) if summary else None
         return cls(
@@ -170,6 +156,12 @@ class Table:
                 str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
             ),
         )
+
+    @classmethod
+    def from_restore(cls, response: Mapping[str, Any]) -> Self:
+        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
+        _ = response["TableDescription"]["RestoreSummary"]
+        return cls.from_response({"Table": response["TableDescription"]})
 
     @property
     def is_complete(self) -> bool:
@@ -225,9 +217,8 @@ class Backup:
     def from_description(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup or DeleteBackup response."""
         description = response["BackupDescription"]
-        return cls.from_details(
-            description["BackupDetails"], (description.get("SourceTableDetails") or {}).get("TableId")
-        )
+        table = description.get("SourceTableDetails") or {}
+        return cls.from_details(description["BackupDetails"], table.get("TableId"))
 
     def is_of(self, table: Table) -> bool:
         """Return whether it is of this very table, and not of an earlier one of the same name.

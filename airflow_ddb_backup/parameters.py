@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from math import nextafter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from botocore.config import Config
@@ -112,20 +113,21 @@ def check_table(parameter: str, value: object) -> str:
     )
 
 
-def check_seconds(parameter: str, value: object, shortest: float, longest: float) -> float:
+def check_seconds(parameter: str, value: object, shortest: float, longest: float, rule: str = "") -> float:
     """Return a length of time in seconds.
 
     :param parameter: the name of the parameter
     :param value: a number of seconds, or a ``timedelta``
     :param shortest: the fewest seconds that it may be
     :param longest: the most seconds that it may be
+    :param rule: both, for the message
     :raises InvalidValueError: it is not
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and shortest <= seconds <= longest:
         return seconds
-    rule = f"{shortest:g} to {longest:g} seconds, as a number or a timedelta"
-    raise InvalidValueError.of(parameter, value, rule)
+    rule = rule or f"{shortest:g} to {longest:g} seconds"
+    raise InvalidValueError.of(parameter, value, f"{rule}, as a number or a timedelta")
 
 
 def check_timeout(value: object, longest: float = LONGEST_TIMEOUT) -> float:
@@ -145,10 +147,7 @@ def check_interval(parameter: str, value: object) -> float:
     :param value: more than 0 seconds, or a ``timedelta`` of as much
     :raises InvalidValueError: it is not
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST_WAIT:
-        return seconds
-    raise InvalidValueError.of(parameter, value, "more than 0 seconds, as a number or a timedelta")
+    return check_seconds(parameter, value, nextafter(0.0, 1.0), LONGEST_WAIT, "more than 0 seconds")
 
 
 def check_span(parameter: str, value: object) -> timedelta | None:

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import botocore.session
@@ -65,18 +65,16 @@ class DynamoDBBackupHook(AwsBaseHook):
     """Creates, lists, describes, restores and deletes DynamoDB's on-demand backups.
 
     Takes the arguments of :class:`~airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`.
-
-    :param default_region: the region where neither ``region_name`` nor the connection names one, such as that of an
-        ARN; ``None``: boto3's default
     """
 
     #: seconds of a connection and of a response, of calls and of those that resolve credentials, unless the user has
     #: set others
     call_seconds: ClassVar[float] = CALL_SECONDS
 
-    def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
-        self.default_region = default_region
+        # Where neither the task nor the connection names one: that of the task's ARN.
+        self._default_region: str | None = None
         #: the account that the calls must go to; ``None``: any
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
@@ -110,8 +108,8 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @property
     def region_name(self) -> str | None:
-        """The region of the task or the connection, else ``default_region``; ``None``: boto3's default."""
-        region: str | None = super().region_name or self.default_region
+        """The region of the task or the connection, else of the task's ARN; ``None``: boto3's default."""
+        region: str | None = super().region_name or self._default_region
         return region
 
     @property
@@ -161,20 +159,16 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises NoRegionSetError: nothing names a region
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
-        self.reopen()
-        self.default_region, self.expected_account, self._context = arn_region, account_id, context
+        with self._lock:
+            self._stopped = False
+            self._forget()
+        self._default_region, self.expected_account, self._context = arn_region, account_id, context
         opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
             raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
         if deletes and account_id is None and self.aws_conn_id is not None and not self.conn_config:
             raise AccountNotCertainError.about(opened, f"The connection {self.aws_conn_id!r} is not found.")
         return opened
-
-    def reopen(self) -> None:
-        """Forget connection, credentials and clients: the next call reads them again."""
-        with self._lock:
-            self._stopped = False
-            self._forget()
 
     def stop(self) -> None:
         """Begin no further call until the hook is opened again: the task has ended, and its threads have not."""
@@ -204,15 +198,6 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DescribeTable", context, Table.from_response, TableName=table_name)
 
-    def point_in_time_recovery_status(self, context: ErrorContext, table_name: str) -> str:
-        """Return the status of a table's point-in-time recovery: ``ENABLED`` or ``DISABLED``.
-
-        :param context: the table, backup and region, for messages
-        :param table_name: name or ARN
-        :raises BackupError: the call has failed
-        """
-        return self._call("DescribeContinuousBackups", context, _recovery_status, TableName=table_name)
-
     def create_backup(self, context: ErrorContext, table_name: str, backup_name: str) -> Backup:
         """Start a backup.
 
@@ -222,8 +207,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the backup may have been created
         :raises BackupError: the call has failed, and nothing was created
         """
-        request = {"TableName": table_name, "BackupName": backup_name}
-        return self._call("CreateBackup", context, Backup.from_creation, **request)
+        return self._call("CreateBackup", context, Backup.from_creation, TableName=table_name, BackupName=backup_name)
 
     def list_backups(
         self,
@@ -242,14 +226,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises ListBackupsDeniedError: IAM refuses it
         :raises BackupError: the call has failed
         """
-        request: dict[str, Any] = {"BackupType": "USER"}
-        if table_name is not None:
-            request["TableName"] = table_name
-        if created_since is not None:
-            request["TimeRangeLowerBound"] = created_since
-        if cursor is not None:
-            request["ExclusiveStartBackupArn"] = cursor
-        return self._call("ListBackups", context, read_backup_page, **request)
+        request: dict[str, Any] = {"BackupType": "USER", "TableName": table_name, "TimeRangeLowerBound": created_since}
+        return self._call("ListBackups", context, read_backup_page, ExclusiveStartBackupArn=cursor, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup.
@@ -302,8 +280,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        request = {"ExclusiveStartTableName": cursor} if cursor else {}
-        return self._call("ListTables", context, read_table_page, **request)
+        return self._call("ListTables", context, read_table_page, ExclusiveStartTableName=cursor)
 
     def list_tagged_tables(
         self, context: ErrorContext, tags: Mapping[str, Sequence[str]], cursor: str | None = None
@@ -318,9 +295,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         request: dict[str, Any] = {
             "ResourceTypeFilters": ["dynamodb:table"],
             "TagFilters": [{"Key": key, "Values": list(values)} for key, values in tags.items()],
+            "PaginationToken": cursor,
         }
-        if cursor:
-            request["PaginationToken"] = cursor
         return self._call("GetResources", context, read_tagged_page, service=_TAGGING, **request)
 
     def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> Page[tuple[str, str]]:
@@ -331,8 +307,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        request = {"ResourceArn": arn} | ({"NextToken": cursor} if cursor else {})
-        return self._call("ListTagsOfResource", context, read_tag_page, **request)
+        return self._call("ListTagsOfResource", context, read_tag_page, ResourceArn=arn, NextToken=cursor)
 
     def call(
         self,
@@ -349,10 +324,15 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table and region, for messages
         :param needs: a member without which a response is not AWS's; ``None``: none is needed
         :param service: boto3's name of the service
-        :param request: the arguments
+        :param request: the arguments; ``None``: left out
         :raises BackupError: the call has failed
         """
-        return self._call(operation, context, partial(_with, needs), service=service, **request)
+
+        def whole(response: Mapping[str, Any]) -> Mapping[str, Any]:
+            _ = needs and response[needs]
+            return response
+
+        return self._call(operation, context, whole, service=service, **request)
 
     def _call(
         self,
@@ -373,9 +353,10 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise BackupError(message)
         self._calling.sent = False
         called_at = self.clock.monotonic()
+        given = {name: value for name, value in request.items() if value is not None}
         try:
             with map_exceptions(context, sent=lambda: self._calling.sent):
-                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
+                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 self._observe_clock(response, called_at)
                 self._observe_account(response, context)
                 return read(response)
@@ -472,14 +453,3 @@ def _account_of(content: Any) -> str | None:
         return match["account"] if match else None
     members = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     return next(filter(None, map(_account_of, members)), None)
-
-
-def _with(needed: str | None, response: Mapping[str, Any]) -> Mapping[str, Any]:
-    if needed is not None:
-        _ = response[needed]
-    return response
-
-
-def _recovery_status(response: Mapping[str, Any]) -> str:
-    recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    return str(recovery.get("PointInTimeRecoveryStatus", "not known"))
