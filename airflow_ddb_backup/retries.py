@@ -10,7 +10,9 @@ import random
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
+
+from tenacity import Retrying, retry_if_exception
 
 from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, InvalidRequestError, TransientError
 from airflow_ddb_backup.limits import (
@@ -24,6 +26,8 @@ from airflow_ddb_backup.limits import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from tenacity import RetryCallState
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
@@ -66,20 +70,20 @@ def retrying(deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambd
     :param must_stop: whether another attempt is out of the question
     """
 
-    def retry(call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        failures = 0
-        while True:
-            try:
-                return call(*args, **kwargs)
-            except BackupError as error:
-                if not may_pass(error) or deadline.passed or must_stop():
-                    raise
-                failures += 1
-                delay = min(backoff(failures), deadline.left)
-                log.warning("%s Retrying in %.1f s.", error, delay)
-            deadline.sleep(delay)
+    def log_failure(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
-    return retry
+    retry = Retrying(
+        retry=retry_if_exception(may_pass),
+        wait=lambda state: min(backoff(state.attempt_number), deadline.left),
+        stop=lambda _: deadline.passed or must_stop(),
+        sleep=deadline.clock.sleep,
+        before_sleep=log_failure,
+        reraise=True,
+    )
+    # Its own types lose those of the call.
+    return cast("Retry", retry)
 
 
 def poll_until(look: Callable[[], _T | None], deadline: Deadline, interval: float) -> _T | None:

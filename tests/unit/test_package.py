@@ -160,8 +160,8 @@ def test_only_the_wait_sleeps_on_an_event_loop() -> None:
 
 
 def test_there_is_one_backoff() -> None:
-    """Jitter is used nowhere else, and no other library retries."""
-    assert users_of("tenacity") == set()
+    """Tenacity and jitter are used nowhere else."""
+    assert users_of("tenacity") == {"retries"}
     assert users_of("random") == {"rates", "retries"}
     powers = {
         name
