@@ -54,6 +54,8 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "LimitExceededException": exceptions.LimitExceededError,
     # Of a policy whose target was just registered.
     "ObjectNotFoundException": exceptions.TransientError,
+    # GetResources' token, after 15 minutes: the listing begins again.
+    "PaginationTokenExpiredException": exceptions.InvalidRequestError,
     "ResourceInUseException": exceptions.TableInUseError,
     "ResourceNotFoundException": exceptions.TableNotFoundError,
     "TableAlreadyExistsException": exceptions.TargetTableExistsError,

@@ -109,7 +109,7 @@ class AccountNotCertainError(ConfigurationError):
 
 
 class OtherAccountError(PermanentError):
-    """The account is another than account_id."""
+    """The account is another than it must be."""
 
     hint = "Check the credentials of the Airflow connection, or correct account_id."
 

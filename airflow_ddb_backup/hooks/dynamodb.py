@@ -59,6 +59,7 @@ _T = TypeVar("_T")
 _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
+_OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
 class DynamoDBBackupHook(AwsBaseHook):
@@ -79,6 +80,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
         self.account: str | None = None
+        # Whether a response to the present clients has told the account.
+        self._is_confirmed = False
+        self._deletes = False
         self._context = ErrorContext()
         #: the time, and AWS's as far as the responses so far tell
         self.clock = Clock()
@@ -92,19 +96,25 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
-        """The Airflow connection.
+        """The Airflow connection, read again whenever a client is opened again.
 
         The amazon provider takes the worker's own credentials in place of a connection that is not found: mistyped,
-        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing.
+        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing, and not where something
+        is deleted in an account that nothing else makes certain.
 
         :raises ConnectionNotFoundError: another is not found
+        :raises AccountNotCertainError: it is not found, and the task deletes
         """
         config: AwsConnectionWrapper = super().conn_config
-        if not config and self.aws_conn_id not in {None, self.default_conn_name}:
-            # The base class has put it there.
-            del self.__dict__["conn_config"]
-            raise ConnectionNotFoundError.about(self._context, f"aws_conn_id is {self.aws_conn_id!r}.")
-        return config
+        if config or self.aws_conn_id is None:
+            return config
+        is_default = self.aws_conn_id == self.default_conn_name
+        if is_default and not (self._deletes and self.expected_account is None):
+            return config
+        # The base class has put it there.
+        del self.__dict__["conn_config"]
+        kind = AccountNotCertainError if is_default else ConnectionNotFoundError
+        raise kind.about(self._context, f"aws_conn_id is {self.aws_conn_id!r}, which is not found.")
 
     @property
     def region_name(self) -> str | None:
@@ -160,14 +170,14 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
         with self._lock:
-            self._stopped = False
+            self._stopped, self.account = False, None
             self._forget()
-        self._default_region, self.expected_account, self._context = arn_region, account_id, context
+        self._default_region, self.expected_account, self._deletes = arn_region, account_id, deletes
+        self._context = context
         opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
             raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
-        if deletes and account_id is None and self.aws_conn_id is not None and not self.conn_config:
-            raise AccountNotCertainError.about(opened, f"The connection {self.aws_conn_id!r} is not found.")
+        _ = self.conn_config
         return opened
 
     def stop(self) -> None:
@@ -184,7 +194,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _forget(self) -> None:
         self._clients = {}
-        self.account = None
+        self._is_confirmed = False
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -207,6 +217,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the backup may have been created
         :raises BackupError: the call has failed, and nothing was created
         """
+        if self.account and not self._is_confirmed:
+            # Opened again since, the connection may be another account's: ask before anything is made.
+            self.describe_table(context, table_name)
         return self._call("CreateBackup", context, Backup.from_creation, TableName=table_name, BackupName=backup_name)
 
     def list_backups(
@@ -384,17 +397,21 @@ class DynamoDBBackupHook(AwsBaseHook):
             self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
 
     def _observe_account(self, response: Mapping[str, Any], context: ErrorContext) -> None:
-        """Learn from a response's ARNs which account it is of.
+        """Learn from a response's ARNs which account it is of; it must be one for all of an execution.
 
-        :raises OtherAccountError: another than ``account_id``
+        :raises OtherAccountError: another than ``account_id``, or than before
         """
-        if self.account is not None or (account := _account_of(response)) is None:
+        if self._is_confirmed or (account := _account_of(response)) is None:
             return
         if self.expected_account not in {None, account}:
             detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
             raise OtherAccountError.about(context, detail)
-        self.account = account
-        self.log.info("AWS account %s, region %s", account, self._context.region)
+        if self.account not in {None, account}:
+            detail = f"The calls go to account {account!r}, and went to {self.account!r} before."
+            raise OtherAccountError.about(context, detail)
+        if self.account is None:
+            self.log.info("AWS account %s, region %s", account, self._context.region)
+        self.account, self._is_confirmed = account, True
 
     def _client_for(self, service: str, context: ErrorContext) -> Any:
         """Return a client, opening it first."""
@@ -447,9 +464,11 @@ class DynamoDBBackupHook(AwsBaseHook):
 
 
 def _account_of(content: Any) -> str | None:
-    """Return the account of the first ARN of DynamoDB in a response."""
-    if isinstance(content, str):
-        match = _DYNAMODB_ARN.match(content)
-        return match["account"] if match else None
-    members = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return next(filter(None, map(_account_of, members)), None)
+    """Return the account of the first table or backup in a response, by its ARN; a tag's value may be any ARN."""
+    if isinstance(content, list):
+        return next(filter(None, map(_account_of, content)), None)
+    for name, value in content.items() if isinstance(content, dict) else ():
+        match = _DYNAMODB_ARN.match(str(value)) if name in _OWN_ARNS else None
+        if account := match["account"] if match else _account_of(value):
+            return account
+    return None

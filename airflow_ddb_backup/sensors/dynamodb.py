@@ -17,6 +17,7 @@ from airflow_ddb_backup.exceptions import (
     BackupTimeoutError,
     ErrorContext,
     InvalidValueError,
+    OtherAccountError,
     OtherRegionError,
     PermanentError,
 )
@@ -117,9 +118,10 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         arns = self._arns()
         opened = self.open_hook(arns[0].context, arns[0].text)
         for arn in arns:
+            kind = OtherAccountError if arn.account != arns[0].account else OtherRegionError
             if (arn.region, arn.account) != (opened.region, arns[0].account):
                 detail = f"The ARN is of account {arn.account!r} and region {arn.region!r}."
-                raise OtherRegionError.about(replace(arn.context, region=opened.region), detail)
+                raise kind.about(replace(arn.context, region=opened.region), detail)
         self._waits = [BackupWait(arn, deadline) for arn in arns]
 
     def _poll_due(self) -> bool | None:
