@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 BACKUP_ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
 LEGAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+# JSON in UTF-8 holds no lone surrogates.
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
 
