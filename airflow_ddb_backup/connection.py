@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _RULES = {
     "aws_conn_id": (
-        re.compile(r"\S(.*\S)?"),
+        # As Airflow takes it: RE_SANITIZE_CONN_ID of its models/connection.py.
+        re.compile(r"[\w#!()\-.:/\\]+"),
         "the ID of an Airflow connection, or None for the worker's own credentials",
     ),
     "region_name": (re.compile(r"[a-z0-9-]+"), "a region, such as 'eu-west-1', or None for the connection's"),
