@@ -63,9 +63,9 @@ class Plan:
     untouched: int = 0
 
     @property
-    def kept(self) -> int:
-        """How many backups stay."""
-        return sum(len(group.kept) for group in self.groups)
+    def kept(self) -> list[Backup]:
+        """The backups that stay."""
+        return [backup for group in self.groups for backup in group.kept]
 
     @property
     def deletions(self) -> list[Backup]:
@@ -141,6 +141,11 @@ def is_candidate(backup: Backup, prefix: str) -> bool:
     :param prefix: what its name begins with
     """
     return backup.kind == _USER and backup.status == BackupStatus.AVAILABLE and backup.name.startswith(prefix)
+
+
+def bytes_of(backups: Iterable[Backup]) -> int:
+    """Return the size of some backups, as far as AWS has told it."""
+    return sum(backup.size_bytes for backup in backups)
 
 
 def age_of(age: timedelta) -> str:

@@ -22,7 +22,7 @@ from airflow_ddb_backup.models import Backup, BackupStatus, TableStatus
 from airflow_ddb_backup.parameters import check_count, check_flag, check_name, check_timeout, set_checked
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.retention.delete import delete_backup
-from airflow_ddb_backup.retention.plan import is_candidate, make_plan
+from airflow_ddb_backup.retention.plan import bytes_of, is_candidate, make_plan
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
@@ -93,22 +93,38 @@ class PruneReport(Report[Backup]):
     ``failed`` says why a backup, by its ARN, or a table, by its name, could not be done.
 
     :param plan_only: it was to plan and log only; ``done`` is what a real run would delete
-    :param kept: how many backups stay
+    :param kept: those that stay, by ARN
     :param in_use: the ARNs of those that are being restored, and are left to the next prune
     """
 
     plan_only: bool = False
-    kept: int = 0
+    kept: dict[str, Backup] = field(default_factory=dict)
     in_use: list[str] = field(default_factory=list)
 
-    def as_dict(self, _: BaseException | None = None) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+    def deleted(self) -> str:
+        """Return how many were deleted."""
+        return f"{len(self.done)} backups {'would be' if self.plan_only else 'were'} deleted"
+
+    def summary(self) -> str:
+        """Return how many there are of what."""
+        deleted, kept = bytes_of(self.done.values()), bytes_of(self.kept.values())
+        others = f"{len(self.in_use)} are in use, {len(self.failed)} failed"
+        return f"{self.deleted()} ({deleted} bytes), {len(self.kept)} are kept ({kept} bytes), {others}."
+
+    def as_dict(self, error: BaseException | None = None) -> dict[str, Any]:
+        """Return it as plain JSON values.
+
+        :param error: why the task has failed; ``None``: it has not
+        """
         return {
             "plan_only": self.plan_only,
-            "kept": self.kept,
+            "kept": len(self.kept),
             "deleted": list(self.done),
             "in_use": list(self.in_use),
             "failed": self.messages(),
+            "kept_bytes": bytes_of(self.kept.values()),
+            "deleted_bytes": bytes_of(self.done.values()),
+            **self.told(self.summary(), error),
         }
 
 
@@ -153,15 +169,12 @@ class Prune:
         candidates = [backup for backup in candidates if texts & {backup.arn.table_name, backup.arn.table_arn}]
         existing = self._existing(tables, listed, candidates)
         plan = make_plan(request.policy, candidates, existing, self._began, dropped_tables=request.dropped_tables)
-        report.kept = plan.kept
+        report.kept = {backup.arn.text: backup for backup in plan.kept}
         self._log_plan(plan, len(tables))
         self._check_size(plan)
         rounds(plan.deletions, _Deletions(self, plan), self.deadline, self.log)
-        deleted = f"{len(report.done)} backups {'would be' if request.plan_only else 'were'} deleted"
-        self.log.info(
-            "%s, %s are kept, %s are in use, %s failed", deleted, report.kept, len(report.in_use), len(report.failed)
-        )
-        report.raise_for_failures(DeletionsFailedError, self.context, deleted)
+        self.log.info("%s", report.summary())
+        report.raise_for_failures(DeletionsFailedError, self.context, report.deleted())
 
     def _select(self) -> list[SelectedTable]:
         """Return the selected tables; those that lack the tags are left out, and what could not be read has failed."""
@@ -227,6 +240,7 @@ class Prune:
         if self.deadline.passed:
             raise DeletionTimeoutError.about(self.context, "Nothing was deleted.")
         returned = retrying(self.deadline, self.log)(call, *args, **kwargs)
+        self.report.account = self.hook.account or self.report.account
         # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
         if began := self.hook.clock.earliest(self.deadline.ends - self.request.timeout):
             self._began_by_aws = min(began, self._began_by_aws or began)
@@ -242,13 +256,18 @@ class Prune:
         rows = plan.rows(self._began)
         small = len(rows) <= LARGEST_LISTED_PLAN
         self.log.info(
-            "%s: backups named %s* of %s table(s), by %s: %s kept, %s to delete%s\n%s",
+            "%s, account %s, region %s: backups named %s* of %s table(s), by %s: "
+            "%s kept (%s bytes), %s to delete (%s bytes)%s\n%s",
             "Plan only" if self.request.plan_only else "Plan",
+            self.report.account or "not known",
+            self.report.region,
             self.request.backup_name_prefix,
             tables,
             self.request.policy,
-            plan.kept,
+            len(plan.kept),
+            bytes_of(plan.kept),
             len(plan.deletions),
+            bytes_of(plan.deletions),
             f"; {plan.untouched} are of other tables of these names, and not touched" if plan.untouched else "",
             "\n".join(rows if small else plan.summary()),
         )
@@ -259,7 +278,7 @@ class Prune:
         count, most = len(plan.deletions), self.request.max_deletions
         if count > most:
             rules = f"The prefix is {self.request.backup_name_prefix!r}"
-            detail = f"{rules}; it would delete {count} and keep {plan.kept}, and max_deletions is {most}."
+            detail = f"{rules}; it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
             raise TooManyDeletionsError.about(self.context, detail)
 
 
@@ -290,7 +309,7 @@ class _Deletions:
         if isinstance(confirmed, BackupError):
             raise confirmed
         if not confirmed:
-            self._report.kept += 1
+            self._report.kept[backup.arn.text] = backup
             return
         try:
             if not self._request.plan_only:
@@ -343,7 +362,7 @@ class _Deletions:
         for arn, status in gone.items():
             message = "Nothing of table %s is deleted: backup %s is listed, but is %s. The next prune tries again."
             self._log.warning(message, group, arn, status)
-        self._report.kept -= len(gone)
+            self._report.kept.pop(arn, None)
         return not gone
 
     def _has_tags(self, arn: BackupArn) -> bool:

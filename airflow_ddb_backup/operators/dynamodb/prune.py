@@ -33,8 +33,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     made from every page of every listing before the first deletion; just before a table's deletions its tags and the
     backups that must stay are read again.
 
-    The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message}}``.
-    With ``plan_only``, ``deleted`` is what a real run would delete. A task that fails pushes it as XCom ``report``.
+    The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message},
+    "kept_bytes": int, "deleted_bytes": int, "account", "region", "error", "text"}``. With ``plan_only``, ``deleted`` is
+    what a real run would delete. A task that fails pushes it as XCom ``report``, whatever made it fail: ``error`` is
+    the reason, and ``text`` a message for people, ready to be sent.
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
         ``[]`` are an empty selection (templated)
@@ -129,11 +131,13 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, check the rails, delete, and report."""
-        request = self._request(rendered)
-        deadline = Deadline.after(request.timeout)
-        report = PruneReport(plan_only=request.plan_only)
+        report = PruneReport()
         with reporting(self, context, XCOM_REPORT, report.as_dict):
+            request = self._request(rendered)
+            deadline = Deadline.after(request.timeout)
+            report.plan_only = request.plan_only
             about = self.open_hook(ErrorContext(), request.selection.arn, deletes=not request.plan_only)
+            report.region = about.region
             Prune(self.hook, request, about, deadline, report, self.log).run()
         return report.as_dict()
 
