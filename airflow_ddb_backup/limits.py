@@ -116,6 +116,9 @@ PROGRESS_INTERVAL = 30.0
 NAMED = 5
 #: characters of AWS's own text in a message: an event or an XCom of megabytes would not be stored (chosen)
 LONGEST_TEXT = 2048
+#: deletions that a prune makes unasked: for each very table of the plan, and at least (chosen: the nights after an
+#: outage pass, however many tables there are)
+DELETIONS_PER_GROUP, FEWEST_DELETIONS = 10, 100
 #: the log of a larger plan has a line for each table, and the backups at debug level
 LARGEST_LISTED_PLAN = 500
 

@@ -17,12 +17,18 @@ from airflow_ddb_backup.exceptions import (
     TableNotFoundError,
     TooManyDeletionsError,
 )
-from airflow_ddb_backup.limits import IN_USE_PATIENCE, LARGEST_CLOCK_ERROR, LARGEST_LISTED_PLAN
+from airflow_ddb_backup.limits import (
+    DELETIONS_PER_GROUP,
+    FEWEST_DELETIONS,
+    IN_USE_PATIENCE,
+    LARGEST_CLOCK_ERROR,
+    LARGEST_LISTED_PLAN,
+)
 from airflow_ddb_backup.models import Backup, BackupStatus, TableStatus
 from airflow_ddb_backup.parameters import check_count, check_flag, check_name, check_timeout, set_checked
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.retention.delete import delete_backup
-from airflow_ddb_backup.retention.plan import bytes_of, is_candidate, make_plan
+from airflow_ddb_backup.retention.plan import bytes_of, is_candidate, make_plan, prefixes_of
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
@@ -47,10 +53,10 @@ class PruneRequest:
 
     :param selection: which tables
     :param policy: what to keep; it has a rule
-    :param backup_name_prefix: what the names of the backups begin with, 3 to 255 characters: a shorter one would mean
-        nearly all backups
+    :param prefixes: what the names of the backups begin with, 3 to 255 characters: a shorter one would mean nearly all
+        backups
     :param dropped_tables: also prune backups of tables that do not exist any more
-    :param max_deletions: refuse a plan that deletes more, 0 or more
+    :param max_deletions: refuse a plan that deletes more, 0 or more; ``None``: by the number of the plan's groups
     :param plan_only: plan and log only
     :param timeout: seconds, or a ``timedelta``, for all of it; 60 to 7200
     :raises InvalidValueError: a value is wrong
@@ -58,18 +64,18 @@ class PruneRequest:
 
     selection: TableSelection
     policy: RetentionPolicy
-    backup_name_prefix: str
+    prefixes: tuple[str, ...]
     dropped_tables: bool
-    max_deletions: int
+    max_deletions: int | None
     plan_only: bool
     timeout: float
 
     def __post_init__(self) -> None:
         set_checked(
             self,
-            backup_name_prefix=check_name("backup_name_prefix", self.backup_name_prefix),
+            prefixes=tuple(check_name("backup_name_prefix", prefix) for prefix in self.prefixes),
             dropped_tables=check_flag("dropped_tables", self.dropped_tables),
-            max_deletions=check_count("max_deletions", self.max_deletions),
+            max_deletions=None if self.max_deletions is None else check_count("max_deletions", self.max_deletions),
             plan_only=check_flag("plan_only", self.plan_only),
             timeout=check_timeout(self.timeout),
         )
@@ -159,14 +165,20 @@ class Prune:
         request, report = self.request, self.report
         tables = self._select()
         listed = self._backups_of(tables)
-        candidates = [backup for backup in listed if is_candidate(backup, request.backup_name_prefix)]
+        candidates = [backup for backup in listed if is_candidate(backup, request.prefixes)]
         if request.finds_tables:
             gone = {backup.arn.table_name for backup in candidates} - {table.name for table in tables}
             tables += [SelectedTable(name) for name in sorted(filter(request.selection.matches, gone))]
             request.selection.check_size(tables, self.context)
         # An ARN is that of one account's table, whatever its name.
         texts = {table.arn or table.name for table in tables}
-        candidates = [backup for backup in candidates if texts & {backup.arn.table_name, backup.arn.table_arn}]
+        listed, candidates = (
+            [backup for backup in some if texts & {backup.arn.table_name, backup.arn.table_arn}]
+            for some in (listed, candidates)
+        )
+        for prefix in request.prefixes:
+            if not any(backup.name.startswith(prefix) for backup in candidates):
+                self.log.warning("No backup's name begins with %r; %s.", prefix, prefixes_of(listed))
         existing = self._existing(tables, listed, candidates)
         plan = make_plan(request.policy, candidates, existing, self._began, dropped_tables=request.dropped_tables)
         report.kept = {backup.arn.text: backup for backup in plan.kept}
@@ -256,12 +268,12 @@ class Prune:
         rows = plan.rows(self._began)
         small = len(rows) <= LARGEST_LISTED_PLAN
         self.log.info(
-            "%s, account %s, region %s: backups named %s* of %s table(s), by %s: "
+            "%s, account %s, region %s: backups named %s of %s table(s), by %s: "
             "%s kept (%s bytes), %s to delete (%s bytes)%s\n%s",
             "Plan only" if self.request.plan_only else "Plan",
             self.report.account or "not known",
             self.report.region,
-            self.request.backup_name_prefix,
+            ", ".join(f"{prefix}*" for prefix in self.request.prefixes),
             tables,
             self.request.policy,
             len(plan.kept),
@@ -276,9 +288,12 @@ class Prune:
 
     def _check_size(self, plan: Plan) -> None:
         count, most = len(plan.deletions), self.request.max_deletions
+        if most is None:
+            most = max(FEWEST_DELETIONS, DELETIONS_PER_GROUP * len(plan.groups))
         if count > most:
-            rules = f"The prefix is {self.request.backup_name_prefix!r}"
-            detail = f"{rules}; it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
+            prefixes = ", ".join(map(repr, self.request.prefixes))
+            plans = f"it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
+            detail = f"The prefix is {prefixes}; {plans}"
             raise TooManyDeletionsError.about(self.context, detail)
 
 

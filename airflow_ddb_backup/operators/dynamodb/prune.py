@@ -58,7 +58,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     :param minimum_redundancy: how many of the newest of each table to keep, whatever the rules say, 0 or more
     :param dropped_tables: also prune backups of tables that no longer exist, or of an earlier table of the same name,
         each a group of its own; not with ``table_tags``, since a deleted table's tags can't be read
-    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more (templated)
+    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more (templated). ``None``: 10
+        for each very table whose backups it is about, and at least 100
     :param timezone: whose hours, days, weeks, months and years
     :param plan_only: plan and log only (templated); a string must be ``"true"`` or ``"false"``
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute``; 60 to 7200
@@ -95,7 +96,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         older_than: timedelta | None = None,
         minimum_redundancy: int = 1,
         dropped_tables: bool = False,
-        max_deletions: int | str | XComArg = 100,
+        max_deletions: int | str | XComArg | None = None,
         timezone: str = "UTC",
         plan_only: bool | str | XComArg = False,
         timeout: float | timedelta = 1800,
@@ -124,6 +125,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         self.minimum_redundancy = minimum_redundancy
         self.dropped_tables = dropped_tables
         self.max_deletions = max_deletions
+        if max_deletions is not None:
+            self._given.add("max_deletions")
         self.timezone = timezone
         self.plan_only = plan_only
         self.timeout = timeout
@@ -163,7 +166,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         return PruneRequest(
             selection=self._selection(of),
             policy=policy,
-            backup_name_prefix=of(self.backup_name_prefix),
+            prefixes=(of(self.backup_name_prefix),),
             dropped_tables=self.dropped_tables,
             max_deletions=of(self.max_deletions),
             plan_only=of(self.plan_only),

@@ -49,10 +49,10 @@ class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         self.table_names = table_names
         self.exclude = exclude
         self.table_tags = table_tags
-        # A template that renders to None must not select tables of any tags.
-        self._was_given_tags = table_tags is not None
         self.max_tables = max_tables
         self.if_empty: str = if_empty
+        if table_tags is not None:
+            self._given.add("table_tags")
         self._selection(literal)
 
     def _selection(self, of: Callable[[Any], Any]) -> TableSelection:
@@ -62,10 +62,10 @@ class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         :raises InvalidValueError: a value is wrong
         """
         self.check_connection(of)
-        if self._was_given_tags and self.table_tags is None:
-            raise InvalidValueError.of(
-                "table_tags", None, "a dict once it is rendered: None would select tables of any tags"
-            )
+        for name in self._given:
+            # A template that renders to None must not mean any tags, say.
+            if getattr(self, name) is None:
+                raise InvalidValueError.of(name, None, "not None once it is rendered")
         return TableSelection(
             table_names=of(self.table_names),
             exclude=of(self.exclude),

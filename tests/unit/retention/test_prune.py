@@ -515,6 +515,29 @@ class TestRails:
         assert report["error"].startswith("The plan would delete more backups than max_deletions allows")
         assert report["text"].startswith(report["error"])
 
+    def test_unasked_a_prune_deletes_ten_for_each_table_and_at_least_a_hundred(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """However many tables there are, the nights after an outage pass."""
+        control_plane.add_backups("orders", 102, "nightly-1", age=DAY)
+        with pytest.raises(TooManyDeletionsError, match="would delete 101 and keep 1, and max_deletions is 100"):
+            prune(context, keep_last=1)
+        for number in range(10):
+            name = created(control_plane, f"shop-{number}")[0]
+            nightly(control_plane, 1, name)
+        assert len(prune(context, table_names=["*"], keep_last=1, plan_only=True)["deleted"]) == 101
+
+    def test_a_prefix_that_no_backup_has_is_told_with_those_that_there_are(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """Of the selected tables: a misspelt one would be found out by its bill."""
+        created(control_plane, "customers")
+        nightly(control_plane, 2, name="nihgtly-2026")
+        nightly(control_plane, 2, "customers", "weekly-1")
+        prune(context, keep_last=1)
+        assert "No backup's name begins with 'nightly-'; there are 'nihgtly-' (2)." in log()
+        assert "weekly" not in log()
+
     def test_a_listing_that_is_behind_does_not_cost_the_last_good_one(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
     ) -> None:
