@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.retries import Retry
 
 
+# AWS allows them in no tag: they are what is left of a template that nothing has rendered, such as a key.
+_BRACES = frozenset("{}")
+
+
 class IfEmpty(StrEnum):
     """The choices for an empty selection."""
 
@@ -214,13 +218,13 @@ def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:
     if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
         raise InvalidValueError.of("table_tags", value, rule)
     tags = {}
-    for key in check_texts("table_tags", list(value), rule):
+    for key in check_texts("table_tags", list(value), f"{rule}, without braces", _BRACES.isdisjoint):
         several = isinstance(value[key], Sequence | AbstractSet) and not isinstance(value[key], str | bytes)
         # A template that renders to native objects makes a number of a value that is all digits.
         texts = [str(one) if type(one) is int else one for one in (value[key] if several else [value[key]])]
         if not 0 < len(texts) <= MOST_TAG_VALUES:
             raise InvalidValueError.of("table_tags", value, rule)
-        tags[key] = check_texts("table_tags", texts, rule, lambda _: True)
+        tags[key] = check_texts("table_tags", texts, f"{rule}, without braces", _BRACES.isdisjoint)
     return tags
 
 

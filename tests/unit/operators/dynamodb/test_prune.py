@@ -241,6 +241,39 @@ def test_tags_that_render_to_none_are_refused(control_plane: ControlPlane, conte
     assert control_plane.backup_arns() == made
 
 
+def test_tags_with_braces_are_refused_once_they_are_rendered(control_plane: ControlPlane, context: Context) -> None:
+    """Nothing has rendered them, and no tag can have them; a key is never rendered."""
+    made = nightly(control_plane, 3)
+    task = operator(keep_last=1, table_tags={"backup": "{{ params.tag }}", "team": ["shop", "[[ params.team ]]"]})
+    with pytest.raises(InvalidValueError, match="table_tags must be .* without braces; got '{{ params.tag }}'"):
+        task.execute(context)
+    with pytest.raises(InvalidValueError, match="without braces; got '{{ params.key }}'"):
+        operator(keep_last=1, table_tags={"{{ params.key }}": "nightly"})
+    assert control_plane.backup_arns() == made
+
+
+def test_other_delimiters_may_be_templates_when_the_dag_is_parsed(
+    control_plane: ControlPlane, context: Context
+) -> None:
+    """What they render to is checked."""
+    made = nightly(control_plane, 3)
+    with DAG(
+        "prune", schedule=None, jinja_environment_kwargs={"variable_start_string": "[[", "variable_end_string": "]]"}
+    ):
+        task = operator(
+            keep_last=1,
+            table_names="[[ params.tables ]]",
+            backup_name_prefix="[[ params.prefix ]]",
+            max_tables="[[ params.most ]]",
+            plan_only="[[ params.plan ]]",
+        )
+    task.render_template_fields({"params": {"tables": "orders", "prefix": "ni", "most": 1, "plan": "false"}})
+    task.table_names = ["orders"]
+    with pytest.raises(InvalidValueError, match="backup_name_prefix must be 3 to 255"):
+        task.execute(context)
+    assert control_plane.backup_arns() == made
+
+
 def test_numbers_flags_and_tags_may_render_to_other_types(control_plane: ControlPlane, context: Context) -> None:
     """Text for numbers and flags, whole numbers for text."""
     control_plane.tag_table("orders", year="2026")
