@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT
+from airflow_ddb_backup.operators.dynamodb.created_by import check_created_by, prefixes_of
 from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
-from airflow_ddb_backup.parameters import literal, rendered
+from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.retention.policy import RetentionPolicy, zone_of
 from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
@@ -45,7 +46,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         (templated)
     :param max_tables: a larger selection is refused, 1 or more (templated)
     :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
-    :param backup_name_prefix: only backups whose names begin so count or are deleted, 3 to 255 characters (templated)
+    :param created_by: only backups that these tasks have created count or are deleted: a task_id of this DAG, a tuple
+        of dag_id and task_id, or a list of them. They derive the names of their backups
+    :param backup_name_prefix: only backups whose names begin so count or are deleted, 3 to 255 characters (templated).
+        Exactly one of the two is required
     :param keep_last: how many of the newest to keep, 0 or more
     :param keep_hourly: keep the newest of each of this many last hours that have a backup, 0 or more
     :param keep_daily: the same for days
@@ -80,7 +84,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         self,
         *,
         table_names: Sequence[str | XComArg] | XComArg | str | None,
-        backup_name_prefix: str | XComArg,
+        created_by: str | tuple[str, str] | list[str | tuple[str, str]] | None = None,
+        backup_name_prefix: str | XComArg | None = None,
         exclude: Collection[str | XComArg] | XComArg | str = (),
         table_tags: Mapping[str, str | int | XComArg | Collection[str | int]] | XComArg | str | None = None,
         max_tables: int | str | XComArg = 100,
@@ -112,6 +117,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
             account_id=account_id,
             **kwargs,
         )
+        self.created_by = created_by
         self.backup_name_prefix = backup_name_prefix
         self.keep_last = keep_last
         self.keep_hourly = keep_hourly
@@ -144,6 +150,15 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
             Prune(self.hook, request, about, deadline, report, self.log).run()
         return report.as_dict()
 
+    def _prefixes(self, of: Callable[[Any], Any]) -> tuple[str, ...]:
+        if self.created_by is None:
+            return (of(self.backup_name_prefix),)
+        check_created_by(self.created_by, self.dag_id)
+        if self.backup_name_prefix is not None:
+            raise InvalidValueError.of("created_by", self.created_by, "None with backup_name_prefix: one says whose")
+        # The other tasks of the DAG may not be known while it is parsed.
+        return (LATER,) if of is literal else prefixes_of(self, self.created_by)
+
     def _request(self, of: Callable[[Any], Any]) -> PruneRequest:
         """Return the prune that the parameters ask for.
 
@@ -166,7 +181,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         return PruneRequest(
             selection=self._selection(of),
             policy=policy,
-            prefixes=(of(self.backup_name_prefix),),
+            prefixes=self._prefixes(of),
             dropped_tables=self.dropped_tables,
             max_deletions=of(self.max_deletions),
             plan_only=of(self.plan_only),
