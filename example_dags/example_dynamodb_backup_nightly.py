@@ -45,7 +45,7 @@ with DAG(
         table_names=["*"],
         table_tags={"backup": "nightly"},
         max_tables=500,
-        # Only backups that this task has created.
+        # Only backups that this task has created, in the account of the connection aws_default, which must exist.
         created_by="back_up",
         keep_daily=7,
         keep_weekly=4,
