@@ -103,7 +103,7 @@ class TableSelection:
         for arn in filter(TABLE_ARN.fullmatch, self.table_names):
             if (other := arns.setdefault(_name_of(arn), arn)) != arn:
                 raise InvalidValueError.of("table_names", arn, f"of one account: {other!r} has the same name")
-            if _place_of(arn) != _place_of(str(self.arn)):
+            if arn.split(":")[3:5] != str(self.arn).split(":")[3:5]:
                 raise InvalidValueError.of("table_names", arn, f"of one account and region, as {self.arn!r}")
 
     @property
@@ -124,7 +124,7 @@ class TableSelection:
         return {
             name: SelectedTable(name, text if text != name else None, named=True)
             for name, text in named.items()
-            if not self._excludes(name)
+            if not _any_matches(self.exclude, name)
         }
 
     def matches(self, name: str) -> bool:
@@ -132,7 +132,7 @@ class TableSelection:
 
         :param name: a table's name
         """
-        return _any_matches(self.table_names, name) and not self._excludes(name)
+        return _any_matches(self.table_names, name) and not _any_matches(self.exclude, name)
 
     def has_tags(self, tags: Iterable[tuple[str, str]]) -> bool:
         """Return whether a table's tags are among those that are asked for.
@@ -164,9 +164,6 @@ class TableSelection:
         tags = {key: list(values) for key, values in (self.table_tags or {}).items()}
         parts = {"table_names": list(self.table_names), "exclude": list(self.exclude), "table_tags": tags}
         return ", ".join(f"{name}={value!r}" for name, value in parts.items() if value or name == "table_names")
-
-    def _excludes(self, name: str) -> bool:
-        return _any_matches(self.exclude, name)
 
 
 def select_tables(
@@ -230,10 +227,6 @@ def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:
 
 def _name_of(text: str) -> str:
     return text.rpartition("/")[2]
-
-
-def _place_of(arn: str) -> list[str]:
-    return arn.split(":")[3:5]
 
 
 def _any_matches(texts: Iterable[str], name: str) -> bool:

@@ -305,11 +305,7 @@ class _Deletions:
     """
 
     def __init__(self, prune: Prune, plan: Plan) -> None:
-        self._hook = prune.hook
-        self._request = prune.request
-        self._deadline = prune.deadline
-        self._report = prune.report
-        self._log = prune.log
+        self._prune, self._hook, self._report, self._log = prune, prune.hook, prune.report, prune.log
         self._groups = {backup: group for group in plan.groups for backup in group.deleted}
         # Whether a table may lose backups in this round, or why that is not known.
         self._confirmed: dict[str, bool | BackupError] = {}
@@ -327,10 +323,10 @@ class _Deletions:
             self._report.kept[backup.arn.text] = backup
             return
         try:
-            if not self._request.plan_only:
+            if not self._prune.request.plan_only:
                 self._log.info("%s", delete_backup(self._hook, backup.arn))
         except BackupInUseError as error:
-            if not self._patience.setdefault(backup, self._deadline.within(IN_USE_PATIENCE)).passed:
+            if not self._patience.setdefault(backup, self._prune.deadline.within(IN_USE_PATIENCE)).passed:
                 raise
             self.failed(backup, error)
         except AccessDeniedError as error:
@@ -381,11 +377,11 @@ class _Deletions:
         return not gone
 
     def _has_tags(self, arn: BackupArn) -> bool:
-        if not self._request.selection.table_tags:
+        if not self._prune.request.selection.table_tags:
             return True
         context = replace(arn.context, backup=None)
         tags = read_pages(lambda cursor: self._hook.list_tags(context, arn.table_arn, cursor), context)
-        return self._request.selection.has_tags(tags or ())
+        return self._prune.request.selection.has_tags(tags or ())
 
     def _status(self, arn: BackupArn) -> str:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -13,7 +14,7 @@ from airflow_ddb_backup.operators.dynamodb.created_by import check_created_by, p
 from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import reporting
-from airflow_ddb_backup.retention.policy import RetentionPolicy, zone_of
+from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
 
 if TYPE_CHECKING:
@@ -165,19 +166,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        policy = RetentionPolicy(
-            keep_last=self.keep_last,
-            keep_hourly=self.keep_hourly,
-            keep_daily=self.keep_daily,
-            keep_weekly=self.keep_weekly,
-            keep_monthly=self.keep_monthly,
-            keep_yearly=self.keep_yearly,
-            keep_within=self.keep_within,
-            keep_names=self.keep_names,
-            older_than=self.older_than,
-            minimum_redundancy=self.minimum_redundancy,
-            timezone=zone_of(self.timezone),
-        )
+        policy = RetentionPolicy(**{each.name: getattr(self, each.name) for each in fields(RetentionPolicy)})
         return PruneRequest(
             selection=self._selection(of),
             policy=policy,

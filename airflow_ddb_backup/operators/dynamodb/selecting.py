@@ -21,17 +21,7 @@ SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
 
 
 class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
-    """Base of the operators that select tables.
-
-    :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
-        ``[]`` are an empty selection (templated)
-    :param exclude: names, ARNs and patterns of tables that are left out (templated)
-    :param table_tags: a value, or a list of values, for each key; a table must match every key. ``None``: any tags
-        (templated)
-    :param max_tables: a larger selection is refused, 1 or more (templated)
-    :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
-    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
-    """
+    """Base of the operators that select tables. Each names its parameters itself, for editors and type checkers."""
 
     aws_hook_class = DynamoDBBackupHook
 
