@@ -165,19 +165,17 @@ class Prune:
         request, report = self.request, self.report
         tables = self._select()
         listed = self._backups_of(tables)
-        candidates = [backup for backup in listed if is_candidate(backup, request.prefixes)]
         if request.finds_tables:
-            gone = {backup.arn.table_name for backup in candidates} - {table.name for table in tables}
+            gone = {backup.arn.table_name for backup in listed if is_candidate(backup, request.prefixes)}
+            gone -= {table.name for table in tables}
             tables += [SelectedTable(name) for name in sorted(filter(request.selection.matches, gone))]
             request.selection.check_size(tables, self.context)
         # An ARN is that of one account's table, whatever its name.
         texts = {table.arn or table.name for table in tables}
-        listed, candidates = (
-            [backup for backup in some if texts & {backup.arn.table_name, backup.arn.table_arn}]
-            for some in (listed, candidates)
-        )
+        listed = [backup for backup in listed if texts & {backup.arn.table_name, backup.arn.table_arn}]
+        candidates = [backup for backup in listed if is_candidate(backup, request.prefixes)]
         for prefix in request.prefixes:
-            if not any(backup.name.startswith(prefix) for backup in candidates):
+            if not any(backup.name.startswith(prefix) for backup in listed):
                 self.log.warning("No backup's name begins with %r; %s.", prefix, prefixes_of(listed))
         existing = self._existing(tables, listed, candidates)
         plan = make_plan(request.policy, candidates, existing, self._began, dropped_tables=request.dropped_tables)
