@@ -38,7 +38,8 @@ _Choice = TypeVar("_Choice", bound="StrEnum")
 _CHARACTERS = string.ascii_letters + string.digits + "_.-"
 _NAME = re.compile(rf"[a-zA-Z0-9_.-]{{{SHORTEST_NAME},{LONGEST_NAME}}}")
 _A_NAME = f"{SHORTEST_NAME} to {LONGEST_NAME} characters of a-z, A-Z, 0-9, '_', '.' and '-'"
-_TEMPLATE_MARKS = ("{{", "{%", "{#")
+# What Jinja's delimiters may be made of, those of any DAG, and no name, pattern, number, time or ARN has.
+_TEMPLATE_MARK = re.compile(r"""\[\[|[{}<>()$%#@&|\\~^`"']""")
 # A name's characters, and the parts of a shell pattern: a character, a wildcard, or a set that is closed.
 _PATTERN_PART = re.compile(r"[a-zA-Z0-9_.*?-]|\[!?[a-zA-Z0-9_.-]+\]")
 # No table's name has any of these.
@@ -57,12 +58,13 @@ LATER: Final[Any] = _Later()
 def literal(value: Any) -> Any:
     """Return a templated field as far as it is known when the DAG is parsed: itself, or :data:`LATER`.
 
-    :param value: a literal, a Jinja template, another task's output, or a callable that renders it; of a list, the
-        members that are rendered later are left out
+    :param value: a literal, a Jinja template, another task's output, or a callable that renders it; of a list or a
+        dict, the members that are rendered later are left out
     """
-    jinja = isinstance(value, str) and any(mark in value for mark in _TEMPLATE_MARKS)
-    if jinja or callable(value) or hasattr(value, "resolve"):
+    if callable(value) or hasattr(value, "resolve") or (isinstance(value, str) and _TEMPLATE_MARK.search(value)):
         return LATER
+    if isinstance(value, Mapping) and value:
+        return {key: literal(one) for key, one in value.items() if literal(one) is not LATER} or LATER
     if isinstance(value, list | tuple | set | frozenset) and value:
         known = [one for one in value if literal(one) is not LATER]
         return known or LATER
