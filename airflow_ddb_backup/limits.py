@@ -150,6 +150,12 @@ SHORTEST_NAME, LONGEST_NAME = 3, 255
 #: characters of a digest in a derived name, 64 bits: two of a million names of one table collide with a chance of 3 in
 #: 100 million (computed)
 DIGEST_LENGTH = 16
+#: characters of the digest of a task in a derived name, 40 bits: two of 10,000 tasks whose readable parts are alike
+#: collide with a chance of 5 in 100,000 (computed)
+TASK_DIGEST_LENGTH = 10
+#: characters of namespace, DAG and task in a derived name: most IDs are shorter, and 105 are left for run and table
+#: (chosen)
+LONGEST_PARTS = (20, 50, 50)
 #: the recovery period of point-in-time recovery where a response has none (documented,
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PointInTimeRecoverySpecification.html)
 DEFAULT_RECOVERY_DAYS = 35

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
-from airflow.providers.common.compat.sdk import Asset
+from airflow.providers.common.compat.sdk import Asset, conf
 
 from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists, TableBackup
-from airflow_ddb_backup.exceptions import BackupError, BackupNotReusedTimeoutError, BackupTimeoutError, ErrorContext
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    BackupNotReusedTimeoutError,
+    BackupTimeoutError,
+    ErrorContext,
+    InvalidValueError,
+)
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
@@ -38,6 +45,18 @@ XCOM_BACKUP_ARNS = "backup_arns"
 XCOM_REPORT = "report"
 XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
+
+
+def namespace() -> str:
+    """Return Airflow's option ``[dynamodb_backup] namespace``, which tells Airflows apart that share an account.
+
+    :raises InvalidValueError: it has characters that a backup's name can't have
+    """
+    value: str = conf.get("dynamodb_backup", "namespace", fallback="").strip()
+    if not re.fullmatch(r"[a-zA-Z0-9_.-]*", value):
+        option = "[dynamodb_backup] namespace"
+        raise InvalidValueError.of(option, value, "made of [a-zA-Z0-9_.-]")
+    return value
 
 
 class BackupCreator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
@@ -82,7 +101,7 @@ class BackupCreator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDB
         :param table: the table's name, for a task that has many
         """
         ti = context["ti"]
-        return str(self.backup_name or derive_backup_name(ti.dag_id, ti.task_id, ti.run_id, *table))
+        return str(self.backup_name or derive_backup_name(namespace(), ti.dag_id, ti.task_id, ti.run_id, *table))
 
     def _wanted(
         self, context: Context, request: BackupRequest, region: str | None, deadline: Deadline, *table: str

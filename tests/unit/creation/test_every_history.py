@@ -228,7 +228,7 @@ class Histories(RuleBasedStateMachine):
 
     def name_of(self, run: ModelRun) -> str:
         """Return the name of a run's backup."""
-        return derive_backup_name("shop", "back_up", run.run_id) if run.derived else GIVEN
+        return derive_backup_name("", "shop", "back_up", run.run_id) if run.derived else GIVEN
 
     def orphan_creates(self, run: ModelRun) -> None:
         """Let the try before go on beside its retry."""

@@ -254,7 +254,7 @@ class TestTries:
         orphan_s: list[str] = []
 
         def orphan_creates_first() -> None:
-            name = derive_backup_name(ti.dag_id, ti.task_id, ti.run_id)
+            name = derive_backup_name("", ti.dag_id, ti.task_id, ti.run_id)
             created = control_plane.client().create_backup(TableName="orders", BackupName=name)
             orphan_s.append(created["BackupDetails"]["BackupArn"])
             clock.sleep(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, TaskDeferred
 
+from airflow_ddb_backup.creation.names import derived_prefix
 from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotReusedTimeoutError,
@@ -23,8 +24,8 @@ from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import CALL_SECONDS
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.faults import HANGING_AFTER_COMMIT, HTML_OF_A_PROXY, INTERNAL_ERROR, THROTTLED, Fault
-from tests.unit.conftest import SETTINGS
-from tests.unit.creation.support import begun, execute, run
+from tests.unit.conftest import SETTINGS, context_of
+from tests.unit.creation.support import begun, execute, retry, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,30 @@ def defer(task: DynamoDBCreateBackupOperator, context: Context) -> TaskDeferred:
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context)
     return deferred.value
+
+
+@pytest.mark.parametrize("namespace", ["blue", " blue\n"])
+def test_two_airflows_on_one_account_make_a_backup_each(
+    control_plane: ControlPlane, ti: FakeTaskInstance, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    """The namespace, read when the task runs, tells them apart, though DAG, task and run are the same."""
+    task = operator()
+    first = task.execute(context_of(ti))
+    monkeypatch.setenv("AIRFLOW__DYNAMODB_BACKUP__NAMESPACE", namespace)
+    second = [execute(task, each) for each in (retry(ti), retry(ti))]
+    assert second == [control_plane.backup_arns()[1]] * 2 != [first] * 2
+    listed = control_plane.client().list_backups(TableName="orders")["BackupSummaries"]
+    assert min(each["BackupName"] for each in listed).startswith("blue.shop.back_up.")
+
+
+def test_an_illegal_namespace_is_refused(
+    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is made."""
+    monkeypatch.setenv("AIRFLOW__DYNAMODB_BACKUP__NAMESPACE", "blue/green")
+    with pytest.raises(InvalidValueError, match="dynamodb_backup"):
+        operator().execute(context)
+    assert not control_plane.backup_arns()
 
 
 def test_the_aws_settings_default_to_the_connection_s() -> None:
@@ -272,7 +297,7 @@ def test_without_a_name_it_is_derived_from_the_run(
     ti.map_index = 3
     arn = operator().execute(context)
     details = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
-    assert details["BackupName"].startswith("shop.back_up.manual__2026-11-23.")
+    assert details["BackupName"].startswith(derived_prefix("", "shop", "back_up") + "manual__2026-11-23.")
 
 
 def test_it_can_be_mapped(control_plane: ControlPlane, context: Context) -> None:
