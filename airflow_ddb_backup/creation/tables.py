@@ -106,6 +106,8 @@ def create_backups(
         # Airflow's, for the task's execution_timeout: the steps under way must not create anything after it.
         hook.stop()
         raise
+    if reused := sum(not creation.is_missing for creation in work.backups):
+        log.info("%s of %s tables had a backup for this run already.", reused, len(tables))
     # Not before all are created, so that one listing shows all: another try of this run may have made one too.
     for creation, backup in work.backups.items():
         report.done[creations[creation].name] = creation.settle(backup).arn

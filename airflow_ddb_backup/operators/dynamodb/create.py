@@ -45,7 +45,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
     :param if_exists: what to do when this run has its backup already: ``"reuse"`` it, ``"fail"``, or ``"create"``
         another
     :param reuse_within: also reuse the newest backup of the table, whatever its name, that was at most this old when
-        the run started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
+        the run started; on a later try, and in a cleared run, the oldest such. Only with ``if_exists="reuse"``
     :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until the backup is AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else

@@ -63,7 +63,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     :param if_exists: what to do with a table of which this run has a backup already: ``"reuse"`` it, ``"fail"``, or
         ``"create"`` another
     :param reuse_within: also reuse a table's newest backup, whatever its name, that was at most this old when the run
-        started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
+        started; on a later try, and in a cleared run, the oldest such. Only with ``if_exists="reuse"``
     :param require_point_in_time_recovery: refuse tables whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until all backups are AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
