@@ -31,11 +31,26 @@ class Report(Generic[_T]):
     :param done: what was done, by name
     :param failed: why something could not be done, by name
     :param skipped: why something was left out, by name
+    :param account: the AWS account; ``None``: no response has told it
+    :param region: the region of the calls
     """
 
     done: dict[str, _T] = field(default_factory=dict)
     failed: dict[str, BackupError] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    account: str | None = None
+    region: str | None = None
+
+    def told(self, summary: str, error: BaseException | None) -> dict[str, str | None]:
+        """Return where it was, why the task has failed, and a message for people, ready to be sent.
+
+        :param summary: what was done, a full sentence
+        :param error: why the task has failed; ``None``: it has not
+        """
+        reason = None if error is None else str(error) if isinstance(error, BackupError) else repr(error)
+        place = f"AWS account {self.account or 'not known'}, region {self.region or 'not known'}."
+        text = f"{reason or summary} {place}"
+        return {"account": self.account, "region": self.region, "error": reason, "text": text}
 
     def messages(self) -> dict[str, str]:
         """Return the message of each failure."""
@@ -96,22 +111,25 @@ def push(task: BaseOperator, context: Context, key: str, value: object) -> None:
 
 
 @contextmanager
-def reporting(task: BaseOperator, context: Context, key: str, value: Callable[[], object]) -> Iterator[None]:
+def reporting(
+    task: BaseOperator, context: Context, key: str, value: Callable[[BaseException], object]
+) -> Iterator[None]:
     """Push a report if the block fails, whatever makes it fail. A task that skips or defers has not failed.
 
     :param task: the task
     :param context: its context
     :param key: the XCom's key
-    :param value: returns the report so far
+    :param value: returns the report so far, given what made the task fail
     """
     try:
         yield
     except (AirflowSkipException, TaskDeferred):
         raise
-    except BaseException:
+    except BaseException as error:
+        report = value(error)
         try:
-            push(task, context, key, value())
+            push(task, context, key, report)
         except Exception:
             # The task's own failure says more, and whether to retry.
-            task.log.exception("The %s could not be pushed: %s", key, value())
+            task.log.exception("The %s could not be pushed: %s", key, report)
         raise

@@ -34,7 +34,7 @@ class TablesReport(Report[BackupArn]):
     ``failed``; ``skipped`` are tables that the task does not name.
     """
 
-    def as_dict(self) -> dict[str, dict[str, str]]:
+    def as_dict(self, _: BaseException | None = None) -> dict[str, dict[str, str]]:
         """Return it as plain JSON values."""
         backups = {table: arn for table, arn in self.arns().items() if table not in self.failed}
         return {"backups": backups, "failed": self.messages(), "skipped": dict(sorted(self.skipped.items()))}

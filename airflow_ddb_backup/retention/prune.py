@@ -101,7 +101,7 @@ class PruneReport(Report[Backup]):
     kept: int = 0
     in_use: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, _: BaseException | None = None) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
             "plan_only": self.plan_only,

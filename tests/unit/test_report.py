@@ -84,6 +84,18 @@ class TestReport:
                 TablesFailedError, CONTEXT, "0 done", hint="A retry makes another."
             )
 
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [(None, None), (FINAL, str(FINAL)), (KeyError("defect"), "KeyError('defect')"), (SystemExit(), "SystemExit()")],
+    )
+    def test_it_tells_people_the_reason_first_and_the_place(self, error: BaseException | None, reason: str) -> None:
+        """Whatever made the task fail."""
+        report = Report[str](account="123456789012", region="us-east-1")
+        text = f"{reason or '1 done.'} AWS account 123456789012, region us-east-1."
+        told = {"account": "123456789012", "region": "us-east-1", "error": reason, "text": text}
+        assert report.told("1 done.", error) == told
+        assert Report[str]().told("1 done.", None)["text"] == "1 done. AWS account not known, region not known."
+
     def test_the_messages_of_all_failures_are_sorted_by_name(self) -> None:
         """As the report has them."""
         messages = Report[str](failed={"b": PASSES, "a": FINAL}).messages()
@@ -154,7 +166,7 @@ class TestReporting:
         done: list[str] = []
 
         def work() -> None:
-            with reporting(make_task(), context, "report", lambda: list(done)):
+            with reporting(make_task(), context, "report", lambda _: list(done)):
                 done.append("orders")
                 raise failure
 
@@ -167,7 +179,7 @@ class TestReporting:
         self, make_task: Callable[..., BaseOperator], context: Context, ti: FakeTaskInstance
     ) -> None:
         """It returns its report."""
-        with reporting(make_task(), context, "report", lambda: 1):
+        with reporting(make_task(), context, "report", lambda _: 1):
             pass
         assert ti.xcoms == {}
 
@@ -175,7 +187,7 @@ class TestReporting:
         self, make_task: Callable[..., BaseOperator], context: Context, ti: FakeTaskInstance
     ) -> None:
         """Nothing has failed."""
-        with pytest.raises(AirflowSkipException), reporting(make_task(), context, "report", lambda: 1):
+        with pytest.raises(AirflowSkipException), reporting(make_task(), context, "report", lambda _: 1):
             raise AirflowSkipException
         assert ti.xcoms == {}
 
@@ -191,7 +203,7 @@ class TestReporting:
 
         broken = cast("Context", {"ti": Broken()})
         task = make_task()
-        with pytest.raises(ThrottledError), reporting(task, broken, "report", lambda: {"orders": "arn"}):
+        with pytest.raises(ThrottledError), reporting(task, broken, "report", lambda _: {"orders": "arn"}):
             raise PASSES
         assert "The report could not be pushed: {'orders': 'arn'}" in log()
         assert ti.xcoms == {}

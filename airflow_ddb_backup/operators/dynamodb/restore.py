@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -228,7 +227,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         target = SettingsOf(self.hook, settings.context, settings.target, deadline, SETTING_PATIENCE, self.log)
         confirm_restored(target, settings.backup_arn)
         report = Report[str]()
-        with reporting(self, context, XCOM_SETTINGS, partial(outcomes, report)):
+        with reporting(self, context, XCOM_SETTINGS, lambda _: outcomes(report)):
             put_back(settings, target, report)
             detail = f"{len(report.done)} of {len(outcomes(report))} are in place"
             report.raise_for_failures(SettingsFailedError, settings.context, detail)

@@ -150,7 +150,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
             failure = TriggerFailedError.about(self.awaited(context), detail)
-            with reporting(self, context, XCOM_REPORT, lambda: self._known(context, failure)):
+            with reporting(self, context, XCOM_REPORT, lambda _: self._known(context, failure)):
                 raise failure from error
         with reporting(self, context, XCOM_REPORT, report.as_dict):
             self._add(report, result)
@@ -168,7 +168,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             super().wait_failed(context, error, traceback)
         except BackupError as raised:
             failure = raised
-            with reporting(self, context, XCOM_REPORT, lambda: self._known(context, failure)):
+            with reporting(self, context, XCOM_REPORT, lambda _: self._known(context, failure)):
                 raise
 
     def awaited(self, context: Context) -> ErrorContext:
