@@ -105,7 +105,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         self._link(context, backup.arn)
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
-        return self._finish(context, self._wait(backup, request, region, deadline))
+        return self._finish(context, self._wait(context, backup, request, region, deadline))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
@@ -123,7 +123,9 @@ class DynamoDBCreateBackupOperator(BackupCreator):
             return BackupArn.parse(arn).context
         return self._resolved(ErrorContext(str(self.table_name), self._name(context)))
 
-    def _wait(self, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline) -> WaitResult:
+    def _wait(
+        self, context: Context, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline
+    ) -> WaitResult:
         wait = BackupWait(backup.arn, deadline)
         result = wait.observe(backup)
         if result is None and self.deferrable:
@@ -136,7 +138,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
                     deadline=deadline.at,
                     **self.triggerer_settings(str(region)),
                 )
-                self.defer_wait(trigger, deadline)
+                self.defer_wait(trigger, deadline, context)
         return result or wait_on_worker(self.hook, [wait], request.poll_interval, self.log)[0]
 
     def _link(self, context: Context, arn: BackupArn) -> None:

@@ -218,7 +218,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
                 deadline=deadline.at,
                 **settings,
             )
-            self.defer_wait(trigger, deadline)
+            self.defer_wait(trigger, deadline, context)
         waits = [BackupWait(arn, deadline) for arn in report.done.values()]
         return BackupsResult.of(wait_on_worker(self.hook, waits, request.poll_interval, self.log))
 

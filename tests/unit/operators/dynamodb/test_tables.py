@@ -105,7 +105,7 @@ class TestAll:
         assert [(table, one["permanent"]) for table, one in failed.items()] == [("nowhere", True)]
         assert kwargs == {
             "backup_arns": control_plane.backup_arns(),
-            "carry": {"skipped": {}},
+            "carry": {"try": 1, "skipped": {}},
             "poll_interval": 5,
             "aws_conn_id": "aws_default",
             "region_name": REGION,
