@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.listing import Listing
-from airflow_ddb_backup.creation.matching import BackupMatcher, find_made_since
+from airflow_ddb_backup.creation.matching import BackupMatcher
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
@@ -244,7 +244,8 @@ class Creation:
 
             def made(listed: list[Backup]) -> Backup | None:
                 # The listing's own responses have told more of AWS's clock by then.
-                return find_made_since(table, self.wanted.name, listed, self._aws_time(self._called_at))
+                since = self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE
+                return next(iter(self._matcher.made_since(since, table, listed)), None)
 
             found = self._poll(made, self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE, self._ended_at)
         except BackupError as error:

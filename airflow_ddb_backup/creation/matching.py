@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup.creation.request import IfExists
-from airflow_ddb_backup.limits import AWS_CLOCK_TOLERANCE, SCHEDULER_CLOCK_TOLERANCE
+from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE
 from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
@@ -115,9 +115,17 @@ class BackupMatcher:
         :param table: the table; ``None``: any of its name
         :param backups: what ListBackups has shown, in any order
         """
-        since = self.own_since
-        same = same_name(table, self.name, backups) if since else []
-        return sorted((backup for backup in same if since and backup.created_at >= since), key=_age)
+        return self.made_since(self.own_since, table, backups) if self.own_since else []
+
+    def made_since(self, since: datetime, table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
+        """Return the backups of the name that were made since then, oldest first.
+
+        :param since: the time, by AWS's clock
+        :param table: the table; ``None``: any of its name
+        :param backups: what ListBackups has shown, in any order
+        """
+        same = (backup for backup in of_table(table, backups) if backup.name == self.name)
+        return sorted((backup for backup in same if backup.created_at >= since), key=_age)
 
     def find_reusable(self, table: Table, backups: Iterable[Backup]) -> Backup | None:
         """Return the newest backup, of whatever name, that was young enough when the run started.
@@ -140,30 +148,8 @@ class BackupMatcher:
         :param backups: what ListBackups has shown, in any order
         """
         own = self.own(table, backups)
-        foreign = (backup for backup in same_name(table, self.name, backups) if backup not in own)
-        return min(foreign, key=_age, default=None)
-
-
-def same_name(table: Table | None, name: str, backups: Iterable[Backup]) -> list[Backup]:
-    """Return the backups of the table that bear the name.
-
-    :param table: the table; ``None``: it is gone, and any table of its name will do
-    :param name: the backup's name
-    :param backups: what ListBackups has shown, in any order
-    """
-    return [backup for backup in of_table(table, backups) if backup.name == name]
-
-
-def find_made_since(table: Table, name: str, backups: Iterable[Backup], since: datetime) -> Backup | None:
-    """Return the backup that a call with an ambiguous outcome has made.
-
-    :param table: the table
-    :param name: the backup's name
-    :param backups: what ListBackups has shown, in any order
-    :param since: when the call began at the earliest, by AWS's clock
-    """
-    made = (one for one in same_name(table, name, backups) if one.created_at >= since - AWS_CLOCK_TOLERANCE)
-    return min(made, key=_age, default=None)
+        same = self.made_since(table.created_at, table, backups)
+        return next((backup for backup in same if backup not in own), None)
 
 
 def of_table(table: Table | None, backups: Iterable[Backup]) -> list[Backup]:

@@ -150,9 +150,8 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             report = TablesReport.carried(backups, others)
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
-            failure = TriggerFailedError.about(self.awaited(context), detail)
-            with reporting(self, context, XCOM_REPORT, lambda _: self._known(context, failure)):
-                raise failure from error
+            with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
+                raise TriggerFailedError.about(self.awaited(context), detail) from error
         with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
             self._add(report, result)
             return self._finish(context, report)
@@ -165,12 +164,8 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         :raises BackupTimeoutError: no triggerer has answered until after the deadline
         :raises TriggerFailedError: the trigger has raised
         """
-        try:
+        with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
             super().wait_failed(context, error, traceback)
-        except BackupError as raised:
-            failure = raised
-            with reporting(self, context, XCOM_REPORT, lambda _: self._known(context, failure)):
-                raise
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in, as the ARNs tell."""
@@ -226,7 +221,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         for arn, error in result.errors(self.timeout_error).items():
             report.fail(BackupArn.from_response(arn).table_name, error, self.log)
 
-    def _known(self, context: Context, failure: BackupError) -> dict[str, Any]:
+    def _known(self, context: Context, failure: BaseException) -> dict[str, Any]:
         """Return the report of a wait whose end is not known, from what was known before it."""
         known = self._pushed(context, XCOM_REPORT) or {}
         report = TablesReport(skipped=known.get("skipped", {}), region=self.region_name)
@@ -235,7 +230,8 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             arn = BackupArn.parse(text)
             report.account, report.region = arn.account, arn.region
             detail = "The wait for all backups of the task has failed."
-            report.failed[table] = type(failure).about(arn.context, detail)
+            kind = type(failure) if isinstance(failure, BackupError) else BackupError
+            report.failed[table] = kind.about(arn.context, detail)
         return report.as_dict(failure)
 
     def _told(self, report: TablesReport, error: BaseException | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_ddb_backup.creation.matching import BackupMatcher, Run, find_made_since, of_table
+from airflow_ddb_backup.creation.matching import BackupMatcher, Run, of_table
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
@@ -146,10 +146,12 @@ def test_what_an_earlier_try_made_is_not_foreign() -> None:
 
 
 def test_an_ambiguous_call_has_made_what_was_made_since() -> None:
-    """Two seconds make up for what the Date header does not tell; other runs' backups of the name are older."""
-    assert find_made_since(TABLE, "nightly", [backup(-30), backup(2), backup(1)], NOON) == backup(1)
-    assert find_made_since(TABLE, "nightly", [backup(-1 / 60)], NOON) == backup(-1 / 60)
-    assert find_made_since(TABLE, "nightly", [backup(-3 / 60)], NOON) is None
+    """The oldest first; other runs' backups of the name are older."""
+    assert matcher().made_since(NOON, TABLE, [backup(-30), backup(2), backup(1), backup(1, "a")]) == [
+        backup(1),
+        backup(2),
+    ]
+    assert matcher().made_since(NOON, TABLE, [backup(-1 / 60)]) == []
 
 
 def test_nothing_older_than_what_counts_is_listed() -> None:
