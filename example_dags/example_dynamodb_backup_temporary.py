@@ -24,7 +24,7 @@ with DAG(
     catchup=False,
     tags=["example"],
 ):
-    back_up = DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders")
+    back_up = DynamoDBCreateBackupOperator(task_id="back_up", table_name="carts")
     rewritten = rewrite(back_up.output)
 
     # [START howto_operator_dynamodb_delete_backup]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.listing import Listing
-from airflow_ddb_backup.creation.matching import BackupMatcher, find_made_since
+from airflow_ddb_backup.creation.matching import BackupMatcher
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
@@ -93,7 +93,9 @@ class Creation:
         self.wanted = wanted
         self._hook = hook
         self._request = wanted.request
-        self._matcher = BackupMatcher(wanted.run, wanted.name, wanted.is_derived, wanted.request.reuse_within)
+        self._matcher = BackupMatcher(
+            wanted.run, wanted.name, wanted.is_derived, self._request.if_exists, self._request.reuse_within
+        )
         self._listing = listing
         self._log = log
         self._level = level
@@ -101,8 +103,8 @@ class Creation:
         # What an earlier try has made, it has made by then.
         self._began_at = self._clock.monotonic()
         self._table: Table | None = None
-        # Whether the run is known to have no backup yet.
-        self._is_missing = False
+        #: whether the run is known to have had no backup
+        self.is_missing = False
         # When the last call of CreateBackup began at the earliest, and when it ended.
         self._called_at = self._ended_at = self._began_at
         # What it has raised, while its outcome is ambiguous; and how many calls raised that.
@@ -117,10 +119,10 @@ class Creation:
         :raises BackupExistsError: there is one of that name, and ``if_exists`` is ``"fail"``
         :raises BackupError: the table can't be backed up, AWS refused, or time was up
         """
-        if not self._is_missing:
+        if not self.is_missing:
             if found := self._find():
                 return found
-            self._is_missing = True
+            self.is_missing = True
             message = "Starting backup creation: table %s, backup name %s"
             self._log.log(self._level, message, self._request.table_name, self.wanted.name)
         outcome = self._ambiguous or self._create()
@@ -132,23 +134,20 @@ class Creation:
         :param backup: the run's, as :meth:`find_or_create` has returned it
         """
         table, matcher = self._table, self._matcher
-        if not self._is_missing or table is None or not self._may_have_own:
+        since = matcher.own_since
+        if not self.is_missing or table is None or since is None:
             return backup
 
         def own(listed: list[Backup]) -> list[Backup] | None:
             return matcher.own(table, listed) if backup.arn in {one.arn for one in listed} else None
 
         try:
-            oldest, *younger = self._poll(own, matcher.listed_since, self._ended_at) or [backup]
+            oldest, *younger = self._poll(own, since, self._ended_at) or [backup]
         except BackupError as error:
             self._log.warning("Whether another try of this run has made a backup too is not known: %s", error)
             return backup
         self._warn_of_twins(oldest, younger)
         return oldest
-
-    @property
-    def _may_have_own(self) -> bool:
-        return self._matcher.may_have_own and self._request.if_exists is not IfExists.CREATE
 
     def _find(self) -> Backup | None:
         try:
@@ -174,11 +173,11 @@ class Creation:
 
     def _find_of_a_table_that_is_gone(self) -> Backup | None:
         """Return the run's backup of a table that was dropped after it, such as by the step that it was made for."""
-        if not self.wanted.is_derived or not self._may_have_own:
+        since = self._matcher.own_since
+        if not self.wanted.is_derived or since is None:
             return None
         try:
-            find = partial(self._matcher.find_own, None)
-            found = self._poll(find, self._matcher.listed_since, self._began_at)
+            found = self._poll(partial(self._matcher.find_own, None), since, self._began_at)
         except ListBackupsDeniedError as error:
             self._log.warning("Whether this run has a backup of the table is not known: %s", error)
             return None
@@ -198,24 +197,26 @@ class Creation:
 
     def _existing(self, table: Table) -> Backup | None:
         """Return the backup that the run has already, or may reuse; ``None``: there is none."""
-        matcher, refuses = self._matcher, self._request.if_exists is IfExists.FAIL
-        if not (self._may_have_own or refuses or matcher.reuse_within):
+        matcher = self._matcher
+        if (since := matcher.listed_since(table)) is None:
             return None
-        since = table.created_at if refuses else max(matcher.listed_since, table.created_at)
-        own = self._poll(partial(matcher.find_own, table), since, self._began_at) if self._may_have_own else None
+        own = self._poll(partial(matcher.find_own, table), since, self._began_at) if matcher.own_since else None
         # A backup of others may be missing without harm.
         listed = self._list(since, self._began_at)
-        if refuses and (foreign := matcher.find_foreign(table, listed)):
+        if self._request.if_exists is IfExists.FAIL and (foreign := matcher.find_foreign(table, listed)):
             detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."
             raise BackupExistsError.about(foreign.arn.context, detail)
         if own:
             self._warn_of_twins(own, matcher.own(table, listed)[1:])
+        elif earlier := matcher.find_own(None, listed):
+            message = "The table was made again: backup %s, created at %s, is of the earlier table of its name."
+            self._log.warning(message, earlier.arn.text, earlier.created_at.isoformat())
         if found := own or matcher.find_reusable(table, listed):
             self._log_reuse(found)
         elif matcher.reuse_within and matcher.run.cleared:
             message = (
                 "No backup was at most %s old when this run started, at %s. A new one is made; it may hold what the "
-                "run had begun to change before it was cleared."
+                "run has begun to change in an earlier try."
             )
             self._log.warning(message, matcher.reuse_within, matcher.run.started.isoformat())
         return found
@@ -246,7 +247,8 @@ class Creation:
 
             def made(listed: list[Backup]) -> Backup | None:
                 # The listing's own responses have told more of AWS's clock by then.
-                return find_made_since(table, self.wanted.name, listed, self._aws_time(self._called_at))
+                since = self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE
+                return next(iter(self._matcher.made_since(since, table, listed)), None)
 
             found = self._poll(made, self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE, self._ended_at)
         except BackupError as error:
@@ -291,13 +293,17 @@ class Creation:
         return self._hook.clock.earliest(moment) or worker_s
 
     def _log_reuse(self, found: Backup) -> None:
-        started = self._matcher.run.started
+        due = self._matcher.run.earliest
         self._log.log(self._level, "Reusing backup %s, created at %s", found.arn.text, found.created_at.isoformat())
-        if found.created_at < started - SCHEDULER_CLOCK_TOLERANCE:
-            message = "Backup %s is from before this run's start: it was created at %s, the run started at %s."
-            self._log.warning(message, found.arn.text, found.created_at.isoformat(), started.isoformat())
+        if found.created_at < due - SCHEDULER_CLOCK_TOLERANCE:
+            message = "Backup %s is from before this run was due: it was created at %s, the run was due at %s."
+            self._log.warning(message, found.arn.text, found.created_at.isoformat(), due.isoformat())
 
     def _warn_of_twins(self, oldest: Backup, younger: list[Backup]) -> None:
         for twin in younger:
-            message = "This run created two backups. Using the older, %s; %s can be deleted."
-            self._log.warning(message, oldest.arn.text, twin.arn.text)
+            message = (
+                "Two backups of this name may be the run's. Using the older, %s, created at %s; %s, created at %s, is "
+                "another try's or another run's."
+            )
+            times = oldest.created_at.isoformat(), twin.created_at.isoformat()
+            self._log.warning(message, oldest.arn.text, times[0], twin.arn.text, times[1])

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_ddb_backup.limits import AWS_CLOCK_TOLERANCE, SCHEDULER_CLOCK_TOLERANCE
+from airflow_ddb_backup.creation.request import IfExists
+from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE
 from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ class Run:
     :param due: when the run was due, by the scheduler's clock
     :param started: when the run last started, by the scheduler's clock; clearing a finished run starts it again
     :param try_number: 1 for a task that never started in its run before
-    :param cleared: whether any of the run's tasks was ever cleared
+    :param clear_number: how often tasks of a run that had finished were cleared
     """
 
     due: datetime
     started: datetime
     try_number: int
-    cleared: bool
+    clear_number: int = 0
 
     @classmethod
     def from_context(cls, dag_run: Any, try_number: int) -> Self:
@@ -45,12 +46,17 @@ class Run:
         :param try_number: the try's number
         """
         due: datetime = getattr(dag_run, "run_after", None) or max(dag_run.data_interval_end, dag_run.logical_date)
-        return cls(due, dag_run.start_date or due, try_number, bool(getattr(dag_run, "clear_number", 0)))
+        return cls(due, dag_run.start_date or due, try_number, getattr(dag_run, "clear_number", 0))
+
+    @property
+    def cleared(self) -> bool:
+        """Whether the run may have done something before; until 3.2 only the try tells of a clear while it goes on."""
+        return self.clear_number > 0 or self.try_number > 1
 
     @property
     def earliest(self) -> datetime:
-        """When the run can first have done something: it may have been started again since, if it was cleared."""
-        return min(self.due, self.started) if self.cleared else self.started
+        """When the run can first have done something: it may have been started again since, or ahead of its time."""
+        return min(self.due, self.started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +66,39 @@ class BackupMatcher:
     :param run: the try
     :param name: the backup's name
     :param derived: the name is this run's alone; otherwise every run may have it
+    :param if_exists: what to do when the run has its backup already
     :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
     """
 
     run: Run
     name: str
     derived: bool
+    if_exists: IfExists = IfExists.REUSE
     reuse_within: timedelta | None = None
 
     @property
-    def may_have_own(self) -> bool:
-        """Whether an earlier try of this run may have made a backup, or may be making one now."""
-        return self.run.try_number > 1 or (self.derived and self.run.cleared)
+    def own_since(self) -> datetime | None:
+        """The earliest time at which this run can have made its backup; ``None``: it has none, or takes none.
 
-    @property
-    def own_since(self) -> datetime:
-        """The earliest time at which this run can have made its backup.
-
-        A run that was never cleared has made it since it started. One that was cleared may have started again since:
-        then only a derived name, which no other run has, tells its backup from theirs, and it counts from when the run
-        was due, or started, if that was ahead of its time.
+        A run that was cleared may have started again since: then only a derived name, which no other run has, tells its
+        backup from theirs. For a given name the scheduler's clock gets no tolerance: another run's is worse than none.
         """
-        return (self.run.earliest if self.derived else self.run.started) - SCHEDULER_CLOCK_TOLERANCE
+        run, refuses = self.run, self.if_exists is IfExists.FAIL
+        may_have_own = run.cleared if self.derived and not refuses else run.try_number > 1
+        if not may_have_own or self.if_exists is IfExists.CREATE:
+            return None
+        if not self.derived:
+            return run.started
+        return (run.started if refuses else run.earliest) - SCHEDULER_CLOCK_TOLERANCE
 
-    @property
-    def listed_since(self) -> datetime:
-        """The creation time of the oldest backup that matters: nothing older needs to be listed."""
-        if self.reuse_within is None:
-            return self.own_since
-        return min(self.own_since, self.run.started - self.reuse_within)
+    def listed_since(self, table: Table) -> datetime | None:
+        """Return the creation time of the oldest backup that matters; ``None``: none does.
+
+        :param table: the table
+        """
+        reusable = None if self.reuse_within is None else self.run.started - self.reuse_within
+        refused = table.created_at if self.if_exists is IfExists.FAIL else None
+        return min(filter(None, (self.own_since, reusable, refused)), default=None)
 
     def find_own(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
         """Return the run's backup: the oldest, which holds the state before anything that an earlier try went on to do.
@@ -100,9 +110,22 @@ class BackupMatcher:
         return next((backup for backup in own if table or backup.table_id == own[-1].table_id), None)
 
     def own(self, table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
-        """Return all backups that this run has made, oldest first."""
-        same = same_name(table, self.name, backups)
-        return sorted((backup for backup in same if backup.created_at >= self.own_since), key=_age)
+        """Return all backups that may be this run's, oldest first.
+
+        :param table: the table; ``None``: any of its name
+        :param backups: what ListBackups has shown, in any order
+        """
+        return self.made_since(self.own_since, table, backups) if self.own_since else []
+
+    def made_since(self, since: datetime, table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
+        """Return the backups of the name that were made since then, oldest first.
+
+        :param since: the time, by AWS's clock
+        :param table: the table; ``None``: any of its name
+        :param backups: what ListBackups has shown, in any order
+        """
+        same = (backup for backup in of_table(table, backups) if backup.name == self.name)
+        return sorted((backup for backup in same if backup.created_at >= since), key=_age)
 
     def find_reusable(self, table: Table, backups: Iterable[Backup]) -> Backup | None:
         """Return the newest backup, of whatever name, that was young enough when the run started.
@@ -118,37 +141,15 @@ class BackupMatcher:
         young = [backup for backup in of_table(table, backups) if backup.created_at >= since]
         return (min if self.run.cleared else max)(young, key=_age, default=None)
 
-    def find_foreign(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
+    def find_foreign(self, table: Table, backups: Iterable[Backup]) -> Backup | None:
         """Return a backup of the name that this run has not made.
 
         :param table: the table
         :param backups: what ListBackups has shown, in any order
         """
-        own = self.own(table, backups) if self.may_have_own else []
-        foreign = (backup for backup in same_name(table, self.name, backups) if backup not in own)
-        return min(foreign, key=_age, default=None)
-
-
-def same_name(table: Table | None, name: str, backups: Iterable[Backup]) -> list[Backup]:
-    """Return the backups of the table that bear the name.
-
-    :param table: the table; ``None``: it is gone, and any table of its name will do
-    :param name: the backup's name
-    :param backups: what ListBackups has shown, in any order
-    """
-    return [backup for backup in of_table(table, backups) if backup.name == name]
-
-
-def find_made_since(table: Table, name: str, backups: Iterable[Backup], since: datetime) -> Backup | None:
-    """Return the backup that a call with an ambiguous outcome has made.
-
-    :param table: the table
-    :param name: the backup's name
-    :param backups: what ListBackups has shown, in any order
-    :param since: when the call began at the earliest, by AWS's clock
-    """
-    made = (one for one in same_name(table, name, backups) if one.created_at >= since - AWS_CLOCK_TOLERANCE)
-    return min(made, key=_age, default=None)
+        own = self.own(table, backups)
+        same = self.made_since(table.created_at, table, backups)
+        return next((backup for backup in same if backup not in own), None)
 
 
 def of_table(table: Table | None, backups: Iterable[Backup]) -> list[Backup]:

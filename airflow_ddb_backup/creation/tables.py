@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup.creation.find_or_create import Creation, FindOrCreate
 from airflow_ddb_backup.creation.listing import Listing
-from airflow_ddb_backup.exceptions import BackupError, TableNotFoundError, TablesFailedError, TableUnavailableError
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    ErrorContext,
+    TableNotFoundError,
+    TablesFailedError,
+    TableUnavailableError,
+)
 from airflow_ddb_backup.limits import THREADS
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.report import Report, carried, carry
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.creation.request import TableBackup
-    from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.selection import SelectedTable
 
@@ -34,10 +39,14 @@ class TablesReport(Report[BackupArn]):
     ``failed``; ``skipped`` are tables that the task does not name.
     """
 
-    def as_dict(self, _: BaseException | None = None) -> dict[str, dict[str, str]]:
-        """Return it as plain JSON values."""
+    def as_dict(self, error: BaseException | None = None) -> dict[str, Any]:
+        """Return it as plain JSON values.
+
+        :param error: why the task has failed; ``None``: it has not
+        """
         backups = {table: arn for table, arn in self.arns().items() if table not in self.failed}
-        return {"backups": backups, "failed": self.messages(), "skipped": dict(sorted(self.skipped.items()))}
+        parts = {"backups": backups, "failed": self.messages(), "skipped": dict(sorted(self.skipped.items()))}
+        return {**parts, **self.told(f"Tables: {self.counts()}.", error)}
 
     def arns(self) -> dict[str, str]:
         """Return the ARN of each table's backup, AVAILABLE or not."""
@@ -53,30 +62,34 @@ class TablesReport(Report[BackupArn]):
 
         :param backups: its backups
         :param others: its other parts
-        :raises Exception: it is something else: ``AttributeError``, ``KeyError``, ``TypeError`` or ``ValueError``
+        :raises Exception: it is something else: ``AttributeError``, ``KeyError``, ``StopIteration``, ``TypeError`` or
+            ``ValueError``
         """
         arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
-        return cls(arns, carried(others["failed"]), dict(others["skipped"]))
+        first = next(iter(arns.values()))
+        return cls(arns, carried(others["failed"]), dict(others["skipped"]), first.account, first.region)
 
     def counts(self) -> str:
         """Return how many tables have what, for the log."""
         done = len(self.done.keys() - self.failed.keys())
         return f"{done} with a backup, {len(self.failed)} failed, {len(self.skipped)} skipped"
 
-    def conclude(self, context: ErrorContext, log: Any, hint: str | None = None) -> None:
-        """Log the counts, with what failed as a table, and raise if any table has failed.
+    def fail(self, table: str, error: BackupError, log: Any) -> None:
+        """Take in and log why a table has failed."""
+        self.failed[table] = error
+        log.error("%s: %s", table, error)
 
-        :param context: the region
+    def conclude(self, log: Any, hint: str | None = None) -> None:
+        """Log the counts, and raise if any table has failed; the log has each failure already.
+
         :param log: the task's log
         :param hint: the hint for a failure that is retried; ``None``: the retry does what is missing
         :raises TablesFailedError: some have failed
         """
         self.failed = dict(sorted(self.failed.items()))
-        width = max(map(len, self.failed), default=0)
-        rows = [f"{table:<{width}}  {error}" for table, error in self.failed.items()]
-        (log.error if rows else log.info)("%s", "\n".join([f"Tables: {self.counts()}", *rows]))
+        (log.error if self.failed else log.info)("Tables: %s", self.counts())
         have = f"{len(self.done.keys() - self.failed.keys())} have a backup"
-        self.raise_for_failures(TablesFailedError, context, have, hint)
+        self.raise_for_failures(TablesFailedError, ErrorContext(region=self.region), have, hint)
 
 
 def create_backups(
@@ -106,6 +119,8 @@ def create_backups(
         # Airflow's, for the task's execution_timeout: the steps under way must not create anything after it.
         hook.stop()
         raise
+    if reused := sum(not creation.is_missing for creation in work.backups):
+        log.info("%s of %s tables had a backup for this run already.", reused, len(tables))
     # Not before all are created, so that one listing shows all: another try of this run may have made one too.
     for creation, backup in work.backups.items():
         report.done[creations[creation].name] = creation.settle(backup).arn
@@ -146,10 +161,9 @@ class _EachTable(FindOrCreate):
             self._report.done[table.name] = self.backups[creation].arn
 
     def failed(self, creation: Creation, error: BackupError) -> None:
-        """Report a table that has failed."""
-        name = self._tables[creation].name
-        self._report.failed[name] = error
-        self._log.error("%s: %s", name, error)
+        """Report a table that has failed: the reason first, since Airflow's UI cuts lines, and the long name last."""
+        told = type(error)(f"{error} The backup's name is {creation.wanted.name!r}.")
+        self._report.fail(self._tables[creation].name, told, self._log)
 
     def progress(self, open_items: int) -> str:
         """Return how many tables have what."""

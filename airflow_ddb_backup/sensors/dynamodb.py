@@ -78,7 +78,7 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         # An object may be executed more than once: nothing of an earlier execution counts.
         self._waits, self._ends = [], {}
         try:
-            return self._execute_deferrable() if self.deferrable else self._execute_poking(context)
+            return self._execute_deferrable(context) if self.deferrable else self._execute_poking(context)
         except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
             raise
@@ -130,7 +130,7 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         self._due = [wait for wait in self._due if wait.not_found and wait.key not in self._ends]
         return None if self._due else True
 
-    def _execute_deferrable(self) -> Any:
+    def _execute_deferrable(self, context: Context) -> Any:
         deadline = Deadline.after(self.timeout)
         self._begin(deadline)
         ends = poll_on_worker(self.hook, self._waits, CALL_SECONDS, self.log)
@@ -139,7 +139,7 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
             arns = [wait.arn.text for wait in self._waits]
             settings = self.triggerer_settings(self._waits[0].arn.region)
             trigger = self._trigger(arns, poll_interval=self.poke_interval, deadline=deadline.at, **settings)
-            self.defer_wait(trigger, deadline)
+            self.defer_wait(trigger, deadline, context)
         return self._result(known)
 
     def _execute_poking(self, context: Context) -> Any:

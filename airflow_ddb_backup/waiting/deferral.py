@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
-    from airflow.triggers.base import BaseTrigger
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import BackupError, ErrorContext
@@ -50,20 +50,33 @@ class DeferredWaitMixin:
             "botocore_config": self.botocore_config,
         }
 
-    def defer_wait(self, trigger: BaseTrigger, deadline: Deadline) -> NoReturn:
+    def defer_wait(self, trigger: Any, deadline: Deadline, context: Context) -> NoReturn:
         """Leave the worker; the task comes back in ``execute_complete``.
 
-        :param trigger: waits on the triggerer
+        :param trigger: waits on the triggerer; its event returns the try
         :param deadline: when time is up; the trigger keeps it, and says why
+        :param context: the task's context
         """
+        trigger.carry = {"try": context["ti"].try_number, **(trigger.carry or {})}
         limit = timedelta(seconds=deadline.left + AIRFLOW_LIMIT_AFTER)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
         raise AssertionError
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Come back from the triggerer; Airflow calls this in place of ``execute``."""
-        method = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method
-        return super().resume_execution(method, next_kwargs, context)  # type: ignore[misc]  # the base class has it
+        """Come back from the triggerer; Airflow calls this in place of ``execute``.
+
+        Airflow 3.0 and 3.1.0 resume a retry with the event of an earlier try: the task then runs from the top.
+        """
+        method, kwargs = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method, next_kwargs
+        event, present = (next_kwargs or {}).get("event"), context["ti"].try_number
+        if isinstance(event, Mapping) and isinstance(event.get("carry"), Mapping) and "try" in event["carry"]:
+            carry = dict(event["carry"])
+            if (made_by := carry.pop("try")) == present:
+                kwargs = {"event": {**event, "carry": carry}}
+            else:
+                self.log.warning("The event is of try %s, this is try %s: running from the top.", made_by, present)
+                method, kwargs = "execute", {}
+        return super().resume_execution(method, kwargs, context)  # type: ignore[misc]  # the base class has it
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
         """Raise this package's exception for what Airflow calls a trigger's failure.

@@ -128,6 +128,7 @@ def test_sweep(run_dag: RunDag, control_plane: ControlPlane) -> None:
 
 def test_temporary(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """The backup is gone once the rewrite has succeeded."""
+    control_plane.create_table("carts")
     run = run_dag("example_dynamodb_backup_temporary")
     assert run.state == "success"
     assert xcoms(run, "delete") == xcoms(run, "back_up")

@@ -108,7 +108,9 @@ class BackupCreator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDB
     ) -> TableBackup:
         name = self._name(context, *table)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
-        return TableBackup(request, name, run, ErrorContext(request.table_name, name, region), deadline)
+        # Of many tables each failure is told with the name, which is long, at its end.
+        about = ErrorContext(request.table_name, None if table else name, region)
+        return TableBackup(request, name, run, about, deadline)
 
     def _resolved(self, known: ErrorContext) -> ErrorContext:
         """Return an error context with the region of the calls, if it can be told."""

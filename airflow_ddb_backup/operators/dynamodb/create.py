@@ -45,7 +45,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
     :param if_exists: what to do when this run has its backup already: ``"reuse"`` it, ``"fail"``, or ``"create"``
         another
     :param reuse_within: also reuse the newest backup of the table, whatever its name, that was at most this old when
-        the run started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
+        the run started; on a later try, and in a cleared run, the oldest such. Only with ``if_exists="reuse"``
     :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until the backup is AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
@@ -105,7 +105,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         self._link(context, backup.arn)
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
-        return self._finish(context, self._wait(backup, request, region, deadline))
+        return self._finish(context, self._wait(context, backup, request, region, deadline))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Take the trigger's event.
@@ -123,7 +123,9 @@ class DynamoDBCreateBackupOperator(BackupCreator):
             return BackupArn.parse(arn).context
         return self._resolved(ErrorContext(str(self.table_name), self._name(context)))
 
-    def _wait(self, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline) -> WaitResult:
+    def _wait(
+        self, context: Context, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline
+    ) -> WaitResult:
         wait = BackupWait(backup.arn, deadline)
         result = wait.observe(backup)
         if result is None and self.deferrable:
@@ -136,7 +138,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
                     deadline=deadline.at,
                     **self.triggerer_settings(str(region)),
                 )
-                self.defer_wait(trigger, deadline)
+                self.defer_wait(trigger, deadline, context)
         return result or wait_on_worker(self.hook, [wait], request.poll_interval, self.log)[0]
 
     def _link(self, context: Context, arn: BackupArn) -> None:

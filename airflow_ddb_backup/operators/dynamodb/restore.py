@@ -150,7 +150,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         )
         if not request.wait_for_completion:
             return table.arn
-        result = self._wait(request, table, settings, deadline)
+        result = self._wait(context, request, table, settings, deadline)
         return self._finish(context, result.unwrap(), settings)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
@@ -203,7 +203,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         return RestoreRequest(overrides=Overrides(**values(Overrides)), **values(RestoreRequest))
 
     def _wait(
-        self, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
+        self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
     ) -> RestoreResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
         wait, interval = RestoreWait(request.arn, table.name, deadline), request.poll_interval
@@ -218,7 +218,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
                 deadline=deadline.at,
                 **self.triggerer_settings(request.arn.region),
             )
-            self.defer_wait(trigger, deadline)
+            self.defer_wait(trigger, deadline, context)
         return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
 
     def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:

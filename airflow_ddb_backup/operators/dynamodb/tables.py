@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -47,9 +48,10 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     Every table is tried and reported before the task is judged: if any has failed, the task fails, and a retry does
     only what is missing. All that :class:`DynamoDBCreateBackupOperator` promises for one table holds for each.
 
-    The report is ``{"backups": {table: arn}, "failed": {table: message}, "skipped": {table: reason}}``; a task that
-    fails pushes it as XCom ``report`` first. The ARNs are pushed as ``backup_arns`` (``{table: arn}``) before any
-    waiting.
+    The report is ``{"backups": {table: arn}, "failed": {table: message}, "skipped": {table: reason}, "account",
+    "region", "error", "text"}``: ``error`` is the reason of a task that fails, ``text`` a message for people. Such a
+    task pushes it as XCom ``report`` first, whatever made it fail. The ARNs are pushed as ``backup_arns``
+    (``{table: arn}``) before any waiting.
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
         ``[]`` are an empty selection (templated)
@@ -63,7 +65,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
     :param if_exists: what to do with a table of which this run has a backup already: ``"reuse"`` it, ``"fail"``, or
         ``"create"`` another
     :param reuse_within: also reuse a table's newest backup, whatever its name, that was at most this old when the run
-        started; in a cleared run the oldest such. Only with ``if_exists="reuse"``
+        started; on a later try, and in a cleared run, the oldest such. Only with ``if_exists="reuse"``
     :param require_point_in_time_recovery: refuse tables whose point-in-time recovery is not ENABLED
     :param wait_for_completion: wait until all backups are AVAILABLE
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
@@ -124,15 +126,15 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
-        request = self._request()
-        deadline = Deadline.after(request.timeout)
-        report = TablesReport()
-        with reporting(self, context, XCOM_REPORT, report.as_dict):
-            region = self._create(context, request, deadline, report)
+        report = TablesReport(region=self.region_name)
+        with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
+            request = self._request()
+            deadline = Deadline.after(request.timeout)
+            self._create(context, request, deadline, report)
             push(self, context, XCOM_BACKUP_ARNS, report.arns())
             if self.wait_for_completion and report.done:
-                self._add(report, self._wait(context, request, region, deadline, report))
-            return self._finish(context, report, region)
+                self._add(report, self._wait(context, request, deadline, report))
+            return self._finish(context, report)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take the trigger's event.
@@ -146,15 +148,13 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             others = (event or {})["carry"]
             backups = others.get("backups") or self._pushed(context, XCOM_BACKUP_ARNS)
             report = TablesReport.carried(backups, others)
-            region = next(iter(report.done.values())).region
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             detail = f"Its event is not one that this package sends: {event!r}."
-            failure = TriggerFailedError.about(self.awaited(context), detail)
-            with reporting(self, context, XCOM_REPORT, lambda _: self._known(context, failure)):
-                raise failure from error
-        with reporting(self, context, XCOM_REPORT, report.as_dict):
+            with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
+                raise TriggerFailedError.about(self.awaited(context), detail) from error
+        with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
             self._add(report, result)
-            return self._finish(context, report, region)
+            return self._finish(context, report)
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
         """Raise this package's exception for what Airflow calls a trigger's failure, and push the report first.
@@ -164,12 +164,8 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         :raises BackupTimeoutError: no triggerer has answered until after the deadline
         :raises TriggerFailedError: the trigger has raised
         """
-        try:
+        with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
             super().wait_failed(context, error, traceback)
-        except BackupError as raised:
-            failure = raised
-            with reporting(self, context, XCOM_REPORT, lambda _: self._known(context, failure)):
-                raise
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in, as the ARNs tell."""
@@ -177,11 +173,11 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             return ErrorContext(region=BackupArn.parse(arn).region)
         return self._resolved(ErrorContext())
 
-    def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> str:
-        """Fill the report with the backups of all tables; return the region."""
+    def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> None:
+        """Fill the report with the backups of all tables."""
         selection = self._selection(rendered)
         about = self.open_hook(ErrorContext(), selection.arn)
-        region = str(about.region)
+        report.region = about.region
         tables = select_tables(self.hook, selection, about, retrying(deadline, self.log))
         selection.check_size(tables, about)
         self.log.info("Backing up %s tables", len(tables))
@@ -192,18 +188,20 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
                 self.log.warning("Table %s is skipped: it lacks the tags.", table.name)
                 continue
             each = replace(request, table_name=table.arn or table.name)
-            wanted[table] = self._wanted(context, each, region, deadline, table.name)
+            wanted[table] = self._wanted(context, each, about.region, deadline, table.name)
         create_backups(self.hook, wanted, report=report, context=about, deadline=deadline, log=self.log)
-        return region
+        if not (report.done or report.failed):
+            # All that patterns and tags have selected are gone.
+            selection.check_size((), about)
 
     def _wait(
-        self, context: Context, request: BackupRequest, region: str, deadline: Deadline, report: TablesReport
+        self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport
     ) -> BackupsResult:
-        settings = self.triggerer_settings(region)
+        settings = self.triggerer_settings(str(report.region))
         if self.deferrable:
             if report.failed or report.skipped:
                 # Nothing else tells of them if the trigger fails.
-                push(self, context, XCOM_REPORT, report.as_dict())
+                push(self, context, XCOM_REPORT, self._told(report))
             kept = report.as_carried()
             if self.do_xcom_push:
                 # There may be thousands, and the XCom has them.
@@ -215,25 +213,33 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
                 deadline=deadline.at,
                 **settings,
             )
-            self.defer_wait(trigger, deadline)
+            self.defer_wait(trigger, deadline, context)
         waits = [BackupWait(arn, deadline) for arn in report.done.values()]
         return BackupsResult.of(wait_on_worker(self.hook, waits, request.poll_interval, self.log))
 
     def _add(self, report: TablesReport, result: BackupsResult) -> None:
         for arn, error in result.errors(self.timeout_error).items():
-            report.failed[BackupArn.from_response(arn).table_name] = error
+            report.fail(BackupArn.from_response(arn).table_name, error, self.log)
 
-    def _known(self, context: Context, failure: BackupError) -> dict[str, Any]:
+    def _known(self, context: Context, failure: BaseException) -> dict[str, Any]:
         """Return the report of a wait whose end is not known, from what was known before it."""
         known = self._pushed(context, XCOM_REPORT) or {}
-        failed = dict(known.get("failed", {}))
-        for table, arn in (self._pushed(context, XCOM_BACKUP_ARNS) or {}).items():
-            about = BackupArn.parse(arn).context
-            failed[table] = str(type(failure).about(about, "The wait for all backups of the task has failed."))
-        return {"backups": {}, "failed": failed, "skipped": known.get("skipped", {})}
+        report = TablesReport(skipped=known.get("skipped", {}), region=self.region_name)
+        report.failed = {table: BackupError(message) for table, message in known.get("failed", {}).items()}
+        for table, text in (self._pushed(context, XCOM_BACKUP_ARNS) or {}).items():
+            arn = BackupArn.parse(text)
+            report.account, report.region = arn.account, arn.region
+            detail = "The wait for all backups of the task has failed."
+            kind = type(failure) if isinstance(failure, BackupError) else BackupError
+            report.failed[table] = kind.about(arn.context, detail)
+        return report.as_dict(failure)
 
-    def _finish(self, context: Context, report: TablesReport, region: str) -> dict[str, Any]:
-        hint = _AGAIN_HINT if self.if_exists == IfExists.CREATE else None
-        report.conclude(ErrorContext(region=region), self.log, hint)
-        self._hand_to_outlets(context, report.as_dict())
-        return report.as_dict()
+    def _told(self, report: TablesReport, error: BaseException | None = None) -> dict[str, Any]:
+        report.account = report.account or self.hook.account
+        return report.as_dict(error)
+
+    def _finish(self, context: Context, report: TablesReport) -> dict[str, Any]:
+        report.conclude(self.log, _AGAIN_HINT if self.if_exists == IfExists.CREATE else None)
+        told = self._told(report)
+        self._hand_to_outlets(context, told)
+        return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from inspect import unwrap
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBCreateBackupOperator
@@ -40,8 +41,8 @@ def retry(ti: FakeTaskInstance) -> FakeTaskInstance:
 
 
 def at(clock: Clock, offset: float = 0.0) -> datetime:
-    """Return the time by the scheduler's clock, which may be ahead."""
-    return datetime.fromtimestamp(clock.time() + offset, tz=UTC)
+    """Return the time by the scheduler's clock, which may be ahead, in whole milliseconds as AWS's times are."""
+    return datetime.fromtimestamp(floor((clock.time() + offset) * 1000) / 1000, tz=UTC)
 
 
 def begun(clock: Clock, run_id: str = "manual__1", ahead: float = 0.0, **fields: Any) -> FakeTaskInstance:

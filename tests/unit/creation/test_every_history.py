@@ -60,6 +60,9 @@ class ModelRun:
     :param derived: whether its backup's name is derived
     :param due: when it was due
     :param created: when it came to be, which is not before it was due unless by hand
+    :param namespace: its Airflow's
+    :param made: the backups that its tries have made
+    :param first: what the first try has returned, by the run's start, the table and ``reuse_within``
     """
 
     run_id: str
@@ -69,8 +72,10 @@ class ModelRun:
     started: float
     tries: int = 0
     clears: int = 0
+    namespace: str = ""
     finished: bool = False
     made: list[str] = field(default_factory=list)
+    first: dict[Any, str] = field(default_factory=dict)
 
 
 class Fate(Enum):
@@ -141,6 +146,19 @@ class Histories(RuleBasedStateMachine):
         run.finished = True
         self.clock.sleep(30)
         return ModelRun(run.run_id, run.derived, run.due, self.now(), self.now())
+
+    @rule(target=runs, run=runs)
+    def run_in_another_airflow(self, run: ModelRun) -> ModelRun:
+        """On the same account, with the same IDs."""
+        return ModelRun(run.run_id, run.derived, run.due, self.now(), self.now(), namespace="green")
+
+    @rule(target=runs, run=runs)
+    def start_back_to_back(self, run: ModelRun) -> ModelRun:
+        """One ends, the next begins: catch-up with one run at a time."""
+        run.finished = True
+        self.clock.sleep(2)
+        self.ids += 1
+        return ModelRun(f"run-{self.ids}", False, self.now(), self.now(), self.now())
 
     @rule(run=runs)
     def clear(self, run: ModelRun) -> None:
@@ -228,7 +246,7 @@ class Histories(RuleBasedStateMachine):
 
     def name_of(self, run: ModelRun) -> str:
         """Return the name of a run's backup."""
-        return derive_backup_name("", "shop", "back_up", run.run_id) if run.derived else GIVEN
+        return derive_backup_name(run.namespace, "shop", "back_up", run.run_id) if run.derived else GIVEN
 
     def orphan_creates(self, run: ModelRun) -> None:
         """Let the try before go on beside its retry."""
@@ -242,7 +260,7 @@ class Histories(RuleBasedStateMachine):
         return TableBackup(
             BackupRequest("orders", None if run.derived else name, reuse_within=reuse_within),
             name,
-            Run(self.scheduled(run.due), self.scheduled(run.started), run.tries, run.clears > 0),
+            Run(self.scheduled(run.due), self.scheduled(run.started), run.tries, run.clears),
             ErrorContext("orders", name, "us-east-1"),
             Deadline.after(1800),
         )
@@ -266,21 +284,29 @@ class Histories(RuleBasedStateMachine):
         tolerance = SCHEDULER_CLOCK_TOLERANCE.total_seconds() + abs(self.scheduler) + 2
         if reuse_within:
             assert made_at >= run.started - reuse_within.total_seconds() - tolerance, "too old to be reused"
+            self.check_later_try(run, arn, (run.started, table, reuse_within))
             return
         assert made_at >= run.due - tolerance or made_at >= run.started - tolerance, "made before the run was due"
         if run.derived:
             assert maker is not None
-            assert maker.run_id == run.run_id, "another run's under a derived name"
-            assert run.clears, "a deleted run's, though the run was never cleared"
+            assert (maker.namespace, maker.run_id) == (run.namespace, run.run_id), "another run's under a derived name"
+            assert run.clears or run.tries > 1, "a deleted run's, on a first try"
         else:
-            assert made_at >= run.started - tolerance, "another run's, made while this one was not running"
+            assert run.tries > 1, "another run's, on a first try"
+            assert made_at >= run.started + self.scheduler - 0.1, "another run's, made while this one was not running"
+
+    def check_later_try(self, run: ModelRun, arn: str, reused: Any) -> None:
+        """Hold that a task cleared while its run goes on takes none that is newer than what its first try took."""
+        if not run.made:
+            first = run.first.setdefault(reused, arn)
+            assert self.made[arn][1] <= self.made[first][1], "newer than what the run has rested on"
 
     def check_twins(self, run: ModelRun, arn: str) -> None:
         """Two backups of one run under a derived name are told."""
         mine = [one for one in run.made if self.made[one][2] == self.tables]
         if run.derived and len(mine) > 1 and run.tries > 1 and not self.plane.listing_lag:
             named = re.findall(r"arn:\S+?backup/[\w-]+", self.warnings.text)
-            assert arn == mine[0], "not the oldest"
+            assert arn == min(mine), "not the oldest"
             assert arn in named, "twins without a warning"
             assert len(set(named) & set(mine)) > 1, "a warning that does not name both"
 

@@ -263,7 +263,9 @@ class TestTries:
         arn = run(retry(ti))
         assert [arn] == orphan_s
         assert len(control_plane.backup_arns()) == 2
-        assert f"Using the older, {arn}; {control_plane.backup_arns()[1]} can be deleted" in log()
+        told = log()
+        assert f"Using the older, {arn}, created at" in told
+        assert f"{control_plane.backup_arns()[1]}, created at" in told
 
     def test_two_tries_side_by_side(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
         """In any order, every try ends with a backup of the run's name, and the later with the oldest."""
@@ -401,6 +403,14 @@ class TestIfExists:
         clock.sleep(60)
         assert run(retry(ti), if_exists="fail", **GIVEN) == first
 
+    def test_an_earlier_start_s_is_refused(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Clearing a finished run starts it again; a table's backup from before that is refused."""
+        ti = begun(clock)
+        run(ti, if_exists="fail")
+        clock.sleep(60)
+        with pytest.raises(BackupExistsError):
+            run(cleared(ti, clock), if_exists="fail")
+
     def test_another_run_s_is_refused_on_a_later_try_too(self, control_plane: ControlPlane, clock: Clock) -> None:
         """However old."""
         control_plane.add_backups("orders", 1, "ledger-nightly")
@@ -457,16 +467,19 @@ class TestFirstTries:
         clock.sleep(300)
         assert run(retry(again)) == control_plane.backup_arns()[1]
 
-    def test_a_backfilled_run_that_is_made_again_does_not_find_the_deleted_one_s(
-        self, control_plane: ControlPlane, clock: Clock
+    def test_a_later_try_of_a_run_that_is_made_again_can_t_tell_the_deleted_one_s(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
     ) -> None:
-        """Due long ago, but never cleared: it counts from its start."""
+        """ID and due date are the same: it takes the older, and names both with their times."""
         due = at(clock, -90 * DAY)
         deleted = run(begun(clock, "backfill__1", run_after=due))
         clock.sleep(DAY)
         again = begun(clock, "backfill__1", run_after=due)
-        control_plane.fail_next("DescribeTable", INTERNAL_ERROR)
-        assert run(retry(again)) != deleted
+        new = run(again)
+        assert run(retry(again)) == deleted != new
+        told = log()
+        assert f"Using the older, {deleted}, created at" in told
+        assert f"{new}, created at" in told
 
     def test_two_runs_within_a_minute_make_one_each(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Under one given name; so does catch-up with one run at a time."""
@@ -502,6 +515,20 @@ class TestClearedRuns:
         first = run(ti, **GIVEN)
         clock.sleep(600)
         assert run(cleared(ti, clock, finished=False), **GIVEN) == first
+
+    @pytest.mark.parametrize("ran_before", [True, False])
+    def test_a_given_name_takes_no_back_to_back_run_s(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str], *, ran_before: bool
+    ) -> None:
+        """The other ended seconds before this one started: no tolerance, and not a word of what is not needed."""
+        other = run(begun(clock, "one"), **GIVEN)
+        clock.sleep(3)
+        second = begun(clock, "two")
+        own = [run(second, **GIVEN)] if ran_before else []
+        assert run(retry(second), **GIVEN) != other
+        assert len(control_plane.backup_arns()) == 2
+        assert own in ([], control_plane.backup_arns()[1:])
+        assert "Using the older" not in log()
 
     def test_positions_of_a_mapped_list_may_move(self, control_plane: ControlPlane, clock: Clock) -> None:
         """A list that grows at its front: each table keeps its backup, and the new one gets its first."""
@@ -549,14 +576,17 @@ class TestClearedRuns:
         with pytest.raises(TableUnavailableError):
             run(retry(begun(clock)))
 
-    def test_the_backup_of_an_earlier_table_is_not_the_run_s(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """It was dropped and made again."""
+    def test_the_backup_of_an_earlier_table_is_not_the_run_s(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """It was dropped and made again: the log names the earlier one's."""
         ti = begun(clock)
         first = run(ti)
         control_plane.client().delete_table(TableName="orders")
         clock.sleep(60)
         control_plane.create_table("orders")
         assert run(cleared(ti, clock)) == control_plane.backup_arns()[1] != first
+        assert f"backup {first}, created at" in log()
 
     def test_twice_and_then_for_good(self, control_plane: ControlPlane, clock: Clock) -> None:
         """A cleared run finds its backup of the last one."""
@@ -570,18 +600,18 @@ class TestClearedRuns:
         control_plane.drop_table("orders")
         assert run(cleared(ti, clock)) == last
 
-    @pytest.mark.parametrize(("choice", "gone"), [("fail", False), ("reuse", True)])
-    def test_a_backup_from_before_the_run_s_start_is_told_with_both_times(
-        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str], choice: str, *, gone: bool
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_the_run_s_own_is_no_reason_to_warn(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str], *, gone: bool
     ) -> None:
-        """Whichever way it is taken."""
+        """It is from after the run was due, though clearing has started the run again."""
         ti = begun(clock)
-        first = run(ti, if_exists=choice)
+        first = run(ti)
         clock.sleep(DAY)
         if gone:
             control_plane.drop_table("orders")
-        assert run(cleared(ti, clock), if_exists=choice) == first
-        assert f"Backup {first} is from before this run's start: it was created at" in log()
+        assert run(cleared(ti, clock)) == first
+        assert "is from before" not in log()
 
     def test_a_denied_listing_hides_no_missing_table(self, control_plane: ControlPlane, clock: Clock) -> None:
         """The run has no backup that anybody knows of."""
@@ -608,7 +638,17 @@ class TestReuse:
         control_plane.add_backups("orders", 1)
         clock.sleep(900)
         assert run(cleared(ti, clock, finished=False), reuse_within=self.WITHIN) == before
-        assert f"Backup {before} is from before this run's start: it was created at" in log()
+        assert f"Backup {before} is from before this run was due: it was created at" in log()
+
+    def test_a_later_try_takes_the_oldest_too(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Before 3.2 a task cleared while its run goes on does not raise ``clear_number``."""
+        (before,) = control_plane.add_backups("orders", 1)
+        clock.sleep(600)
+        ti = begun(clock)
+        assert run(ti, reuse_within=self.WITHIN) == before
+        clock.sleep(900)
+        control_plane.add_backups("orders", 1)
+        assert run(retry(ti), reuse_within=self.WITHIN) == before
 
     def test_where_none_is_left_it_warns(
         self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_ddb_backup.creation.matching import BackupMatcher, Run, find_made_since, of_table
+from airflow_ddb_backup.creation.matching import BackupMatcher, Run, of_table
+from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
@@ -26,53 +27,54 @@ def backup(minutes: float, name: str = "nightly", **kwargs: Any) -> Backup:
     return Backup(arn, name, created_at=created_at, **fields | kwargs)
 
 
-def matcher(*, derived: bool = True, reuse_within: timedelta | None = None, **run: Any) -> BackupMatcher:
+def matcher(
+    *,
+    derived: bool = True,
+    if_exists: IfExists = IfExists.REUSE,
+    reuse_within: timedelta | None = None,
+    **run: Any,
+) -> BackupMatcher:
     """Return the matcher of a later try in a run that was due, and started, at noon."""
-    fields: dict[str, Any] = {"due": NOON, "started": NOON, "try_number": 2, "cleared": False}
-    return BackupMatcher(Run(**fields | run), "nightly", derived, reuse_within)
-
-
-@pytest.mark.parametrize("derived", [True, False])
-@pytest.mark.parametrize("try_number", [0, 1])
-def test_a_first_try_of_a_run_that_was_never_cleared_has_nothing_to_find(*, derived: bool, try_number: int) -> None:
-    """Nothing was made before."""
-    assert not matcher(derived=derived, try_number=try_number).may_have_own
-
-
-@pytest.mark.parametrize(("derived", "may_have_own"), [(True, True), (False, False)])
-def test_a_first_try_in_a_cleared_run_can_only_know_a_derived_name(*, derived: bool, may_have_own: bool) -> None:
-    """``clear_number`` belongs to the run: another of its tasks may be the one that was cleared."""
-    assert matcher(derived=derived, try_number=1, cleared=True).may_have_own is may_have_own
-
-
-@pytest.mark.parametrize("derived", [True, False])
-@pytest.mark.parametrize("cleared", [True, False])
-def test_a_later_try_looks_for_what_an_earlier_one_made(*, derived: bool, cleared: bool) -> None:
-    """Under either kind of name."""
-    assert matcher(derived=derived, cleared=cleared).may_have_own
+    fields: dict[str, Any] = {"due": NOON, "started": NOON, "try_number": 2}
+    return BackupMatcher(Run(**fields | run), "nightly", derived, if_exists, reuse_within)
 
 
 @pytest.mark.parametrize(
-    ("case", "seconds"),
+    ("run", "derived", "given"),
     [
-        ({"derived": True}, 5 * 3600),
-        ({"derived": False}, 5 * 3600),
-        ({"derived": False, "cleared": True}, 5 * 3600),
-        ({"derived": True, "cleared": True}, 0),
+        ({"try_number": 0}, None, None),
+        ({"try_number": 1}, None, None),
+        ({"try_number": 1, "clear_number": 1}, 0, None),
+        ({"try_number": 2}, 0, 5 * HOUR),
+        ({"try_number": 2, "clear_number": 1}, 0, 5 * HOUR),
     ],
 )
-def test_a_run_s_backup_counts_from_its_start_or_in_a_cleared_run_from_when_it_was_due(
-    case: dict[str, Any], seconds: int
+def test_a_derived_name_counts_from_when_the_run_was_due_a_given_one_from_its_last_start(
+    run: dict[str, Any], derived: Any, given: Any
 ) -> None:
-    """Clearing a finished run starts it again; only a name that no other run has may be older than that."""
-    since = matcher(started=NOON + 5 * HOUR, **case).own_since
-    assert since == NOON + timedelta(seconds=seconds - 10)
+    """Clearing a finished run starts it again; ``clear_number`` is the run's, so another task may be meant."""
+    run = {"started": NOON + 5 * HOUR} | run
+    tolerated = None if derived is None else NOON - timedelta(seconds=10)
+    assert matcher(**run).own_since == tolerated
+    assert matcher(derived=False, **run).own_since == (given and NOON + given)
+
+
+def test_fail_takes_what_was_made_since_the_run_last_started() -> None:
+    """On a later try only; all else of the name is refused."""
+    run: dict[str, Any] = {"started": NOON + HOUR, "if_exists": IfExists.FAIL}
+    assert matcher(try_number=1, clear_number=1, **run).own_since is None
+    assert matcher(**run).own_since == NOON + HOUR - timedelta(seconds=10)
+    assert matcher(derived=False, **run).own_since == NOON + HOUR
+
+
+def test_create_takes_none() -> None:
+    """On no try."""
+    assert matcher(if_exists=IfExists.CREATE).own_since is None
 
 
 def test_a_run_that_started_ahead_of_its_time_counts_from_its_start() -> None:
     """Triggered by hand for a logical date in the future."""
-    ahead: dict[str, Any] = {"due": NOON + HOUR, "started": NOON}
-    assert matcher(**ahead).own_since == matcher(**ahead, cleared=True).own_since == NOON - timedelta(seconds=10)
+    assert matcher(due=NOON + HOUR, started=NOON).own_since == NOON - timedelta(seconds=10)
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
@@ -120,14 +122,15 @@ def test_of_a_table_that_is_gone_any_backup_counts() -> None:
 def test_reuse_takes_the_newest_that_was_young_enough_when_the_run_started() -> None:
     """Its name does not matter, nor how late it is by now."""
     others = [backup(-61, "a"), backup(-30, "b"), backup(-59, "c")]
-    assert matcher(reuse_within=HOUR).find_reusable(TABLE, others) == backup(-30, "b")
-    assert matcher(reuse_within=HOUR).find_reusable(TABLE, others[:1]) is None
+    assert matcher(try_number=1, reuse_within=HOUR).find_reusable(TABLE, others) == backup(-30, "b")
+    assert matcher(try_number=1, reuse_within=HOUR).find_reusable(TABLE, others[:1]) is None
 
 
-def test_in_a_cleared_run_reuse_takes_the_oldest_that_was_young_enough() -> None:
+@pytest.mark.parametrize("run", [{"try_number": 1, "clear_number": 1}, {"try_number": 2}])
+def test_in_a_cleared_run_and_on_a_later_try_reuse_takes_the_oldest_that_was_young_enough(run: dict[str, Any]) -> None:
     """A newer one may hold what the run had begun to change."""
     others = [backup(-61, "a"), backup(-30, "b"), backup(-59, "c"), backup(30, "d")]
-    assert matcher(reuse_within=HOUR, cleared=True).find_reusable(TABLE, others) == backup(-59, "c")
+    assert matcher(reuse_within=HOUR, **run).find_reusable(TABLE, others) == backup(-59, "c")
 
 
 def test_without_reuse_others_are_left_alone() -> None:
@@ -137,22 +140,26 @@ def test_without_reuse_others_are_left_alone() -> None:
 
 def test_what_an_earlier_try_made_is_not_foreign() -> None:
     """Everything else of the name is, however old."""
-    assert matcher().find_foreign(TABLE, [backup(1)]) is None
-    assert matcher().find_foreign(TABLE, [backup(-9999), backup(1)]) == backup(-9999)
-    assert matcher(try_number=1).find_foreign(TABLE, [backup(1)]) == backup(1)
+    assert matcher(if_exists=IfExists.FAIL).find_foreign(TABLE, [backup(1)]) is None
+    assert matcher(if_exists=IfExists.FAIL).find_foreign(TABLE, [backup(-9999), backup(1)]) == backup(-9999)
+    assert matcher(if_exists=IfExists.FAIL, try_number=1).find_foreign(TABLE, [backup(1)]) == backup(1)
 
 
 def test_an_ambiguous_call_has_made_what_was_made_since() -> None:
-    """Two seconds make up for what the Date header does not tell; other runs' backups of the name are older."""
-    assert find_made_since(TABLE, "nightly", [backup(-30), backup(2), backup(1)], NOON) == backup(1)
-    assert find_made_since(TABLE, "nightly", [backup(-1 / 60)], NOON) == backup(-1 / 60)
-    assert find_made_since(TABLE, "nightly", [backup(-3 / 60)], NOON) is None
+    """The oldest first; other runs' backups of the name are older."""
+    assert matcher().made_since(NOON, TABLE, [backup(-30), backup(2), backup(1), backup(1, "a")]) == [
+        backup(1),
+        backup(2),
+    ]
+    assert matcher().made_since(NOON, TABLE, [backup(-1 / 60)]) == []
 
 
 def test_nothing_older_than_what_counts_is_listed() -> None:
     """A table's whole history would cost a page for every hundred backups."""
-    assert matcher().listed_since == NOON - timedelta(seconds=10)
-    assert matcher(try_number=1, reuse_within=HOUR).listed_since == NOON - HOUR
+    assert matcher(try_number=1).listed_since(TABLE) is None
+    assert matcher().listed_since(TABLE) == NOON - timedelta(seconds=10)
+    assert matcher(try_number=1, reuse_within=HOUR).listed_since(TABLE) == NOON - HOUR
+    assert matcher(if_exists=IfExists.FAIL).listed_since(TABLE) == TABLE.created_at
 
 
 def read(**kwargs: Any) -> Run:
@@ -163,7 +170,7 @@ def read(**kwargs: Any) -> Run:
 
 def test_a_run_is_due_when_airflow_says() -> None:
     """Airflow 3 has ``run_after``."""
-    assert read() == Run(due=NOON, started=NOON + HOUR, try_number=1, cleared=False)
+    assert read() == Run(due=NOON, started=NOON + HOUR, try_number=1)
 
 
 def test_a_run_without_a_start_has_started_when_it_was_due() -> None:

@@ -17,7 +17,8 @@ from airflow_ddb_backup.exceptions import (
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
-from tests.unit.conftest import SETTINGS
+from tests.unit.conftest import SETTINGS, context_of
+from tests.unit.creation.support import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
+    from tests.unit.conftest import FakeTaskInstance
 
 Task = DynamoDBCreateBackupOperator | DynamoDBBackupSensor
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
@@ -77,7 +79,7 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     task = make(kind, made["BackupDetails"]["BackupArn"], poll_interval=7, timeout=600, **SETTINGS)
     trigger, deferred = trigger_of(task, context)
     awaited = control_plane.backup_arns("eu-west-1")[-1]
-    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, "carry": None, **SETTINGS}
+    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, "carry": {"try": 1}, **SETTINGS}
     assert trigger.serialize()[1] == kwargs
     assert deferred.timeout == timedelta(seconds=660)
     assert deferred.method_name == "execute_complete"
@@ -97,6 +99,22 @@ def test_it_resumes_where_the_trigger_left(context: Context, kind: type[Task]) -
     """With what the event carries, since Airflow may have dropped everything else."""
     returned = make(kind).resume_execution("execute_complete", {"event": SUCCESS}, context)
     assert returned == (DETAILS if kind is DynamoDBBackupSensor else ARN)
+
+
+@pytest.mark.parametrize("status", ["success", "error", "timeout"])
+def test_an_event_of_another_try_runs_the_task_from_the_top(
+    control_plane: ControlPlane, ti: FakeTaskInstance, backup_arn: str, kind: type[Task], status: str
+) -> None:
+    """Airflow 3.0 and 3.1.0 resume a retry with the event of an earlier try."""
+    control_plane.creating_for = 9999
+    task = make(kind, backup_arn)
+    trigger, _ = trigger_of(task, context_of(ti))
+    event = SUCCESS | {"status": status, "carry": trigger.carry}
+    with pytest.raises(TaskDeferred) as deferred:
+        task.resume_execution("execute_complete", {"event": event}, context_of(retry(ti)))
+    assert deferred.value.trigger.carry == {"try": 2}
+    if status == "success":
+        assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) in (DETAILS, ARN)
 
 
 @pytest.mark.parametrize("status", ["error", "timeout"])

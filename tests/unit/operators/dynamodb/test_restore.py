@@ -208,6 +208,7 @@ class TestWaiting:
             "backup_arn": arn,
             "table_name": "target",
             "carry": {
+                "try": 1,
                 "backup_arn": arn,
                 "target": "target",
                 "source_arn": ARN,

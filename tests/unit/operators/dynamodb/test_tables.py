@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, TaskDeferred
 
 from airflow_ddb_backup.exceptions import (
+    BackupError,
     BackupTimeoutError,
     EmptySelectionError,
     InvalidValueError,
@@ -38,6 +39,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("forty_tables", "fast_loop")
 HANGING = Fault(Answer.HANGING)
+# What a report has beside the backups where nothing has failed.
+REST: dict[str, Any] = {
+    "failed": {},
+    "skipped": {},
+    "account": ACCOUNT,
+    "region": REGION,
+    "error": None,
+    "text": f"Tables: 40 with a backup, 0 failed, 0 skipped. AWS account {ACCOUNT}, region {REGION}.",
+}
 
 
 def resumed(task: DynamoDBBackupTablesOperator, context: Context) -> Any:
@@ -63,7 +73,7 @@ class TestAll:
         context = context_for(clock)
         report = operator(wait_for_completion=wait).execute(context)
         backups = backed_up(control_plane)
-        assert report == {"backups": backups, "failed": {}, "skipped": {}}
+        assert report == {"backups": backups, **REST}
         ti: Any = context["ti"]
         assert ti.xcoms == {"backup_arns": backups}
         assert control_plane.calls["DescribeTable"] == control_plane.calls["CreateBackup"] == COUNT
@@ -95,7 +105,7 @@ class TestAll:
         assert [(table, one["permanent"]) for table, one in failed.items()] == [("nowhere", True)]
         assert kwargs == {
             "backup_arns": control_plane.backup_arns(),
-            "carry": {"skipped": {}},
+            "carry": {"try": 1, "skipped": {}},
             "poll_interval": 5,
             "aws_conn_id": "aws_default",
             "region_name": REGION,
@@ -109,7 +119,7 @@ class TestAll:
         control_plane.creating_for = 20
         context = context_for(clock)
         task = operator(deferrable=True, do_xcom_push=do_xcom_push)
-        assert resumed(task, context) == {"backups": backed_up(control_plane), "failed": {}, "skipped": {}}
+        assert resumed(task, context) == {"backups": backed_up(control_plane), **REST}
 
     def test_the_report_goes_to_the_outlets(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Of every asset."""
@@ -131,6 +141,15 @@ class TestSelection:
         with pytest.raises(AirflowSkipException):
             operator(table_names=["nothing-*"], if_empty="skip").execute(context_for(clock))
         assert not by_table(control_plane)
+
+    @pytest.mark.parametrize("if_empty", ["fail", "skip"])
+    def test_a_selection_whose_tables_all_vanish_is_an_empty_one(
+        self, control_plane: ControlPlane, clock: Clock, if_empty: str
+    ) -> None:
+        """They were there when the tables were listed."""
+        control_plane.before("DescribeTable", lambda: control_plane.drop_table("table-39"))
+        with pytest.raises(EmptySelectionError if if_empty == "fail" else AirflowSkipException):
+            operator(table_names=["*-39"], if_empty=if_empty).execute(context_for(clock))
 
     def test_too_many_tables_are_refused_before_anything_is_done(
         self, control_plane: ControlPlane, clock: Clock
@@ -309,12 +328,40 @@ class TestEvents:
         ti: Any = context["ti"]
         report = ti.xcoms["report"]
         assert (report["backups"], list(report["failed"]), report["skipped"]) == ({}, ["nowhere", "table-01"], {})
+        assert (report["account"], report["region"]) == (ACCOUNT, REGION)
+        assert report["text"].startswith(report["error"])
         assert f"table 'table-01', backup '{arn}', region '{REGION}'" in report["failed"]["table-01"]
 
 
 @pytest.mark.load
 class TestReports:
     """What the task says of each table is true and complete, however it ends."""
+
+    @pytest.mark.parametrize(
+        ("wrong", "reason"),
+        [
+            ({"max_tables": 39}, "max_tables is 39"),
+            ({"table_names": ["nothing-*"]}, "selects 0 tables"),
+            ({"region_name": "eu-west-1"}, "ListTables"),
+            ({"backup_name": "{{ none }}"}, "backup_name must be"),
+        ],
+        ids=repr,
+    )
+    def test_whatever_makes_it_fail_the_report_has_the_reason(
+        self, control_plane: ControlPlane, clock: Clock, wrong: dict[str, Any], reason: str
+    ) -> None:
+        """A wrong value, a refused selection, a denied listing."""
+        if "ListTables" in reason:
+            control_plane.fail_next("ListTables", Fault(code="AccessDeniedException"))
+        context, task = context_for(clock), operator(**wrong)
+        if "backup_name" in wrong:
+            task.backup_name = None
+        with pytest.raises(BackupError) as failure:
+            task.execute(context)
+        report = xcoms(context)["report"]
+        assert reason in report["error"] == str(failure.value)
+        assert report["text"].startswith(report["error"])
+        assert (report["backups"], report["region"]) == ({}, task.region_name or report["region"])
 
     def test_the_log_counts_as_the_exception_does(
         self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
