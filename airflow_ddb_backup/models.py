@@ -28,6 +28,8 @@ _BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)
 # Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
 # Other first digits would be times before 2001 or after 2065.
 _KNOWN_ID = re.compile(r"0(?P<ms>[12]\d{12})-[0-9a-f]{8}")
+#: the statuses of a feature that is on, or on its way
+ENABLED = frozenset({"ENABLED", "ENABLING"})
 _T = TypeVar("_T")
 
 
@@ -273,10 +275,8 @@ class BackupDescription:
         details: Mapping[str, Any] = found or {}
         features: dict[str, str | None] = {}
         if found is not None:
-            ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
-            is_on = ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
-            features["ttl"] = ttl.get("AttributeName") if is_on else None
-            features["stream"] = stream.get("StreamViewType") if stream.get("StreamEnabled") else None
+            features["ttl"] = ttl_attribute(details.get("TimeToLiveDescription") or {})
+            features["stream"] = stream_view(details.get("StreamDescription") or {})
         return cls(
             backup=Backup.from_description(response),
             global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
@@ -295,6 +295,16 @@ class Page(Generic[_T]):
 
     items: tuple[_T, ...]
     cursor: str | None
+
+
+def ttl_attribute(described: Mapping[str, Any]) -> str | None:
+    """Return time to live's attribute; ``None``: it is off."""
+    return described.get("AttributeName") if described.get("TimeToLiveStatus") in ENABLED else None
+
+
+def stream_view(described: Mapping[str, Any]) -> str | None:
+    """Return the view type of a stream; ``None``: there is none."""
+    return described.get("StreamViewType") if described.get("StreamEnabled") else None
 
 
 def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:

@@ -20,8 +20,7 @@ from airflow_ddb_backup.restoring.put_back import put_back
 from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import (
     SettingsOf,
-    TableClass,
-    TimeToLive,
+    SimpleSetting,
     read_settings,
 )
 from tests.simulator.control_plane import REGION
@@ -399,16 +398,16 @@ class TestAfterARestore:
         """Such as one of auto scaling, which was just put back: the table is UPDATING for ten minutes."""
         give(control_plane, "table_class")
         control_plane.updating_for = 600
-        changes = TableClass.changes
+        changes = SimpleSetting.changes
         begun: list[int] = []
 
-        def change_late(self: TableClass, table: SettingsOf, missing: str) -> Iterable[Change]:
+        def change_late(self: SimpleSetting, table: SettingsOf, missing: str) -> Iterable[Change]:
             if not begun:
                 begun.append(1)
                 control_plane.client().update_table(TableName="target", BillingMode="PAY_PER_REQUEST")
             return changes(self, table, missing)
 
-        monkeypatch.setattr(TableClass, "changes", change_late)
+        monkeypatch.setattr(SimpleSetting, "changes", change_late)
         ti = FakeTaskInstance(task_id="restore")
         run(arn, ti=ti, settings=["table_class"])
         assert begun
@@ -458,12 +457,12 @@ class TestAfterARestore:
     ) -> None:
         """A task whose supervisor was killed may go on beside its retry; AWS refuses time to live a second time."""
         give(control_plane, "ttl")
-        changes = TimeToLive.changes
+        changes = SimpleSetting.changes
 
-        def change_second(self: TimeToLive, table: SettingsOf, missing: str) -> Iterable[Change]:
+        def change_second(self: SimpleSetting, table: SettingsOf, missing: str) -> Iterable[Change]:
             specification = {"Enabled": True, "AttributeName": missing}
             control_plane.client().update_time_to_live(TableName="target", TimeToLiveSpecification=specification)
             return changes(self, table, missing)
 
-        monkeypatch.setattr(TimeToLive, "changes", change_second)
+        monkeypatch.setattr(SimpleSetting, "changes", change_second)
         assert restore_with(back_up(control_plane), "ttl") == {"ttl": "applied"}
