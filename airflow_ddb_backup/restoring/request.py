@@ -23,6 +23,7 @@ from airflow_ddb_backup.parameters import (
     check_structure,
     check_texts,
     check_timeout,
+    set_checked,
 )
 from airflow_ddb_backup.restoring.settings import SETTINGS
 
@@ -196,8 +197,7 @@ class RestoreRequest:
             "poll_interval": check_interval("poll_interval", self.poll_interval),
             "timeout": check_timeout(self.timeout, LONGEST_RESTORE_TIMEOUT),
         }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        set_checked(self, **checked)
         if not self.wait_for_completion and (self.settings or self.tags):
             rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
             raise InvalidValueError.of("settings", self.settings, rule)

@@ -30,7 +30,7 @@ from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
-from airflow_ddb_backup.restoring.restore import RestoreTry, begin_restore, confirm_restored
+from airflow_ddb_backup.restoring.restore import Restore, confirm_restored
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
 from airflow_ddb_backup.waiting.awaiting import wait_on_worker
@@ -139,8 +139,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         error_context = self.open_hook(error_context, request.arn.text)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
         since = run.earliest if run.try_number > 1 else run.started
-        attempt = RestoreTry(error_context, since, deadline)
-        table, settings = begin_restore(hook, request, attempt, self.log)
+        table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
         push(self, context, XCOM_TABLE_ARN, table.arn)
         DynamoDBTableLink.persist(
             context=context,
