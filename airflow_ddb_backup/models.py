@@ -28,6 +28,8 @@ _BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)
 # Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
 # Other first digits would be times before 2001 or after 2065.
 _KNOWN_ID = re.compile(r"0(?P<ms>[12]\d{12})-[0-9a-f]{8}")
+#: the members of a description that list indexes; vector indexes need botocore 1.43
+INDEX_KINDS = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes")
 #: the statuses of a feature that is on, or on its way
 ENABLED = frozenset({"ENABLED", "ENABLING"})
 _T = TypeVar("_T")
@@ -169,7 +171,9 @@ class Table:
             created_at=table["CreationDateTime"].astimezone(UTC),
             restore=restore,
             indexes=tuple(
-                str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
+                str(index.get("IndexStatus", TableStatus.ACTIVE))
+                for kind in INDEX_KINDS
+                for index in table.get(kind) or ()
             ),
         )
 
@@ -257,15 +261,13 @@ class BackupDescription:
     """A backup, and what it says of the table that was backed up.
 
     :param backup: the backup
-    :param global_indexes: the table's global secondary indexes, in AWS's shape
-    :param local_indexes: the table's local secondary indexes, in AWS's shape
+    :param indexes: the table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape
     :param features: the settings that a backup holds, by the names that users give them: ``ttl``, the attribute, and
         ``stream``, the view type; ``None``: it is off. Empty: the response does not tell
     """
 
     backup: Backup
-    global_indexes: tuple[Mapping[str, Any], ...]
-    local_indexes: tuple[Mapping[str, Any], ...]
+    indexes: Mapping[str, tuple[Mapping[str, Any], ...]]
     features: Mapping[str, str | None]
 
     @classmethod
@@ -279,8 +281,7 @@ class BackupDescription:
             features["stream"] = stream_view(details.get("StreamDescription") or {})
         return cls(
             backup=Backup.from_description(response),
-            global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
-            local_indexes=tuple(details.get("LocalSecondaryIndexes") or ()),
+            indexes={kind: tuple(details.get(kind) or ()) for kind in INDEX_KINDS},
             features=features,
         )
 

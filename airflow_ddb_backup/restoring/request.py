@@ -39,6 +39,12 @@ ALL = "all"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
 _CAPACITY_UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
 _REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
+_UNITS = "ProvisionedThroughput"
+# What every kind of index has, and vector indexes beside it.
+_INDEX_MEMBERS = ("IndexName", "KeySchema", "VectorAttribute", "SearchSchema", "Dimensions", "DistanceFunction")
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_SSESpecification.html
+_MANAGED_KEY = "alias/aws/dynamodb"
+_OWNED_KEY = "AWS_OWNED_KMS_KEY"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
 _TAG = re.compile(r"[\w\s+\-=.:/@]*")
 
@@ -64,8 +70,9 @@ class Overrides:
     :param billing_mode: how it is billed
     :param provisioned_throughput: read and write capacity units, in AWS's shape
     :param on_demand_throughput: the most read and write request units, in AWS's shape
-    :param kms_key_id: the KMS key that encrypts it
-    :param exclude_indexes: the names of the secondary indexes that are not restored, or ``"all"``
+    :param kms_key_id: the KMS key that encrypts it; ``"alias/aws/dynamodb"``: AWS's managed key;
+        ``"AWS_OWNED_KMS_KEY"``: the one that AWS owns
+    :param exclude_indexes: the names of the global, local or vector indexes that are not restored, or ``"all"``
     :raises InvalidValueError: a value is wrong, or does not go with another
     """
 
@@ -107,48 +114,56 @@ class Overrides:
         if self.on_demand_throughput is not None:
             arguments["OnDemandThroughputOverride"] = dict(self.on_demand_throughput)
         if self.kms_key_id is not None:
-            encryption = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": self.kms_key_id}
-            arguments["SSESpecificationOverride"] = encryption
+            # AWS takes its managed key as KMS without a key.
+            key = {} if self.kms_key_id == _MANAGED_KEY else {"KMSMasterKeyId": self.kms_key_id}
+            is_owned = self.kms_key_id == _OWNED_KEY
+            arguments["SSESpecificationOverride"] = (
+                {"Enabled": False} if is_owned else {"Enabled": True, "SSEType": "KMS", **key}
+            )
         return arguments | self._indexes(description)
 
     def _indexes(self, description: BackupDescription) -> dict[str, list[dict[str, Any]]]:
         if self.exclude_indexes == ALL and not description.features:
             # The response does not tell which there are.
             return {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
-        known = [str(index["IndexName"]) for index in (*description.global_indexes, *description.local_indexes)]
+        known = [str(index["IndexName"]) for indexes in description.indexes.values() for index in indexes]
         excluded = set(known) if self.exclude_indexes == ALL else set(self.exclude_indexes)
         if unknown := sorted(excluded.difference(known)):
             rule = f"'all', or names of the backup's indexes, which are {known}"
             raise InvalidValueError.of("exclude_indexes", unknown, rule)
         lists: dict[str, list[dict[str, Any]]] = {}
-        for argument, indexes, shape in (
-            ("GlobalSecondaryIndexOverride", description.global_indexes, self._global_index),
-            ("LocalSecondaryIndexOverride", description.local_indexes, _local_index),
-        ):
+        for kind, indexes in description.indexes.items():
             kept = [index for index in indexes if index["IndexName"] not in excluded]
-            # A list keeps only those that it names, so it is sent only where one of them is left out.
-            if len(kept) < len(indexes):
-                lists[argument] = [shape(index) for index in kept]
+            if kept and kind == "VectorIndexes" and self.billing_mode == BillingMode.PROVISIONED:
+                names = [index["IndexName"] for index in kept]
+                rule = f"another than 'PROVISIONED', or exclude_indexes have the vector indexes, which are {names}"
+                raise InvalidValueError.of("billing_mode", self.billing_mode, rule)
+            shaped = [self._index(index, kind) for index in kept]
+            # A list keeps only those that it names, so it is sent only where one of them is left out, or needs a
+            # throughput that the backup does not have (as CreateTable does; inferred for restores).
+            lacks = [new for new, old in zip(shaped, kept, strict=True) if _UNITS in new and not _recorded(old)]
+            if lacks or len(kept) < len(indexes):
+                lists[f"{kind.removesuffix('es')}Override"] = shaped
         return lists
 
-    def _global_index(self, index: Mapping[str, Any]) -> dict[str, Any]:
-        kept = _local_index(index)
+    def _index(self, index: Mapping[str, Any], kind: str) -> dict[str, Any]:
+        kept = {name: index[name] for name in _INDEX_MEMBERS if index.get(name)}
+        kept["Projection"] = {name: value for name, value in index["Projection"].items() if value}
+        if kind != "GlobalSecondaryIndexes":
+            return kept
         if self.billing_mode != BillingMode.PAY_PER_REQUEST:
-            recorded = index.get("ProvisionedThroughput") or {}
-            # An index that was on demand has capacities of 0, which can't be sent.
-            throughput = {name: recorded[name] for name in _CAPACITY_UNITS if recorded.get(name)}
-            if len(throughput) < len(_CAPACITY_UNITS) and self.billing_mode == BillingMode.PROVISIONED:
-                throughput = dict(self.provisioned_throughput or {})
-            if throughput:
-                kept["ProvisionedThroughput"] = throughput
+            asked = self.provisioned_throughput if self.billing_mode == BillingMode.PROVISIONED else None
+            if throughput := _recorded(index) or dict(asked or {}):
+                kept[_UNITS] = throughput
         if self.billing_mode != BillingMode.PROVISIONED and index.get("OnDemandThroughput"):
             kept["OnDemandThroughput"] = dict(index["OnDemandThroughput"])
         return kept
 
 
-def _local_index(index: Mapping[str, Any]) -> dict[str, Any]:
-    projection = {name: value for name, value in index["Projection"].items() if value}
-    return {"IndexName": index["IndexName"], "KeySchema": index["KeySchema"], "Projection": projection}
+def _recorded(index: Mapping[str, Any]) -> dict[str, int]:
+    """Return the capacity that the backup has of an index; one that was on demand has 0, which can't be sent."""
+    recorded = index.get(_UNITS) or {}
+    return {name: recorded[name] for name in _CAPACITY_UNITS} if all(map(recorded.get, _CAPACITY_UNITS)) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,9 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     :param billing_mode: ``"PROVISIONED"`` or ``"PAY_PER_REQUEST"``; ``None``: the backup's
     :param provisioned_throughput: ``{"ReadCapacityUnits": n, "WriteCapacityUnits": n}``; ``None``: the backup's
     :param on_demand_throughput: ``MaxReadRequestUnits``, ``MaxWriteRequestUnits``, or both; ``None``: the backup's
-    :param kms_key_id: the KMS key that encrypts the new table; ``None``: the backup's encryption
-    :param exclude_indexes: names of secondary indexes that are not restored, or ``"all"``
+    :param kms_key_id: the KMS key that encrypts the new table; ``"alias/aws/dynamodb"``: AWS's managed key;
+        ``"AWS_OWNED_KMS_KEY"``: the one that AWS owns; ``None``: what AWS chooses, see the table's ``SSEDescription``
+    :param exclude_indexes: names of global, local or vector indexes that are not restored, or ``"all"``
     :param settings: the settings to put back: of ``"tags"``, ``"table_class"``, ``"point_in_time_recovery"``,
         ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``, ``"contributor_insights"``,
         ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``
