@@ -329,11 +329,11 @@ class SystemBackupError(PermanentError):
     )
 
 
-class RecoveryPointError(PermanentError):
+class RecoveryPointError(InvalidValueError):
     """The ARN is that of a recovery point of AWS Backup."""
 
-    summary = "A recovery point of AWS Backup can't be deleted here"
-    hint = "Delete it in its vault, with backup:DeleteRecoveryPoint, or by the lifecycle of its backup plan."
+    summary = "A recovery point of AWS Backup is no backup of DynamoDB's own"
+    hint = "Use AWS Backup: StartRestoreJob restores it, DeleteRecoveryPoint or its backup plan deletes it."
 
 
 class EmptySelectionError(PermanentError):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, RecoveryPointError
 from airflow_ddb_backup.limits import LONGEST_ARN
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ARN_HEAD = r"arn:(?P<partition>[a-z0-9-]+):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):table/"
 TABLE_ARN = re.compile(_ARN_HEAD + r"(?P<table>[a-zA-Z0-9_.-]{3,255})")
 _BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)")
+_RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 # Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
 # Other first digits would be times before 2001 or after 2065.
 _KNOWN_ID = re.compile(r"0(?P<ms>[12]\d{12})-[0-9a-f]{8}")
@@ -67,8 +68,11 @@ class BackupArn:
         """Return the parts of an ARN that a user wrote.
 
         :param value: the ARN of an on-demand backup
+        :raises RecoveryPointError: it is that of a recovery point of AWS Backup
         :raises InvalidValueError: it is not one
         """
+        if isinstance(value, str) and _RECOVERY_POINT.fullmatch(value):
+            raise RecoveryPointError.about(ErrorContext(backup=value))
         try:
             return cls.from_response(value)
         except (TypeError, ValueError):

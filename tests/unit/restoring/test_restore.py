@@ -16,6 +16,7 @@ from airflow_ddb_backup.exceptions import (
     InvalidValueError,
     OtherRegionError,
     PermanentError,
+    RecoveryPointError,
     TableNotFoundError,
     TargetTableDeletingError,
     TargetTableExistsError,
@@ -319,6 +320,11 @@ class TestBackups:
         control_plane.statuses[arn] = "DELETED"
         with pytest.raises(BackupNotRestorableError, match="It is DELETED"):
             run(arn)
+
+    def test_a_recovery_point_is_refused_with_the_way(self) -> None:
+        """AWS Backup restores it, and no call is made."""
+        with pytest.raises(RecoveryPointError, match="StartRestoreJob restores it"):
+            operator(f"arn:aws:backup:{REGION}:{ACCOUNT}:recovery-point:1EB3B5E7")
 
     def test_one_of_another_region(self, arn: str) -> None:
         """AWS would look for it in the region of the call."""
