@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: the names of all settings, and of those that are put back unless a task says otherwise
 SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
+# Time to live deletes data, so it must be named.
+_ALL_SETTINGS = tuple(name for name in SETTING_NAMES if name != "ttl")
 DEFAULT_SETTINGS = ("tags", "table_class", "point_in_time_recovery", "deletion_protection")
 ALL = "all"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
@@ -174,7 +176,7 @@ class RestoreRequest:
     :param target_table_name: the name of the new table
     :param if_exists: what to do when there is a table of that name
     :param overrides: what the new table is to have of its own
-    :param settings: the names of the settings to put back, or ``"all"``
+    :param settings: the names of the settings to put back, or ``"all"``, which is all but ``ttl``
     :param settings_from: the table that they are read from; ``None``: the backed up table, as far as the backup does
         not hold them itself
     :param tags: tags that the new table gets beside those of ``settings``; ``None``: none
@@ -204,8 +206,8 @@ class RestoreRequest:
             check_name("settings_from", self.settings_from)
             if self.settings_from == self.target_table_name:
                 raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
-        rule = f"'all', or a list of {', '.join(map(repr, SETTING_NAMES))}"
-        names = SETTING_NAMES if self.settings == ALL else self.settings
+        rule = f"'all' (but 'ttl'), or a list of {', '.join(map(repr, SETTING_NAMES))}"
+        names = _ALL_SETTINGS if self.settings == ALL else self.settings
         checked = {
             "settings": check_texts("settings", names, rule, SETTING_NAMES.__contains__),
             "tags": _check_tags(self.tags),

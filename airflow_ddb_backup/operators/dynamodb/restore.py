@@ -68,11 +68,11 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     :param kms_key_id: the KMS key that encrypts the new table; ``"alias/aws/dynamodb"``: AWS's managed key;
         ``"AWS_OWNED_KMS_KEY"``: the one that AWS owns; ``None``: what AWS chooses, see the table's ``SSEDescription``
     :param exclude_indexes: names of global, local or vector indexes that are not restored, or ``"all"``
-    :param settings: the settings to put back: of ``"tags"``, ``"table_class"``, ``"point_in_time_recovery"``,
-        ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``, ``"contributor_insights"``,
-        ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``
-    :param settings_from: the name of the table to read them from; ``None``: the backed up table while it exists, and
-        the backup itself for ``ttl`` and ``stream``
+    :param settings: the settings to put back (templated): of ``"tags"``, ``"table_class"``,
+        ``"point_in_time_recovery"``, ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``,
+        ``"contributor_insights"``, ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``, which is all but ``"ttl"``: that deletes data
+    :param settings_from: the name of the table to read them from (templated); ``None``: the backed up table while it
+        exists, and the backup itself for ``ttl`` and ``stream``
     :param tags: more tags for the new table
     :param wait_for_completion: wait until the table and all its indexes are ACTIVE. ``False`` needs ``settings=()`` and
         no ``tags``, since they are put back once the table is
@@ -89,7 +89,9 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     """
 
     aws_hook_class = DynamoDBBackupHook
-    template_fields: Sequence[str] = aws_template_fields("backup_arn", "target_table_name", "account_id")
+    template_fields: Sequence[str] = aws_template_fields(
+        "backup_arn", "target_table_name", "settings", "settings_from", "account_id"
+    )
     operator_extra_links = (DynamoDBTableLink(),)
     ui_color = "#d9f0dc"
 
@@ -104,8 +106,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         on_demand_throughput: Mapping[str, int] | None = None,
         kms_key_id: str | None = None,
         exclude_indexes: Collection[str] | Literal["all"] = (),
-        settings: Collection[str] | Literal["all"] = DEFAULT_SETTINGS,
-        settings_from: str | None = None,
+        settings: Collection[str] | Literal["all"] | XComArg = DEFAULT_SETTINGS,
+        settings_from: str | XComArg | None = None,
         tags: Mapping[str, str] | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),

@@ -343,7 +343,7 @@ class TestAfterARestore:
         control_plane.fail_next("TagResource", Fault(code="AccessDeniedException"))
         ti = FakeTaskInstance(task_id="restore")
         with pytest.raises(SettingsFailedError, match=r"tags: Access is denied.* ttl: AWS throttles") as failure:
-            run(arn, ti=ti, settings="all")
+            run(arn, ti=ti, settings=NAMES)
         assert not isinstance(failure.value, PermanentError)
         assert ti.xcoms["table_arn"] == TARGET
         failed = ("tags", "ttl", "resource_policy")
@@ -351,7 +351,7 @@ class TestAfterARestore:
         assert set(ti.xcoms["settings"].values()) == {"applied"}
         control_plane.clear_faults()
         ti = FakeTaskInstance(task_id="restore", try_number=2)
-        run(arn, ti=ti, settings="all")
+        run(arn, ti=ti, settings=NAMES)
         assert ti.xcoms["settings"] == dict.fromkeys(NAMES, "same") | dict.fromkeys(failed, "applied")
 
     def test_one_that_no_retry_can_put_back(self, control_plane: ControlPlane, arn: str) -> None:
