@@ -152,6 +152,13 @@ class TableNotFoundError(PermanentError):
     hint = "Check the table's name, the region, and the account of the Airflow connection."
 
 
+class KinesisStreamNotFoundError(PermanentError):
+    """The Kinesis stream of a destination is not there."""
+
+    summary = "The Kinesis stream does not exist"
+    hint = "Create it again and clear the task, or leave 'kinesis' out of settings."
+
+
 class TableNotReadyError(TransientError):
     """The table is still being created."""
 
@@ -248,8 +255,8 @@ class ContinuousBackupsUnavailableError(TransientError):
 
     summary = "Backups are still being enabled for the table"
     hint = (
-        "DynamoDB turns continuous backups on by itself some seconds after a table is created; "
-        "point-in-time recovery (PITR) is a setting on top of them and is not needed. Try again in a minute."
+        "DynamoDB turns continuous backups on by itself soon after a table is created or restored, with or without "
+        "point-in-time recovery (PITR). Try again in some minutes."
     )
 
 
@@ -450,6 +457,13 @@ class SettingNotTakenError(BackupError):
 
     summary = "The setting was put back, but the table does not have it"
     hint = "Put it back by hand, or retry: the task puts back only what differs."
+
+
+class TimeToLiveChangedError(BackupError):
+    """AWS takes one change of time to live an hour."""
+
+    summary = "Time to live was changed within the last hour"
+    hint = "AWS takes one change an hour: a retry after that puts it back, unless the table has it by then."
 
 
 class SettingsFailedError(SomeFailedError):

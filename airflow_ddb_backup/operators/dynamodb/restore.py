@@ -70,7 +70,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     :param exclude_indexes: names of global, local or vector indexes that are not restored, or ``"all"``
     :param settings: the settings to put back (templated): of ``"tags"``, ``"table_class"``,
         ``"point_in_time_recovery"``, ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``,
-        ``"contributor_insights"``, ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``, which is all but ``"ttl"``: that deletes data
+        ``"contributor_insights"``, ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``, which is all but
+        ``"ttl"``: that deletes data
     :param settings_from: the name of the table to read them from (templated); ``None``: the backed up table while it
         exists, and the backup itself for ``ttl`` and ``stream``
     :param tags: more tags for the new table

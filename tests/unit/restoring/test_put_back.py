@@ -39,6 +39,7 @@ from tests.unit.restoring.support import (
     DENIED,
     KINESIS,
     NAMES,
+    NOT_FOUND,
     READS,
     TARGET,
     WRITES,
@@ -166,6 +167,13 @@ class TestPartsAndStates:
         control_plane.fail_next("EnableKinesisStreamingDestination", DROPPED_AFTER_COMMIT)
         assert move(["kinesis"]) == {"kinesis": "applied"}
         assert read_settings(["kinesis"], table("target"))["kinesis"].keys() == {KINESIS, other}
+
+    def test_a_missing_kinesis_stream_is_no_missing_table(self, control_plane: ControlPlane) -> None:
+        """AWS has one code for both, and the table was described just before."""
+        give(control_plane, "kinesis")
+        restore(control_plane)
+        control_plane.fail_next("EnableKinesisStreamingDestination", NOT_FOUND)
+        assert move(["kinesis"])["kinesis"].startswith("failed: The Kinesis stream does not exist: table 'target'")
 
     def test_a_denied_part_stops_no_other(self, control_plane: ControlPlane) -> None:
         """And is the reason of the failure."""
