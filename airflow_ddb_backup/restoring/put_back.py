@@ -54,6 +54,9 @@ def put_back(request: SettingsRequest, target: SettingsOf, report: Report[str]) 
     report.skipped |= dict.fromkeys(request.unavailable, UNAVAILABLE)
     for setting in SETTINGS:
         name = setting.name
+        if name in report.skipped and _has_already(setting, request.values.get(name), target):
+            del report.skipped[name]
+            report.done[name] = SAME
         try:
             # Whatever has another shape than it should, a response or a value that was carried, fails this one only.
             with map_exceptions(target.context):
@@ -66,6 +69,15 @@ def put_back(request: SettingsRequest, target: SettingsOf, report: Report[str]) 
         if outcome := outcomes(report).get(name):
             target.log.info("Setting %s of table %s: %s", name, target.name, outcome)
     target.log.info(_NEVER_PUT_BACK)
+
+
+def _has_already(setting: Setting, added: Any, target: SettingsOf) -> bool:
+    """Return whether an earlier try has put back what is unavailable now: the table has more than this one adds."""
+    try:
+        with map_exceptions(target.context):
+            return bool(setting.missing(setting.read(target.fresh()).value, added or {}))
+    except BackupError:
+        return False
 
 
 def _put_back(setting: Setting, value: Any, source_arn: str, target: SettingsOf) -> str:

@@ -437,6 +437,12 @@ def _recovery(described: Mapping[str, Any]) -> dict[str, int]:
     return {"RecoveryPeriodInDays": days} if recovery.get("PointInTimeRecoveryStatus") in ENABLED else {}
 
 
+def _table_class(described: Mapping[str, Any]) -> str | None:
+    """Return the class; ``None``: STANDARD, which a restore makes."""
+    table_class = (described.get("TableClassSummary") or {}).get("TableClass")
+    return None if table_class == "STANDARD" else table_class
+
+
 #: all settings, in the order in which they are put back
 SETTINGS: Sequence[Setting] = (
     Tags(),
@@ -466,11 +472,11 @@ SETTINGS: Sequence[Setting] = (
     KinesisDestinations(),
     ContributorInsights(),
     AutoScaling(),
-    # A restore makes a table of the class STANDARD. It may be UPDATING for long, which holds up the two after it.
+    # The table may be UPDATING for long, which holds up the two after it.
     SimpleSetting(
         "table_class",
         "DescribeTable",
-        lambda table: (table.get("TableClassSummary") or {}).get("TableClass", "STANDARD"),
+        _table_class,
         "UpdateTable",
         lambda table_class: {"TableClass": table_class},
     ),

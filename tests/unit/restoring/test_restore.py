@@ -392,6 +392,20 @@ class TestSource:
             {"Key": "restored", "Value": "yes"}
         ]
 
+    def test_the_source_goes_before_a_retry(self, control_plane: ControlPlane, arn: str) -> None:
+        """What the first try has put back is the same; what the task adds says nothing of the source's."""
+        for name in ("tags", "table_class"):
+            give(control_plane, name)
+        names, added = ["tags", "table_class", "kinesis"], {"restored": "yes"}
+        run(arn, settings=["tags", "table_class"], tags=added)
+        control_plane.drop_table("source")
+        second, third = (FakeTaskInstance(task_id="restore", try_number=number) for number in (2, 3))
+        run(arn, ti=second, settings=names, tags=added)
+        assert second.xcoms["settings"] == {"tags": "same", "table_class": "same", "kinesis": "unavailable"}
+        control_plane.client().untag_resource(ResourceArn=TARGET, TagKeys=["team", "tier"])
+        run(arn, ti=third, settings=names, tags=added)
+        assert third.xcoms["settings"]["tags"] == "unavailable"
+
     def test_it_is_restored_under_its_own_name(self, control_plane: ControlPlane, arn: str) -> None:
         """Once the table is gone; a retry does not take the restore for the source."""
         control_plane.drop_table("source")
