@@ -30,8 +30,8 @@ _NOT_TRIED = "failed: not tried, since it may deny the retry that puts back what
 _NOT_READY = (TableInUseError, ContinuousBackupsUnavailableError)
 _NEVER_PUT_BACK = (
     "Not restored; recreate these: CloudWatch alarms, IAM policies that name the old table, Lambda event source "
-    "mappings, global table replicas, and entries of AWS Backup plans. The new table has another ARN, and its stream "
-    "too."
+    "mappings, global table replicas, the stream's own resource policy, warm throughput, and entries of AWS Backup "
+    "plans. The new table has another ARN, and its stream too."
 )
 
 

@@ -7,9 +7,11 @@ by its ``RestoreSummary``, which stays for as long as the table does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -35,7 +37,7 @@ from airflow_ddb_backup.limits import (
 )
 from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
-from airflow_ddb_backup.restoring.settings import SettingsOf, read_settings
+from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, read_settings
 from airflow_ddb_backup.retries import poll_until, retrying
 
 if TYPE_CHECKING:
@@ -156,7 +158,9 @@ class Restore:
                 raise
             self.log.warning("The table is there already, but its backup can't be described: %s", error)
             return None
-        status = description.backup.status
+        backup, status = description.backup, description.backup.status
+        size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
+        self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
         if not needed or status == BackupStatus.AVAILABLE:
             return description
         kind = BackupNotRestorableError if status == BackupStatus.DELETED else BackupNotReadyError
@@ -219,6 +223,7 @@ class _Reading:
         if request.settings and request.settings_from is not None:
             source = self._table(request.settings_from)
             source_arn, values = source.arn, read_settings(request.settings, source)
+            self._tell_others(source)
         elif request.settings:
             values = self._of_backed_up_table()
         unavailable = [name for name in request.settings if name not in values]
@@ -233,13 +238,27 @@ class _Reading:
         wanted = [name for name in self.request.settings if name not in values]
         if not wanted or not self._is_there():
             return values
+        source = self._table(self.request.arn.table_name)
         try:
-            read = read_settings(wanted, self._table(self.request.arn.table_name))
+            read = read_settings(wanted, source)
         except TableNotFoundError:
             if self._is_there():
                 raise
             return values
-        return values | read if self._is_there() else values
+        if not self._is_there():
+            return values
+        self._tell_others(source)
+        return values | read
+
+    def _tell_others(self, source: SettingsOf) -> None:
+        """Log which settings the source has that are not asked for. Each is tried once, since none is needed."""
+        source, others = replace(source, patience=0), []
+        for setting in SETTINGS:
+            with suppress(BackupError), map_exceptions(source.context):
+                if setting.name not in self.request.settings and setting.read(source).value:
+                    others.append(setting.name)
+        if others:
+            self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
 
     def _is_there(self) -> bool:
         """Return whether the table that was backed up exists."""

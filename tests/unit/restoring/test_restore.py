@@ -406,6 +406,20 @@ class TestSource:
         run(arn, ti=third, settings=names, tags=added)
         assert third.xcoms["settings"]["tags"] == "unavailable"
 
+    def test_the_log_says_which_backup_and_what_else_the_source_has(
+        self, control_plane: ControlPlane, log: Callable[[], str]
+    ) -> None:
+        """Those that can't be read are left out."""
+        for name in ("tags", "ttl", "kinesis", "resource_policy"):
+            give(control_plane, name)
+        arn = back_up(control_plane)
+        control_plane.fail_next("GetResourcePolicy", DENIED)
+        run(arn, settings=["tags"])
+        lines = log()
+        assert "Table source also has ttl, kinesis, which settings does not ask for." in lines
+        made = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+        assert f"Backup {arn}: name {made['BackupName']}, created at {made['BackupCreationDateTime']:%Y-%m-%d}" in lines
+
     def test_it_is_restored_under_its_own_name(self, control_plane: ControlPlane, arn: str) -> None:
         """Once the table is gone; a retry does not take the restore for the source."""
         control_plane.drop_table("source")
