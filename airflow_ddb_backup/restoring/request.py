@@ -48,7 +48,8 @@ _INDEX_MEMBERS = ("IndexName", "KeySchema", "VectorAttribute", "SearchSchema", "
 _MANAGED_KEY = "alias/aws/dynamodb"
 _OWNED_KEY = "AWS_OWNED_KMS_KEY"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
-_TAG = re.compile(r"[\w\s+\-=.:/@]*")
+_TAG_KEY = re.compile(rf"(?!(?i:aws:))[\w\s+\-=.:/@]{{1,{LONGEST_TAG_KEY}}}")
+_TAG_VALUE = re.compile(rf"[\w\s+\-=.:/@]{{0,{LONGEST_TAG_VALUE}}}")
 
 
 class IfTargetExists(StrEnum):
@@ -108,21 +109,25 @@ class Overrides:
         :param description: the backup, whose indexes those that are kept are taken from
         :raises InvalidValueError: the backup has no index of a name in ``exclude_indexes``
         """
-        arguments: dict[str, Any] = {}
-        if self.billing_mode is not None:
-            arguments["BillingModeOverride"] = self.billing_mode
-        if self.provisioned_throughput is not None:
-            arguments["ProvisionedThroughputOverride"] = dict(self.provisioned_throughput)
-        if self.on_demand_throughput is not None:
-            arguments["OnDemandThroughputOverride"] = dict(self.on_demand_throughput)
-        if self.kms_key_id is not None:
-            # AWS takes its managed key as KMS without a key.
-            key = {} if self.kms_key_id == _MANAGED_KEY else {"KMSMasterKeyId": self.kms_key_id}
-            is_owned = self.kms_key_id == _OWNED_KEY
-            arguments["SSESpecificationOverride"] = (
-                {"Enabled": False} if is_owned else {"Enabled": True, "SSEType": "KMS", **key}
-            )
+        given = {
+            "BillingModeOverride": self.billing_mode,
+            "ProvisionedThroughputOverride": self.provisioned_throughput,
+            "OnDemandThroughputOverride": self.on_demand_throughput,
+            "SSESpecificationOverride": self._encryption(),
+        }
+        arguments = {
+            name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items() if value
+        }
         return arguments | self._indexes(description)
+
+    def _encryption(self) -> dict[str, Any]:
+        if self.kms_key_id is None:
+            return {}
+        if self.kms_key_id == _OWNED_KEY:
+            return {"Enabled": False}
+        # AWS takes its managed key as KMS without a key.
+        key = {} if self.kms_key_id == _MANAGED_KEY else {"KMSMasterKeyId": self.kms_key_id}
+        return {"Enabled": True, "SSEType": "KMS", **key}
 
     def _indexes(self, description: BackupDescription) -> dict[str, list[dict[str, Any]]]:
         if self.exclude_indexes == ALL and not description.features:
@@ -233,16 +238,14 @@ def _check_tags(value: object) -> dict[str, str] | None:
         f"to {LONGEST_TAG_VALUE}), of letters, digits, white space and + - = . _ : / @"
     )
 
-    def fits(text: object, shortest: int, longest: int) -> bool:
-        return isinstance(text, str) and shortest <= len(text) <= longest and bool(_TAG.fullmatch(text))
-
-    if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
-        raise InvalidValueError.of("tags", value, rule)
-    for key, text in value.items():
-        fitting = fits(key, 1, LONGEST_TAG_KEY) and fits(text, 0, LONGEST_TAG_VALUE)
-        if not fitting or key.lower().startswith("aws:"):
-            raise InvalidValueError.of("tags", value, rule)
-    return dict(value)
+    if (
+        isinstance(value, Mapping)
+        and 0 < len(value) <= MOST_TAGS
+        and all(isinstance(one, str) for pair in value.items() for one in pair)
+        and all(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(text) for key, text in value.items())
+    ):
+        return dict(value)
+    raise InvalidValueError.of("tags", value, rule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Restore:
         target = self._find_target()
         reads_backup = bool(request.settings) and request.settings_from is None
         description = self._describe_backup(needed=target is None) if target is None or reads_backup else None
-        settings = _Reading(self.hook, request, description, self.deadline.within(READING_PATIENCE), self.log).run()
+        settings = self._read_settings(description)
         return target or self._start(description), settings
 
     def _retry(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -206,18 +206,8 @@ class Restore:
         self._not_found = 0
         return result
 
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """The settings, read before anything is made: of another table, of the backup, or of the backed up table."""
-
-    hook: DynamoDBBackupHook
-    request: RestoreRequest
-    description: BackupDescription | None
-    deadline: Deadline
-    log: Any
-
-    def run(self) -> SettingsRequest:
+    def _read_settings(self, description: BackupDescription | None) -> SettingsRequest:
+        """Read the settings: of another table, of the backup, or of the backed up table."""
         request = self.request
         source_arn, values = request.arn.table_arn, dict[str, Any]()
         if request.settings and request.settings_from is not None:
@@ -225,27 +215,27 @@ class _Reading:
             source_arn, values = source.arn, read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
-            values = self._of_backed_up_table()
+            values = self._of_backed_up_table(description)
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
         return SettingsRequest(request.arn.text, request.target_table_name, source_arn, values, unavailable)
 
-    def _of_backed_up_table(self) -> dict[str, Any]:
+    def _of_backed_up_table(self, description: BackupDescription | None) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there before and after."""
-        held = self.description.features if self.description else {}
+        held = description.features if description else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
-        if not wanted or not self._is_there():
+        if not wanted or not self._is_there(description):
             return values
         source = self._table(self.request.arn.table_name)
         try:
             read = read_settings(wanted, source)
         except TableNotFoundError:
-            if self._is_there():
+            if self._is_there(description):
                 raise
             return values
-        if not self._is_there():
+        if not self._is_there(description):
             return values
         self._tell_others(source)
         return values | read
@@ -260,7 +250,7 @@ class _Reading:
         if others:
             self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
 
-    def _is_there(self) -> bool:
+    def _is_there(self, description: BackupDescription | None) -> bool:
         """Return whether the table that was backed up exists."""
         name = self.request.arn.table_name
         source = self._table(name)
@@ -273,7 +263,7 @@ class _Reading:
             is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
-            elif self.description.backup.is_of(table) if self.description else is_older:
+            elif description.backup.is_of(table) if description else is_older:
                 return True
             else:
                 reason = "is another than the one that was backed up"
