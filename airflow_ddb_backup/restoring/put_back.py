@@ -13,6 +13,7 @@ from airflow_ddb_backup.exceptions import (
     TableInUseError,
 )
 from airflow_ddb_backup.limits import SETTING_INTERVAL, SETTING_LAG, SETTING_PATIENCE
+from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.restoring.settings import SETTINGS
 from airflow_ddb_backup.retries import poll_until
 
@@ -122,7 +123,9 @@ def _settle(setting: Setting, wanted: Any, target: SettingsOf) -> State:
     def look() -> State | None:
         state = setting.read(table := target.fresh())
         if setting.missing(wanted, state.value):
-            is_over = lag.passed and (target.deadline.passed or not table.is_updating)
+            is_over = lag.passed and (
+                target.deadline.passed or table.description["TableStatus"] != TableStatus.UPDATING
+            )
         else:
             is_over = patience.passed or not state.begun
         return state if is_over else None

@@ -114,9 +114,6 @@ class Restore:
         settings = self._read_settings(description)
         return target or self._start(description), settings
 
-    def _retry(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return retrying(self.deadline, self.log)(call, *args, **kwargs)
-
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
 
@@ -124,7 +121,7 @@ class Restore:
         """
         context = self.context
         try:
-            table = self._retry(self.hook.describe_table, context, self.request.target_table_name)
+            table = retrying(self.deadline, self.log)(self.hook.describe_table, context, self.request.target_table_name)
         except TableNotFoundError:
             return None
         if table.status == TableStatus.DELETING:
@@ -152,7 +149,9 @@ class Restore:
     def _describe_backup(self, *, needed: bool) -> BackupDescription | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
         try:
-            description = self._retry(self._find_backup, self.hook.describe_backup_in_full, self.request.arn)
+            description = retrying(self.deadline, self.log)(
+                self._find_backup, self.hook.describe_backup_in_full, self.request.arn
+            )
         except BackupError as error:
             if needed:
                 raise

@@ -13,12 +13,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, TableNotFoundError
 from airflow_ddb_backup.limits import DEFAULT_RECOVERY_DAYS
-from airflow_ddb_backup.models import ENABLED, Page, TableStatus, stream_view, ttl_attribute
+from airflow_ddb_backup.models import ENABLED, Page, stream_view, ttl_attribute
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.retries import Retry
 
-_ON_DEMAND = "PAY_PER_REQUEST"
 # Tags that only AWS can set.
 _RESERVED = "aws:"
 # Kinesis has words of its own.
@@ -82,16 +81,6 @@ class SettingsOf:
     def arn(self) -> str:
         """The table's ARN."""
         return str(self.description["TableArn"])
-
-    @property
-    def is_updating(self) -> bool:
-        """Whether AWS works on a change of the table."""
-        return bool(self.description["TableStatus"] == TableStatus.UPDATING)
-
-    @property
-    def is_on_demand(self) -> bool:
-        """Whether the table has no capacity of its own."""
-        return bool((self.description.get("BillingModeSummary") or {}).get("BillingMode") == _ON_DEMAND)
 
     @property
     def global_indexes(self) -> list[str]:
@@ -333,15 +322,6 @@ class ContributorInsights(PartedSetting):
         return {index: mode for index, mode in wanted.items() if not index or index in target.global_indexes}
 
 
-class _Scaling(NamedTuple):
-    """A kind of Application Auto Scaling's objects: how they are listed, put and named, and what is kept of each."""
-
-    listed: str
-    put: str
-    named: str
-    kept: tuple[str, ...]
-
-
 class AutoScaling(PartedSetting):
     """The scalable targets of the table and its indexes, their policies and their scheduled actions."""
 
@@ -355,14 +335,22 @@ class AutoScaling(PartedSetting):
         "application-autoscaling:PutScheduledAction",
     )
     service = "application-autoscaling"
-    _TARGET = ("MinCapacity", "MaxCapacity", "SuspendedState")
-    _POLICY = ("PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration")
-    _ACTION = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
-    # Targets first: policies, without which they do nothing, and actions need their own.
+    # How each kind is listed, put and named, and what is kept of it. Targets first: policies, without which they do
+    # nothing, and actions need their own.
     _KINDS = (
-        _Scaling("ScalableTargets", "RegisterScalableTarget", "", _TARGET),
-        _Scaling("ScalingPolicies", "PutScalingPolicy", "PolicyName", _POLICY),
-        _Scaling("ScheduledActions", "PutScheduledAction", "ScheduledActionName", _ACTION),
+        ("ScalableTargets", "RegisterScalableTarget", "", ("MinCapacity", "MaxCapacity", "SuspendedState")),
+        (
+            "ScalingPolicies",
+            "PutScalingPolicy",
+            "PolicyName",
+            ("PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
+        ),
+        (
+            "ScheduledActions",
+            "PutScheduledAction",
+            "ScheduledActionName",
+            ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction"),
+        ),
     )
 
     def read(self, table: SettingsOf) -> State:
@@ -370,28 +358,29 @@ class AutoScaling(PartedSetting):
         found: dict[str, Any] = {}
         for index in ("", *table.global_indexes):
             resource = _resource(table.name, index)
-            for kind in self._KINDS:
-                named = {"ResourceId": resource} if kind.named else {"ResourceIds": [resource]}
-                request = {"ServiceNamespace": "dynamodb", **named}
-                for one in table.items(f"Describe{kind.listed}", kind.listed, service=self.service, **request):
-                    key = f"{kind.put} {index} {one['ScalableDimension']} {one.get(kind.named, '')}"
-                    found[key] = {member: _plain(one[member]) for member in kind.kept if member in one}
+            for listed, put, named, kept in self._KINDS:
+                asked = {"ResourceId": resource} if named else {"ResourceIds": [resource]}
+                request = {"ServiceNamespace": "dynamodb", **asked}
+                for one in table.items(f"Describe{listed}", listed, service=self.service, **request):
+                    key = f"{put} {index} {one['ScalableDimension']} {one.get(named, '')}"
+                    found[key] = {member: _plain(one[member]) for member in kept if member in one}
         return State(found)
 
     def changes(self, table: SettingsOf, missing: dict[str, Any]) -> Iterable[Change]:
         """Put each, the targets first."""
-        for kind in self._KINDS:
+        for _, put, named, _ in self._KINDS:
             for key, settings in missing.items():
-                put, index, dimension, name = key.split(" ", 3)
-                if put == kind.put:
+                kind, index, dimension, name = key.split(" ", 3)
+                if kind == put:
                     target = {"ResourceId": _resource(table.name, index), "ScalableDimension": dimension}
-                    named = {kind.named: name} if kind.named else {}
-                    yield put, {"ServiceNamespace": "dynamodb", **target, **named, **settings}
+                    own = {named: name} if named else {}
+                    yield put, {"ServiceNamespace": "dynamodb", **target, **own, **settings}
 
     def adapt(self, wanted: dict[str, Any], source: str, target: SettingsOf) -> dict[str, Any]:
         """Leave out indexes that were not restored; on demand there is nothing to scale."""
         del source
-        indexes = set() if target.is_on_demand else {"", *target.global_indexes}
+        billing = (target.description.get("BillingModeSummary") or {}).get("BillingMode")
+        indexes = set() if billing == "PAY_PER_REQUEST" else {"", *target.global_indexes}
         return {key: value for key, value in wanted.items() if key.split(" ", 2)[1] in indexes}
 
 
