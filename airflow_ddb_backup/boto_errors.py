@@ -88,8 +88,9 @@ _NEVER_CONNECTED = (boto.EndpointConnectionError, boto.ConnectTimeoutError)
 _SPECIAL: tuple[tuple[str, str, str, type[BackupError]], ...] = (
     ("ListBackups", "AccessDeniedException", "", exceptions.ListBackupsDeniedError),
     ("DeleteBackup", "", "system backup", exceptions.SystemBackupError),
-    # AWS takes one change an hour: a retry of the task may come after it.
-    ("UpdateTimeToLive", "", "multiple times", BackupError),
+    # The table was described just before.
+    ("EnableKinesisStreamingDestination", "ResourceNotFoundException", "", exceptions.KinesisStreamNotFoundError),
+    ("UpdateTimeToLive", "", "multiple times", exceptions.TimeToLiveChangedError),
     ("", "LimitExceededException", "tables per subscriber", exceptions.QuotaExceededError),
     ("", "LimitExceededException", "account-level throughput", exceptions.QuotaExceededError),
 )

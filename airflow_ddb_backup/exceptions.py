@@ -152,6 +152,13 @@ class TableNotFoundError(PermanentError):
     hint = "Check the table's name, the region, and the account of the Airflow connection."
 
 
+class KinesisStreamNotFoundError(PermanentError):
+    """The Kinesis stream of a destination is not there."""
+
+    summary = "The Kinesis stream does not exist"
+    hint = "Create it again and clear the task, or leave 'kinesis' out of settings."
+
+
 class TableNotReadyError(TransientError):
     """The table can't be backed up in its present status."""
 
@@ -236,8 +243,8 @@ class ContinuousBackupsUnavailableError(TransientError):
 
     summary = "Backups are still being enabled for the table"
     hint = (
-        "DynamoDB turns continuous backups on by itself some seconds after a table is created; "
-        "point-in-time recovery (PITR) is a setting on top of them and is not needed. Try again in a minute."
+        "DynamoDB turns continuous backups on by itself soon after a table is created or restored, with or without "
+        "point-in-time recovery (PITR). Try again in some minutes."
     )
 
 
@@ -313,11 +320,11 @@ class SystemBackupError(PermanentError):
     )
 
 
-class RecoveryPointError(PermanentError):
+class RecoveryPointError(InvalidValueError):
     """The ARN is that of a recovery point of AWS Backup."""
 
-    summary = "A recovery point of AWS Backup can't be deleted here"
-    hint = "Delete it in its vault, with backup:DeleteRecoveryPoint, or by the lifecycle of its backup plan."
+    summary = "A recovery point of AWS Backup is no backup of DynamoDB's own"
+    hint = "Use AWS Backup: StartRestoreJob restores it, DeleteRecoveryPoint or its backup plan deletes it."
 
 
 class EmptySelectionError(PermanentError):
@@ -427,6 +434,13 @@ class SettingNotTakenError(BackupError):
     """The setting was put back, but the table does not have it."""
 
     hint = "Put it back by hand, or retry: the task puts back only what differs."
+
+
+class TimeToLiveChangedError(BackupError):
+    """AWS takes one change of time to live an hour."""
+
+    summary = "Time to live was changed within the last hour"
+    hint = "AWS takes one change an hour: a retry after that puts it back, unless the table has it by then."
 
 
 class SettingsFailedError(SomeFailedError):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, RecoveryPointError
 from airflow_ddb_backup.limits import LONGEST_ARN
 
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 _ARN_HEAD = r"arn:(?P<partition>[a-z0-9-]+):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):table/"
 TABLE_ARN = re.compile(_ARN_HEAD + r"(?P<table>[a-zA-Z0-9_.-]{3,255})")
 _BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)")
+_RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 # Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
 # Other first digits would be times before 2001 or after 2065.
 _KNOWN_ID = re.compile(r"0(?P<ms>[12]\d{12})-[0-9a-f]{8}")
+#: the members of a description that list indexes; vector indexes need botocore 1.43
+INDEX_KINDS = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes")
+#: the statuses of a feature that is on, or on its way
+ENABLED = frozenset({"ENABLED", "ENABLING"})
 _T = TypeVar("_T")
 
 
@@ -63,8 +68,11 @@ class BackupArn:
         """Return the parts of an ARN that a user wrote.
 
         :param value: the ARN of an on-demand backup
+        :raises RecoveryPointError: it is that of a recovery point of AWS Backup
         :raises InvalidValueError: it is not one
         """
+        if isinstance(value, str) and _RECOVERY_POINT.fullmatch(value):
+            raise RecoveryPointError.about(ErrorContext(backup=value))
         try:
             return cls.from_response(value)
         except (TypeError, ValueError):
@@ -153,7 +161,9 @@ class Table:
             created_at=table["CreationDateTime"].astimezone(UTC),
             restore=restore,
             indexes=tuple(
-                str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
+                str(index.get("IndexStatus", TableStatus.ACTIVE))
+                for kind in INDEX_KINDS
+                for index in table.get(kind) or ()
             ),
         )
 
@@ -246,15 +256,13 @@ class BackupDescription:
     """A backup, and what it says of the table that was backed up.
 
     :param backup: the backup
-    :param global_indexes: the table's global secondary indexes, in AWS's shape
-    :param local_indexes: the table's local secondary indexes, in AWS's shape
+    :param indexes: the table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape
     :param features: the settings that a backup holds, by the names that users give them: ``ttl``, the attribute, and
         ``stream``, the view type; ``None``: it is off. Empty: the response does not tell
     """
 
     backup: Backup
-    global_indexes: tuple[Mapping[str, Any], ...]
-    local_indexes: tuple[Mapping[str, Any], ...]
+    indexes: Mapping[str, tuple[Mapping[str, Any], ...]]
     features: Mapping[str, str | None]
 
     @classmethod
@@ -264,14 +272,11 @@ class BackupDescription:
         details: Mapping[str, Any] = found or {}
         features: dict[str, str | None] = {}
         if found is not None:
-            ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
-            is_on = ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
-            features["ttl"] = ttl.get("AttributeName") if is_on else None
-            features["stream"] = stream.get("StreamViewType") if stream.get("StreamEnabled") else None
+            features["ttl"] = ttl_attribute(details.get("TimeToLiveDescription") or {})
+            features["stream"] = stream_view(details.get("StreamDescription") or {})
         return cls(
             backup=Backup.from_description(response),
-            global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
-            local_indexes=tuple(details.get("LocalSecondaryIndexes") or ()),
+            indexes={kind: tuple(details.get(kind) or ()) for kind in INDEX_KINDS},
             features=features,
         )
 
@@ -286,6 +291,16 @@ class Page(Generic[_T]):
 
     items: tuple[_T, ...]
     cursor: str | None
+
+
+def ttl_attribute(described: Mapping[str, Any]) -> str | None:
+    """Return time to live's attribute; ``None``: it is off."""
+    return described.get("AttributeName") if described.get("TimeToLiveStatus") in ENABLED else None
+
+
+def stream_view(described: Mapping[str, Any]) -> str | None:
+    """Return the view type of a stream; ``None``: there is none."""
+    return described.get("StreamViewType") if described.get("StreamEnabled") else None
 
 
 def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:
