@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.limits import CALL_SECONDS, LAST_POLL_LIMIT, PROGRESS_INTERVAL
+from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES, LAST_POLL_LIMIT, PROGRESS_INTERVAL, SHARE
 from airflow_ddb_backup.waiting.client import HookClient, RateLimits
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.state import WaitStatus, progress
@@ -32,6 +32,14 @@ _Result = TypeVar("_Result")
 loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 
 
+def last_polls_limit(count: int) -> float:
+    """Return the seconds that the last polls may take, at the deadline or at the start of a wait resumed after it.
+
+    :param count: how many there are; where ListBackups is denied, each is described
+    """
+    return LAST_POLL_LIMIT + (count - 1) / (DOCUMENTED_RATES["DescribeBackup"] * SHARE)
+
+
 async def wait_on_triggerer(
     settings: AwsSettings, waits: Sequence[Wait[_Result]], poll_interval: float, first_delay: float, log: Any
 ) -> list[_Result]:
@@ -44,7 +52,7 @@ async def wait_on_triggerer(
     :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
     """
     async with BackupPoller.of(settings, waits[0].arn).subscribe(waits, poll_interval, first_delay) as results:
-        return await _ends(waits, results, LAST_POLL_LIMIT, log)
+        return await _ends(waits, results, last_polls_limit(len(waits)), log)
 
 
 def wait_on_worker(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_ddb_backup.exceptions import TriggerFailedError
 from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
+from airflow_ddb_backup.waiting.awaiting import last_polls_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,8 @@ class DeferredWaitMixin:
         :param trigger: waits on the triggerer
         :param deadline: when time is up; the trigger keeps it, and says why
         """
-        limit = timedelta(seconds=deadline.left + AIRFLOW_LIMIT_AFTER)
+        polls = last_polls_limit(len(trigger.serialize()[1].get("backup_arns", "1")))
+        limit = timedelta(seconds=deadline.left + polls + AIRFLOW_LIMIT_AFTER)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
         raise AssertionError
 
