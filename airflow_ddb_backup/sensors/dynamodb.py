@@ -232,10 +232,11 @@ class DynamoDBBackupSensor(_WaitSensor):
         return DynamoDBBackupTrigger(backup_arn=arns[0], **settings)
 
     def _result(self, ends: Sequence[WaitResult]) -> dict[str, Any]:
-        return ends[0].unwrap(self.timeout_error)
+        details: dict[str, Any] = ends[0].unwrap(self.timeout_error)
+        return details
 
     def _progress(self) -> str:
-        return self._waits[0].progress() if self._waits else ""
+        return self._waits[0].progress if self._waits else ""
 
 
 class DynamoDBBackupsSensor(_WaitSensor):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.limits import (
     DENIED_FOR,
@@ -46,6 +46,14 @@ class Sweep:
     def seconds(self) -> float:
         """The length of the time that it covers."""
         return (self.upper - self.lower).total_seconds()
+
+    def request(self, cursor: str | None) -> dict[str, Any]:
+        """Return the arguments of ListBackups.
+
+        :param cursor: where the page starts; ``None``: the first
+        """
+        bounds = {"TimeRangeLowerBound": self.lower, "TimeRangeUpperBound": self.upper}
+        return {"BackupType": "USER", **bounds} | ({"ExclusiveStartBackupArn": cursor} if cursor else {})
 
     def covers(self, created_at: datetime | None) -> bool:
         """Return whether a backup of that time is on its pages; ``None``: the time is not known."""

@@ -65,7 +65,7 @@ class Subscriber:
     :param result: how the wait ends; ``None``: one poll has not ended it
     """
 
-    wait: Wait[Any]
+    wait: Wait
     poll_interval: float
     due: float
     result: asyncio.Future[Any]
@@ -170,7 +170,7 @@ class BackupPoller:
 
     @asynccontextmanager
     async def subscribe(
-        self, waits: Sequence[Wait[Any]], poll_interval: float, first_delay: float
+        self, waits: Sequence[Wait], poll_interval: float, first_delay: float
     ) -> AsyncIterator[list[asyncio.Future[Any]]]:
         """Have backups and tables polled until their waits end, or this block does.
 
@@ -208,7 +208,7 @@ class BackupPoller:
                 entry.awaited = False
         self._reschedule(entry)
 
-    def _join(self, wait: Wait[Any], poll_interval: float, first_delay: float) -> Subscriber:
+    def _join(self, wait: Wait, poll_interval: float, first_delay: float) -> Subscriber:
         now = self._now()
         due = now + wait.next_delay(first_delay)
         subscriber = Subscriber(wait, poll_interval, due, self._loop.create_future())
@@ -304,11 +304,11 @@ class BackupPoller:
         self._describing.add(describing)
         describing.add_done_callback(self._describing.discard)
 
-    async def _describe(self, entry: Entry, wait: Wait[Any]) -> None:
+    async def _describe(self, entry: Entry, wait: Wait) -> None:
         asked, outage = self._now(), self._outages[wait.operation]
         observation: Observation
         try:
-            observation = await wait.describe(self._client)
+            observation = await self._client.call(wait.operation, wait.context, **wait.request)
             outage.succeeded(self._now())
         except BackupError as error:
             observation = error
@@ -355,7 +355,7 @@ class BackupPoller:
             await self._limits["ListBackups"].turn()
             asked = self._now()
             try:
-                page = await self._client.list_backups(sweep, cursor)
+                page = await self._client.call("ListBackups", self._client.context, **sweep.request(cursor))
             except BackupError as error:
                 if isinstance(error, InvalidRequestError):
                     # The backup that the cursor names was deleted.

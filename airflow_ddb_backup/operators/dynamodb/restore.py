@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_ddb_backup.models import Table
+    from airflow_ddb_backup.waiting.state import WaitResult
 
 XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
@@ -203,9 +204,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
 
         return RestoreRequest(overrides=Overrides(**values(Overrides)), **values(RestoreRequest))
 
-    def _wait(
-        self, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
-    ) -> RestoreResult:
+    def _wait(self, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline) -> WaitResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
         wait, interval = RestoreWait(request.arn, table.name, deadline), request.poll_interval
         # A table that an earlier try has restored may be complete.
