@@ -292,7 +292,7 @@ class DynamoDBBackupsSensor(_WaitSensor):
         :raises BackupLostError: the wait for some has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        BackupsResult.from_event(event).unwrap(self.awaited(context), self.timeout_error)
+        BackupsResult.from_event(event).check(self.awaited(context), self.timeout_error)
         return [arn.text for arn in self._arns()]
 
     def awaited(self, context: Context) -> ErrorContext:
@@ -316,9 +316,9 @@ class DynamoDBBackupsSensor(_WaitSensor):
         return DynamoDBBackupsTrigger(backup_arns=list(arns), **settings)
 
     def _result(self, ends: Sequence[WaitResult]) -> list[str]:
-        BackupsResult.of(ends).unwrap(ErrorContext(region=self._waits[0].arn.region), self.timeout_error)
+        BackupsResult.of(ends).check(ErrorContext(region=self._waits[0].arn.region), self.timeout_error)
         return [wait.arn.text for wait in self._waits]
 
     def _progress(self) -> str:
         ends = [self._ends.get(wait.key) or wait.timed_out() for wait in self._waits]
-        return BackupsResult.of(ends).summary
+        return BackupsResult.of(ends).message if ends else ""

@@ -6,7 +6,7 @@ table vanishes then; a table that was just made may not be known everywhere at o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.exceptions import (
     ErrorContext,
@@ -38,9 +38,8 @@ class RestoreResult(WaitResult):
     _timeout_error = RestoreTimeoutError
     _lost_error = RestoreLostError
 
-    @staticmethod
-    def _is_complete(found: Any) -> bool:
-        return TABLE_ARN.fullmatch(found) is not None
+    def _is_sound(self) -> bool:
+        return self.status is not WaitStatus.SUCCESS or TABLE_ARN.fullmatch(self.found) is not None
 
 
 class RestoreWait(Wait):

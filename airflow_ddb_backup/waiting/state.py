@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -26,7 +27,7 @@ from airflow_ddb_backup.limits import DESCRIBE_LAG, NAMED, NOT_FOUND_LIMIT, PROG
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
@@ -44,7 +45,6 @@ class NotListed(Enum):
 
 NOT_LISTED: Final = NotListed.NOT_LISTED
 Observation = Backup | Table | BackupError | Literal[NotListed.NOT_LISTED]
-_T = TypeVar("_T")
 
 
 class WaitStatus(StrEnum):
@@ -53,23 +53,6 @@ class WaitStatus(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     TIMEOUT = "timeout"
-
-
-def read_event(
-    event: Mapping[str, Any] | None, read: Callable[[Mapping[str, Any]], _T], context: ErrorContext | None = None
-) -> _T:
-    """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
-
-    :param event: the payload
-    :param read: reads it
-    :param context: the table, backup and region, for messages
-    :raises TriggerFailedError: it is not one that this package sends
-    """
-    try:
-        return read(event or {})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        detail = f"Its event is not one that this package sends: {event!r}."
-        raise TriggerFailedError.about(context or ErrorContext(), detail) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +84,20 @@ class WaitResult:
         :param context: the table, backup and region, for messages
         :raises TriggerFailedError: it is not one that this package sends
         """
-        return read_event(event, cls._read, context)
+        given = event or {}
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            result = cls(WaitStatus(given["status"]), given[cls._key], str(given["message"]))
+            if result._is_sound():
+                return result
+        detail = f"Its event is not one that this package sends: {event!r}."
+        raise TriggerFailedError.about(context or ErrorContext(), detail)
 
-    @classmethod
-    def _read(cls, event: Mapping[str, Any]) -> Self:
-        result = cls(WaitStatus(event["status"]), event[cls._key], str(event["message"]))
-        if result.status is WaitStatus.SUCCESS and not cls._is_complete(result.found):
-            message = f"a success with {result.found!r}"
-            raise ValueError(message)
-        return result
-
-    @staticmethod
-    def _is_complete(found: Any) -> bool:
-        BackupArn.from_response(found["backup_arn"])
-        return bool(found["status"] == BackupStatus.AVAILABLE and found.keys() >= _DETAILS)
+    def _is_sound(self) -> bool:
+        """Return whether the package sends such an event: nothing unknown or incomplete is a success."""
+        if self.status is not WaitStatus.SUCCESS:
+            return True
+        BackupArn.from_response(self.found["backup_arn"])
+        return bool(self.found["status"] == BackupStatus.AVAILABLE and self.found.keys() >= _DETAILS)
 
     def error(self, timeout_error: type[BackupError] | None = None) -> BackupError:
         """Return the exception for a wait that has failed.
@@ -138,58 +121,39 @@ class WaitResult:
         return self.found
 
 
-@dataclass(frozen=True, slots=True)
-class BackupsResult:
+class BackupsResult(WaitResult):
     """The end of a wait for many backups.
 
-    :param failed: how the waits ended for those that did not become AVAILABLE, by ARN; the messages have no hints
+    What is found are the ends of those that did not become AVAILABLE, by ARN, those that are lost first; an event names
+    no others, since there may be thousands. The message has those of the first, without hints.
     """
 
-    failed: dict[str, WaitResult]
+    __slots__ = ()
+
+    _key = "failed"
 
     @classmethod
     def of(cls, results: Sequence[WaitResult]) -> Self:
         """Take the ends of all waits."""
         failed = [result for result in results if result.status is not WaitStatus.SUCCESS]
-        # Messages name the first: those that are lost say more than those that only take long.
+        # Those that are lost say more than those that only take long.
         failed.sort(key=lambda result: result.status is WaitStatus.TIMEOUT)
-        return cls({result.found["backup_arn"]: result for result in failed})
+        if not failed:
+            return cls(WaitStatus.SUCCESS, {}, "All backups are AVAILABLE.")
+        found = {one.found["backup_arn"]: {"status": one.status.value, "message": one.message} for one in failed}
+        some = " ".join(one.message for one in failed[:NAMED])
+        return cls(failed[0].status, found, f"{len(failed)} backups are not AVAILABLE. {some}")
 
-    def as_event(self) -> dict[str, Any]:
-        """Return the payload of the trigger's event, which names only what failed: there may be thousands."""
-        failed = {arn: {"status": one.status.value, "message": one.message} for arn, one in self.failed.items()}
-        # Those that are lost come first.
-        worst = next((one.status for one in self.failed.values()), WaitStatus.SUCCESS)
-        message = f"{len(failed)} backups are not AVAILABLE." if failed else "All backups are AVAILABLE."
-        return {"status": worst.value, "failed": failed, "message": message}
+    def _is_sound(self) -> bool:
+        ends = self._ends()
+        are_sound = all(BackupArn.from_response(arn) for arn in ends)
+        statuses = {end.status for end in ends.values()}
+        return are_sound and WaitStatus.SUCCESS not in statuses and (self.status is WaitStatus.SUCCESS) != bool(ends)
 
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any] | None) -> Self:
-        """Read the payload of a trigger's event.
+    def _ends(self) -> dict[str, WaitResult]:
+        return {arn: WaitResult(WaitStatus(one["status"]), None, one["message"]) for arn, one in self.found.items()}
 
-        :raises TriggerFailedError: it is not one that this package sends
-        """
-        return read_event(event, cls._read)
-
-    @classmethod
-    def _read(cls, event: Mapping[str, Any]) -> Self:
-        failed = {
-            BackupArn.from_response(arn).text: WaitResult(WaitStatus(one["status"]), None, str(one["message"]))
-            for arn, one in event["failed"].items()
-        }
-        overall, statuses = WaitStatus(event["status"]), {one.status for one in failed.values()}
-        if WaitStatus.SUCCESS in statuses or (overall is WaitStatus.SUCCESS) != (not statuses):
-            message = f"{overall.value!r} with {statuses!r}"
-            raise ValueError(message)
-        return cls(failed)
-
-    @property
-    def summary(self) -> str:
-        """What failed: how many, and the messages of the first; empty: nothing has."""
-        some = " ".join(one.message for one in list(self.failed.values())[:NAMED])
-        return f"{len(self.failed)} backups are not AVAILABLE. {some}" if self.failed else ""
-
-    def unwrap(self, context: ErrorContext, timeout_error: type[BackupTimeoutError]) -> None:
+    def check(self, context: ErrorContext, timeout_error: type[BackupTimeoutError]) -> None:
         """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way.
 
         :param context: what all of them are about
@@ -197,16 +161,16 @@ class BackupsResult:
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: all that failed are lost
         """
-        if self.failed:
-            timed_out = any(one.status is WaitStatus.TIMEOUT for one in self.failed.values())
-            raise (timeout_error if timed_out else BackupLostError).about(context, self.summary)
+        if self.found:
+            timed_out = any(end.status is WaitStatus.TIMEOUT for end in self._ends().values())
+            raise (timeout_error if timed_out else BackupLostError).about(context, self.message)
 
-    def errors(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, BackupError]:
+    def errors(self, timeout_error: type[BackupTimeoutError]) -> dict[str, BackupError]:
         """Return the exception for each that failed, by ARN.
 
         :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
         """
-        return {arn: one.error(timeout_error) for arn, one in self.failed.items()}
+        return {arn: end.error(timeout_error) for arn, end in self._ends().items()}
 
 
 class Wait(ABC):
@@ -216,9 +180,8 @@ class Wait(ABC):
     :param context: the table, backup and region, for messages
     :param request: the arguments of the call that polls it
     :param deadline: when time is up
-    :param reports_from: Unix seconds that the lines on the progress are counted from; ``None``: the present. The same
-        in every process, and another for every wait, so that a restarted triggerer's thousands of waits don't all
-        report at once
+    :param created_hint: when a backup was created, as its ARN tells: sweeps list it by that time, and the lines on its
+        progress are counted from it, so that a restarted triggerer's thousands of waits don't all report at once
     """
 
     #: the AWS operation that polls it
@@ -237,7 +200,7 @@ class Wait(ABC):
         context: ErrorContext,
         request: Mapping[str, str],
         deadline: Deadline,
-        reports_from: float | None = None,
+        created_hint: datetime | None = None,
     ) -> None:
         self.arn = arn
         self.context = context
@@ -247,7 +210,7 @@ class Wait(ABC):
         self.not_found = 0
         self._clock = deadline.clock
         self._began = self._clock.monotonic()
-        self._reports_from = reports_from
+        self.created_hint = created_hint
         self._failure: BackupError | None = None
 
     @property
@@ -300,7 +263,7 @@ class Wait(ABC):
 
     def seconds_until_report(self) -> float:
         """Return the seconds until the first line on the progress, 30 at most."""
-        elapsed = self._clock.time() - self._reports_from if self._reports_from is not None else 0.0
+        elapsed = self._clock.time() - self.created_hint.timestamp() if self.created_hint else 0.0
         # AWS's clock may be ahead: only the phase counts.
         return PROGRESS_INTERVAL - elapsed % PROGRESS_INTERVAL
 
@@ -339,15 +302,13 @@ class BackupWait(Wait):
     _not_found = f"It was not found {{times}} times in a row: {{error}} {_LOST_HINT}"
 
     def __init__(self, arn: BackupArn, deadline: Deadline) -> None:
-        created_at = arn.created_hint
-        began = created_at.timestamp() if created_at else None
-        super().__init__(arn, arn.context, {"BackupArn": arn.text}, deadline, began)
+        super().__init__(arn, arn.context, {"BackupArn": arn.text}, deadline, arn.created_hint)
         self._subject = f"Backup {arn.text}"
         self._backup: Backup | None = None
 
     @property
     def _created_at(self) -> datetime | None:
-        return self._backup.created_at if self._backup else self.arn.created_hint
+        return self._backup.created_at if self._backup else self.created_hint
 
     def _observe_answer(self, answer: Backup) -> WaitResult | None:
         self._backup = answer
@@ -366,14 +327,12 @@ class BackupWait(Wait):
 
     def _unknown(self) -> dict[str, Any]:
         created_at = self._created_at
-        return {
+        known = {
             "backup_arn": self.arn.text,
-            "backup_name": None,
             "table_name": self.arn.table_name,
-            "status": None,
-            "size_bytes": None,
             "created_at": created_at.isoformat() if created_at else None,
         }
+        return dict.fromkeys(("status", *_DETAILS)) | known
 
 
 def progress(waits: Sequence[Wait], ends: Sequence[Any]) -> str:
