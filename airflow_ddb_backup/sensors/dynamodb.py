@@ -49,12 +49,7 @@ if TYPE_CHECKING:
 
 
 class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBackupHook]):
-    """Base of the sensors.
-
-    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
-    :param poke_interval: seconds, or a ``timedelta``, between polls, above 0
-    :param timeout: seconds, or a ``timedelta``, until the sensor times out
-    """
+    """Base of the sensors."""
 
     ui_color = "#d9e6f7"
 
@@ -81,6 +76,11 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
     def timeout_error(self) -> type[BackupTimeoutError]:
         """The exception for a wait whose time was up: a sensor's, which Airflow does not retry."""
         return BackupSensorTimeoutError
+
+    def awaited(self, context: Context) -> ErrorContext:
+        """Return the table, backup and region that this task waits for; of many the region."""
+        first, *others = self._arns()
+        return ErrorContext(region=first.region) if others else first.context
 
     def execute(self, context: Context) -> Any:
         """Wait, in the sensor's mode or on the triggerer."""
@@ -220,10 +220,6 @@ class DynamoDBBackupSensor(_WaitSensor):
         """
         return self._result([WaitResult.from_event(event)])
 
-    def awaited(self, context: Context) -> ErrorContext:
-        """Return the table, backup and region that this task waits for."""
-        return self._arns()[0].context
-
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         arn = of(self.backup_arn)
         return [] if arn is LATER else [BackupArn.parse(arn)]
@@ -294,10 +290,6 @@ class DynamoDBBackupsSensor(_WaitSensor):
         """
         BackupsResult.from_event(event).check(self.awaited(context), self.timeout_error)
         return [arn.text for arn in self._arns()]
-
-    def awaited(self, context: Context) -> ErrorContext:
-        """Return the region that this task waits in."""
-        return ErrorContext(region=self._arns()[0].region)
 
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         value, if_empty = of(self.backup_arns), check_choice("if_empty", self.if_empty, IfEmpty)

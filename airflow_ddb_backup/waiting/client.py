@@ -92,12 +92,8 @@ class AwsSettings:
 
     def hook(self) -> DynamoDBBackupHook:
         """Return a new hook, which reads the Airflow connection."""
-        settings: dict[str, Any] = {
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "config": self.botocore_config,
-        }
-        return DynamoDBBackupHook(self.aws_conn_id, **settings)
+        given: dict[str, Any] = {"region_name": self.region_name, "verify": self.verify, "config": self.botocore_config}
+        return DynamoDBBackupHook(self.aws_conn_id, **given)
 
 
 class RateLimits(dict[str, RateLimit]):

@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -37,14 +37,9 @@ _LOST_HINT = "To back the table up again, clear the task that creates the backup
 _DETAILS = {"backup_name", "table_name", "size_bytes", "created_at"}
 
 
-class NotListed(Enum):
-    """The observation that a sweep did not list a backup, or that nothing is known of it yet."""
-
-    NOT_LISTED = "not listed"
-
-
-NOT_LISTED: Final = NotListed.NOT_LISTED
-Observation = Backup | Table | BackupError | Literal[NotListed.NOT_LISTED]
+#: the observation that a sweep did not list a backup, or that nothing is known of it yet
+NOT_LISTED: Final = None
+Observation = Backup | Table | BackupError | None
 
 
 class WaitStatus(StrEnum):
