@@ -64,10 +64,11 @@ class BackupArn:
     created_hint: datetime | None
 
     @classmethod
-    def parse(cls, value: object) -> Self:
+    def parse(cls, value: object, parameter: str = "backup_arn") -> Self:
         """Return the parts of an ARN that a user wrote.
 
         :param value: the ARN of an on-demand backup
+        :param parameter: the name of the parameter
         :raises RecoveryPointError: it is that of a recovery point of AWS Backup
         :raises InvalidValueError: it is not one
         """
@@ -75,9 +76,9 @@ class BackupArn:
             raise RecoveryPointError.about(ErrorContext(backup=value))
         try:
             return cls.from_response(value)
-        except (TypeError, ValueError):
+        except ValueError:
             rule = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID, the ARN of an on-demand backup"
-            raise InvalidValueError.of("backup_arn", value, rule, text=True) from None
+            raise InvalidValueError.of(parameter, value, rule, text=True) from None
 
     @classmethod
     def from_response(cls, value: object) -> Self:

@@ -104,7 +104,13 @@ def right() -> None:
             task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600, account_id=None
         )
         DynamoDBBackupsSensor(
-            task_id="wait_for_many", backup_arns=[ARN], deferrable=True, poke_interval=5, timeout=600, account_id=None
+            task_id="wait_for_many",
+            backup_arns={"orders": ARN},
+            if_empty="skip",
+            deferrable=True,
+            poke_interval=5,
+            timeout=600,
+            account_id=None,
         )
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_ddb_backup.models import Table
+    from airflow_ddb_backup.waiting.state import WaitResult
 
 XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
@@ -207,7 +208,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
 
     def _wait(
         self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
-    ) -> RestoreResult:
+    ) -> WaitResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
         wait, interval = RestoreWait(request.arn, table.name, deadline), request.poll_interval
         # A table that an earlier try has restored may be complete.
