@@ -114,7 +114,8 @@ def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[st
     with session.chdir(beside):
         # Load is the same on every version.
         marked = ["-m", "not cluster and not browser and not load"]
-        session.run("python", "-m", "pytest", "--junitxml=report.xml", *marked, *selected)
+        two_cores = ["-n", "2", "--dist", "loadgroup"]
+        session.run("python", "-m", "pytest", "--junitxml=report.xml", *two_cores, *marked, *selected)
     report = ET.parse(beside / "report.xml").getroot().find("testsuite")  # noqa: S314  # our own pytest wrote it
     counts = {name: int(report.get(name, 0)) if report is not None else 0 for name in ("tests", "skipped")}
     passed = counts["tests"] - counts["skipped"]

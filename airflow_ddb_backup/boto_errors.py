@@ -51,18 +51,16 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "ConcurrentUpdateException": exceptions.TransientError,
     "ContinuousBackupsUnavailableException": exceptions.ContinuousBackupsUnavailableError,
     "FailedResourceAccessException": exceptions.TransientError,
-    "InternalFailure": AmbiguousOutcomeError,
-    "InternalServerError": AmbiguousOutcomeError,
     "LimitExceededException": exceptions.LimitExceededError,
     # Of a policy whose target was just registered.
     "ObjectNotFoundException": exceptions.TransientError,
+    # GetResources' token, after 15 minutes: the listing begins again.
+    "PaginationTokenExpiredException": exceptions.InvalidRequestError,
     "ResourceInUseException": exceptions.TableInUseError,
     "ResourceNotFoundException": exceptions.TableNotFoundError,
-    "ServiceUnavailable": AmbiguousOutcomeError,
     "TableAlreadyExistsException": exceptions.TargetTableExistsError,
     "TableInUseException": exceptions.TableInUseError,
     "TableNotFoundException": exceptions.TableNotFoundError,
-    "ThrottlingException": exceptions.ThrottledError,
     "ValidationException": exceptions.InvalidRequestError,
     **dict.fromkeys(_CREDENTIALS, exceptions.CredentialsError),
 }
@@ -80,7 +78,7 @@ _BY_CLASS: dict[type[Exception], type[BackupError]] = {
     boto.TokenRetrievalError: exceptions.CredentialsError,
     boto.UnknownCredentialError: exceptions.CredentialsError,
     # Not in every botocore that is supported.
-    **{kind: exceptions.CredentialsError for kind in [getattr(boto, "LoginError", None)] if kind},
+    getattr(boto, "LoginError", boto.SSOError): exceptions.CredentialsError,
 }
 #: a connection that was never made: no request can have left. A proxy's error is none of them, since urllib3 calls a
 #: response that was lost behind a proxy alike.
@@ -90,8 +88,9 @@ _NEVER_CONNECTED = (boto.EndpointConnectionError, boto.ConnectTimeoutError)
 _SPECIAL: tuple[tuple[str, str, str, type[BackupError]], ...] = (
     ("ListBackups", "AccessDeniedException", "", exceptions.ListBackupsDeniedError),
     ("DeleteBackup", "", "system backup", exceptions.SystemBackupError),
-    # AWS takes one change an hour: a retry of the task may come after it.
-    ("UpdateTimeToLive", "", "multiple times", BackupError),
+    # The table was described just before.
+    ("EnableKinesisStreamingDestination", "ResourceNotFoundException", "", exceptions.KinesisStreamNotFoundError),
+    ("UpdateTimeToLive", "", "multiple times", exceptions.TimeToLiveChangedError),
     ("", "LimitExceededException", "tables per subscriber", exceptions.QuotaExceededError),
     ("", "LimitExceededException", "account-level throughput", exceptions.QuotaExceededError),
 )

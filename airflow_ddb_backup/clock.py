@@ -6,20 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Protocol
-
-
-class TimeSource(Protocol):
-    """Tells the time; the module :mod:`time` does."""
-
-    def time(self) -> float:
-        """Return Unix seconds, by a clock that may be set at any moment."""
-
-    def monotonic(self) -> float:
-        """Return seconds of a clock that is never set."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Let the time pass."""
+from typing import Any, ClassVar
 
 
 class Clock:
@@ -30,19 +17,19 @@ class Clock:
     a machine's time may be set at any moment.
     """
 
-    #: where the time comes from; the tests have one of their own
-    source: ClassVar[TimeSource] = time
+    #: has ``time()``, ``monotonic()`` and ``sleep()``; the tests have one of their own
+    source: ClassVar[Any] = time
 
     def __init__(self) -> None:
         self._bounds: tuple[float, float] | None = None
 
     def time(self) -> float:
         """Return Unix seconds: for what crosses to another process, and for the log."""
-        return self.source.time()
+        return float(self.source.time())
 
     def monotonic(self) -> float:
         """Return seconds of a clock that is never set: for durations."""
-        return self.source.monotonic()
+        return float(self.source.monotonic())
 
     def sleep(self, seconds: float) -> None:
         """Let the time pass.
@@ -75,13 +62,6 @@ class Clock:
         """
         return datetime.fromtimestamp(moment + self._bounds[0], tz=UTC) if self._bounds else None
 
-    def latest(self, moment: float) -> datetime | None:
-        """Return the latest time that AWS's clock may have shown; ``None``: no response has told.
-
-        :param moment: seconds by the monotonic clock
-        """
-        return datetime.fromtimestamp(moment + self._bounds[1], tz=UTC) if self._bounds else None
-
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -107,14 +87,12 @@ class Deadline:
         return cls(clock.time() + seconds, clock, clock.monotonic() + seconds)
 
     @classmethod
-    def at_time(cls, at: float, clock: Clock | None = None) -> Deadline:
+    def at_time(cls, at: float) -> Deadline:
         """Return a deadline that another process has set.
 
         :param at: Unix seconds
-        :param clock: tells the time
         """
-        clock = clock or Clock()
-        return cls(at, clock, clock.monotonic() + at - clock.time())
+        return cls(at, clock := Clock(), clock.monotonic() + at - clock.time())
 
     @property
     def left(self) -> float:

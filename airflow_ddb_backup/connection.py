@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 _RULES = {
     "aws_conn_id": (
-        re.compile(r"\S(.*\S)?"),
+        # As Airflow takes it: RE_SANITIZE_CONN_ID of its models/connection.py.
+        re.compile(r"[\w#!()\-.:/\\]+"),
         "the ID of an Airflow connection, or None for the worker's own credentials",
     ),
     "region_name": (re.compile(r"[a-z0-9-]+"), "a region, such as 'eu-west-1', or None for the connection's"),
@@ -58,6 +60,9 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
             value = of(getattr(self, name))
             if value is LATER or (value is None and name not in self._given):
                 continue
+            if value is None:
+                given = f"{rule.partition(', or None')[0]} where the task was given one: a template must not lose it"
+                raise InvalidValueError.of(name, value, given)
             if not isinstance(value, str) or not pattern.fullmatch(value):
                 raise InvalidValueError.of(name, value, rule, text=True)
 
@@ -71,11 +76,13 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         :raises BackupError: the connection is not found, or the region is not known or another
         """
         region, account = arn.split(":")[3:5] if arn else (None, None)
+        # An ARN that is wrong is named, also where the task is about many tables.
+        named = replace(context, table=context.table or arn)
         expected = None if self.account_id is None else str(self.account_id)
-        opened = self.hook.open_for(context, region, account_id=expected, deletes=deletes)
+        opened = self.hook.open_for(named, region, account_id=expected, deletes=deletes)
         if account and expected not in {None, account}:
             raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
-        return opened
+        return replace(opened, table=context.table)
 
 
 def _is_text(value: object) -> bool:

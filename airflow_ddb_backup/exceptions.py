@@ -37,6 +37,11 @@ class BackupError(AirflowException):
     summary: ClassVar[str] = "AWS refused the call"
     hint: ClassVar[str] = "The code and text above are AWS's own: look them up in the DynamoDB API reference."
 
+    def __init_subclass__(cls) -> None:
+        # A class with a hint of its own says what happened in its docstring, unless that has more to tell.
+        if "hint" in vars(cls) and "summary" not in vars(cls):
+            cls.summary = (cls.__doc__ or cls.__name__).partition("\n")[0].rstrip(".")
+
     @classmethod
     def about(cls, context: ErrorContext, detail: str = "") -> Self:
         """Return the exception with summary, error context, detail and hint in its message.
@@ -77,9 +82,8 @@ class AmbiguousOutcomeError(BackupError):
 
 
 class ConfigurationError(BackupError):
-    """The settings of the connection, the profile or the worker are broken; nothing was sent."""
+    """The AWS configuration can't be used."""
 
-    summary = "The AWS configuration can't be used"
     hint = (
         "Nothing was sent. Check the Airflow connection, its profile and endpoint_url, and the worker's AWS settings."
     )
@@ -96,9 +100,8 @@ class ConnectionNotFoundError(ConfigurationError):
 
 
 class AccountNotCertainError(ConfigurationError):
-    """Something is to be deleted, and nothing says in which account."""
+    """It is not certain in which account backups would be deleted."""
 
-    summary = "It is not certain in which account backups would be deleted"
     hint = (
         "Nothing was sent. Do one of three: create the connection 'aws_default' or name another by aws_conn_id, set "
         "aws_conn_id=None for the worker's own credentials, or set account_id."
@@ -106,9 +109,8 @@ class AccountNotCertainError(ConfigurationError):
 
 
 class OtherAccountError(PermanentError):
-    """AWS's responses, or an ARN, are of another account than ``account_id``."""
+    """The account is another than it must be."""
 
-    summary = "The account is another than account_id"
     hint = "Check the credentials of the Airflow connection, or correct account_id."
 
 
@@ -132,16 +134,14 @@ class InvalidValueError(PermanentError, ValueError):
 
 
 class OtherRegionError(PermanentError):
-    """An ARN names another region than the client's."""
+    """The ARN names another region than the calls go to."""
 
-    summary = "The ARN names another region than the calls go to"
     hint = "Set region_name, or the region of the Airflow connection, to the ARN's region."
 
 
 class NoRegionSetError(PermanentError):
-    """Neither the task, nor the connection, nor the environment names a region."""
+    """No AWS region is set."""
 
-    summary = "No AWS region is set"
     hint = "Set region_name on the task or in the Airflow connection."
 
 
@@ -152,31 +152,34 @@ class TableNotFoundError(PermanentError):
     hint = "Check the table's name, the region, and the account of the Airflow connection."
 
 
-class TableNotReadyError(TransientError):
-    """The table is still being created."""
+class KinesisStreamNotFoundError(PermanentError):
+    """The Kinesis stream of a destination is not there."""
 
-    summary = "The table can't be backed up in its present status"
+    summary = "The Kinesis stream does not exist"
+    hint = "Create it again and clear the task, or leave 'kinesis' out of settings."
+
+
+class TableNotReadyError(TransientError):
+    """The table can't be backed up in its present status."""
+
     hint = "Only ACTIVE and UPDATING tables can be backed up; retry when this one is."
 
 
 class TableUnavailableError(PermanentError):
-    """The table is being deleted."""
+    """The table can't be backed up, since it is being deleted."""
 
-    summary = "The table can't be backed up, since it is being deleted"
     hint = "Remove it from the task, or restore it from an earlier backup."
 
 
 class AccessDeniedError(PermanentError):
-    """IAM refuses a call."""
+    """Access is denied."""
 
-    summary = "Access is denied"
     hint = "Grant that action to the connection's credentials; backups of another account need a role in that account."
 
 
 class ListBackupsDeniedError(AccessDeniedError):
-    """IAM refuses ListBackups."""
+    """Backups can't be listed."""
 
-    summary = "Backups can't be listed"
     hint = (
         "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only tasks that create backups can do "
         "without it, with if_exists='create'."
@@ -184,51 +187,44 @@ class ListBackupsDeniedError(AccessDeniedError):
 
 
 class BackupExistsError(PermanentError):
-    """``if_exists="fail"``, and a backup of that name is there."""
+    """A backup of that name exists already."""
 
-    summary = "A backup of that name exists already"
     hint = "Set if_exists='reuse' to take this run's own only, or if_exists='create' to make another of the same name."
 
 
 class PointInTimeRecoveryDisabledError(PermanentError):
-    """``require_point_in_time_recovery``, and the table has none."""
+    """Point-in-time recovery (PITR) is required, and the table's is not ENABLED."""
 
-    summary = "Point-in-time recovery (PITR) is required, and the table's is not ENABLED"
     hint = "Enable PITR on the table, or drop require_point_in_time_recovery: an on-demand backup does not need it."
 
 
 class InvalidRequestError(PermanentError):
-    """AWS finds the request malformed."""
+    """AWS finds the request invalid."""
 
-    summary = "AWS finds the request invalid"
     hint = "Check the values that the task passes."
 
 
 class BackupNotFoundError(TransientError):
-    """No such backup, for now."""
+    """The backup does not exist."""
 
-    summary = "The backup does not exist"
     hint = "Check the ARN and the account of the Airflow connection, and whether the backup was deleted."
 
 
 class TableInUseError(TransientError):
-    """Another operation holds the table."""
+    """The table is in use by another operation."""
 
-    summary = "The table is in use by another operation"
     hint = "Retry when that operation has ended."
 
 
 class BackupInUseError(TransientError):
-    """Another control plane operation holds a backup of the table."""
+    """A backup of the table is being created, deleted or restored."""
 
-    summary = "A backup of the table is being created, deleted or restored"
     hint = "Retry when that operation has ended; the restore of a large backup takes hours."
 
 
 class LimitExceededError(TransientError):
-    """Too many table operations at once."""
+    """Too many table operations run at once."""
 
-    summary = "Too many table operations run at once"
     # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html, LimitExceededException
     hint = (
         "Up to 500 table operations (create, update, delete, restore) may run at once, and 50 restores; retry when "
@@ -237,9 +233,8 @@ class LimitExceededError(TransientError):
 
 
 class QuotaExceededError(PermanentError):
-    """A quota of the account that no waiting raises."""
+    """A quota of the account is reached."""
 
-    summary = "A quota of the account is reached"
     hint = "Have the quota raised (Service Quotas, Amazon DynamoDB), or delete what is not needed; then clear the task."
 
 
@@ -248,49 +243,45 @@ class ContinuousBackupsUnavailableError(TransientError):
 
     summary = "Backups are still being enabled for the table"
     hint = (
-        "DynamoDB turns continuous backups on by itself some seconds after a table is created; "
-        "point-in-time recovery (PITR) is a setting on top of them and is not needed. Try again in a minute."
+        "DynamoDB turns continuous backups on by itself soon after a table is created or restored, with or without "
+        "point-in-time recovery (PITR). Try again in some minutes."
     )
 
 
 class ThrottledError(TransientError):
-    """Too many calls."""
+    """AWS throttles the call."""
 
-    summary = "AWS throttles the call"
     hint = "Other clients of this account and region use up the rate of this call; retry, or spread the tasks."
 
 
 class CredentialsError(TransientError):
-    """No credentials, or ones that AWS does not accept now."""
+    """There are no valid AWS credentials."""
 
-    summary = "There are no valid AWS credentials"
     hint = "Check the Airflow connection (keys, session token, role, profile) and the worker's clock."
 
 
 class UnreachableError(TransientError):
-    """The endpoint can't be reached."""
+    """AWS can't be reached."""
 
-    summary = "AWS can't be reached"
     hint = "Check the network, the proxy, and the region and endpoint_url of the Airflow connection."
 
 
 class CreationTimeoutError(BackupError):
-    """The time was up before the run's backup was found or created."""
+    """The time was up before the backup was created."""
 
-    summary = "The time was up before the backup was created"
     hint = "A retry finds the backup, if there is one, or creates it. Raise timeout where AWS is slow to answer."
 
 
 class BackupTimeoutError(BackupError):
     """The backup was not AVAILABLE in time."""
 
-    summary = "The backup was not AVAILABLE in time"
     hint = "The backup continues: a retry finds it and waits for it. Raise timeout for large tables."
 
 
 class BackupNotReusedTimeoutError(BackupTimeoutError):
     """The same with ``if_exists="create"``, when a retry does not find the backup but makes another."""
 
+    summary = BackupTimeoutError.summary
     hint = (
         "The backup continues, but a retry makes another, since if_exists is 'create'. Raise timeout for large tables."
     )
@@ -299,6 +290,7 @@ class BackupNotReusedTimeoutError(BackupTimeoutError):
 class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
     """As every sensor's timeout: Airflow does not retry it."""
 
+    summary = BackupTimeoutError.summary
     hint = "The backup continues. Raise timeout for large tables, and clear the sensor to wait for it again."
 
 
@@ -320,26 +312,24 @@ class BackupLostError(PermanentError):
 
 
 class SystemBackupError(PermanentError):
-    """The backup is AWS's own."""
+    """A system backup can't be deleted."""
 
-    summary = "A system backup can't be deleted"
     hint = (
         "DynamoDB makes system backups when a table with point-in-time recovery (PITR) is deleted; they are free, and "
         "DynamoDB deletes them after 35 days."
     )
 
 
-class RecoveryPointError(PermanentError):
+class RecoveryPointError(InvalidValueError):
     """The ARN is that of a recovery point of AWS Backup."""
 
-    summary = "A recovery point of AWS Backup can't be deleted here"
-    hint = "Delete it in its vault, with backup:DeleteRecoveryPoint, or by the lifecycle of its backup plan."
+    summary = "A recovery point of AWS Backup is no backup of DynamoDB's own"
+    hint = "Use AWS Backup: StartRestoreJob restores it, DeleteRecoveryPoint or its backup plan deletes it."
 
 
 class EmptySelectionError(PermanentError):
-    """The task's selection has no table."""
+    """No table is selected."""
 
-    summary = "No table is selected"
     hint = (
         "An empty selection never means all tables: that is ['*']. Check what table_names renders to, exclude and "
         "table_tags; if_empty='skip' skips the task instead."
@@ -347,16 +337,14 @@ class EmptySelectionError(PermanentError):
 
 
 class TooManyTablesError(PermanentError):
-    """The task's selection has more tables than ``max_tables``."""
+    """More tables are selected than max_tables allows."""
 
-    summary = "More tables are selected than max_tables allows"
     hint = "Nothing was done. Narrow the selection, or raise max_tables."
 
 
 class TooManyDeletionsError(PermanentError):
-    """A retention plan deletes more than ``max_deletions``."""
+    """The plan would delete more backups than max_deletions allows."""
 
-    summary = "The plan would delete more backups than max_deletions allows"
     hint = (
         "Nothing was deleted. Check the plan in the log, and with plan_only=True; raise max_deletions if it is what "
         "you want."
@@ -380,26 +368,26 @@ class DeletionsFailedError(SomeFailedError):
 class DeletionsFailedForGoodError(DeletionsFailedError, PermanentError):
     """The same, and no retry can fix any of the failures."""
 
+    summary = DeletionsFailedError.summary
     hint = "The others are done. No retry can fix these; XCom 'report' has all failures."
 
 
 class DeletionTimeoutError(BackupError):
-    """The time was up before everything was deleted."""
+    """The time was up before the deletion was done."""
 
-    summary = "The time was up before the deletion was done"
     hint = "A retry continues; deleting a backup twice is harmless. Raise timeout where AWS is slow to answer."
 
 
 class TablesFailedError(SomeFailedError):
-    """Some of the tables of a task have no AVAILABLE backup."""
+    """Not every table has a backup."""
 
-    summary = "Not every table has a backup"
     hint = "The others are done; a retry does what is missing. XCom 'report' has all failures."
 
 
 class TablesFailedForGoodError(TablesFailedError, PermanentError):
     """The same, and no retry can fix any of the failures."""
 
+    summary = TablesFailedError.summary
     hint = "The others are done. No retry can fix these; XCom 'report' has all failures."
 
 
@@ -411,9 +399,8 @@ class BackupNotRestorableError(PermanentError):
 
 
 class BackupNotReadyError(TransientError):
-    """The backup is not AVAILABLE."""
+    """The backup can't be restored in its present status."""
 
-    summary = "The backup can't be restored in its present status"
     hint = "Nothing was made. Only AVAILABLE backups can be restored: wait with DynamoDBBackupSensor, or retry."
 
 
@@ -425,9 +412,8 @@ class TargetTableExistsError(PermanentError):
 
 
 class TargetTableDeletingError(BackupError):
-    """The table of the new table's name is being deleted."""
+    """The table to restore to is being deleted."""
 
-    summary = "The table to restore to is being deleted"
     hint = "Nothing was made. A retry restores once that table is gone."
 
 
@@ -439,29 +425,34 @@ class RestoreLostError(PermanentError):
 
 
 class RestoreTimeoutError(BackupError):
-    """The restored table was not ACTIVE in time."""
+    """The restore was not complete in time."""
 
-    summary = "The restore was not complete in time"
     hint = "A retry takes that table, and waits for it. Raise timeout for large tables."
 
 
 class SettingNotTakenError(BackupError):
-    """AWS has answered that a setting is put back, and yet the table does not have it."""
+    """The setting was put back, but the table does not have it."""
 
-    summary = "The setting was put back, but the table does not have it"
     hint = "Put it back by hand, or retry: the task puts back only what differs."
 
 
-class SettingsFailedError(SomeFailedError):
-    """The table is restored, but some of its settings could not be put back."""
+class TimeToLiveChangedError(BackupError):
+    """AWS takes one change of time to live an hour."""
 
-    summary = "The table is restored, but not all of its settings"
+    summary = "Time to live was changed within the last hour"
+    hint = "AWS takes one change an hour: a retry after that puts it back, unless the table has it by then."
+
+
+class SettingsFailedError(SomeFailedError):
+    """The table is restored, but not all of its settings."""
+
     hint = "The table stays. A retry puts back only what differs; XCom 'settings' has every setting."
 
 
 class SettingsFailedForGoodError(SettingsFailedError, PermanentError):
     """The same, and no retry can fix any of the failures."""
 
+    summary = SettingsFailedError.summary
     hint = (
         "The table stays. No retry can fix these; once they are, clear the task, which puts back only what differs. "
         "XCom 'settings' has every setting."

@@ -104,7 +104,8 @@ HANGING_SECONDS = 300.0
 RENEWAL_INTERVAL = 60.0
 #: connections of one client: as many calls as the share of a documented rate begins in the time that one may take
 CONNECTIONS = 50
-#: a poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all
+#: one poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all; many
+#: need as much time more as their rate takes
 LAST_POLL_LIMIT = 30.0
 #: threads that keep up with half of CreateBackup's rate, since DynamoDB responds in tens of milliseconds (measured,
 #: ``make bench``)
@@ -116,13 +117,16 @@ PROGRESS_INTERVAL = 30.0
 NAMED = 5
 #: characters of AWS's own text in a message: an event or an XCom of megabytes would not be stored (chosen)
 LONGEST_TEXT = 2048
+#: deletions that a prune makes unasked: for each very table of the plan, and at least (chosen: the nights after an
+#: outage pass, however many tables there are)
+DELETIONS_PER_GROUP, FEWEST_DELETIONS = 10, 100
 #: the log of a larger plan has a line for each table, and the backups at debug level
 LARGEST_LISTED_PLAN = 500
 
 # Airflow.
-#: seconds from the deadline, which the trigger keeps itself, to Airflow's own limit of a deferral, which ends the task
-#: where no triggerer runs
-AIRFLOW_LIMIT_AFTER = 60.0
+#: seconds from the last polls at the deadline, which the trigger keeps itself, to Airflow's own limit of a deferral,
+#: which ends the task where no triggerer runs
+AIRFLOW_LIMIT_AFTER = 30.0
 #: An event that comes before the scheduler has taken in the deferral makes Airflow fail the task (3.3.2: "Executor …
 #: reported … finished with state success, but the task instance's state attribute is queued"). Observed: 13 of 36
 #: tasks failed under load, none with the first event held back for 7 s. apache/airflow #67287 is the variant with the

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, RecoveryPointError
 from airflow_ddb_backup.limits import LONGEST_ARN
 
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 _ARN_HEAD = r"arn:(?P<partition>[a-z0-9-]+):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):table/"
 TABLE_ARN = re.compile(_ARN_HEAD + r"(?P<table>[a-zA-Z0-9_.-]{3,255})")
 _BACKUP_ARN = re.compile(_ARN_HEAD + r"(?P<table>[^/\s]+)/backup/(?P<id>[^/\s]+)")
+_RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 # Observed IDs: 0, 13 digits with the milliseconds since 1970, a hyphen and 8 hexadecimal digits. AWS documents none.
 # Other first digits would be times before 2001 or after 2065.
 _KNOWN_ID = re.compile(r"0(?P<ms>[12]\d{12})-[0-9a-f]{8}")
+#: the members of a description that list indexes; vector indexes need botocore 1.43
+INDEX_KINDS = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes")
+#: the statuses of a feature that is on, or on its way
+ENABLED = frozenset({"ENABLED", "ENABLING"})
 _T = TypeVar("_T")
 
 
@@ -59,36 +64,36 @@ class BackupArn:
     created_hint: datetime | None
 
     @classmethod
-    def parse(cls, value: object) -> Self:
+    def parse(cls, value: object, parameter: str = "backup_arn") -> Self:
         """Return the parts of an ARN that a user wrote.
 
         :param value: the ARN of an on-demand backup
+        :param parameter: the name of the parameter
+        :raises RecoveryPointError: it is that of a recovery point of AWS Backup
         :raises InvalidValueError: it is not one
         """
+        if isinstance(value, str) and _RECOVERY_POINT.fullmatch(value):
+            raise RecoveryPointError.about(ErrorContext(backup=value))
         try:
             return cls.from_response(value)
-        except (TypeError, ValueError):
+        except ValueError:
             rule = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/backup/ID, the ARN of an on-demand backup"
-            raise InvalidValueError.of("backup_arn", value, rule, text=True) from None
+            raise InvalidValueError.of(parameter, value, rule, text=True) from None
 
     @classmethod
     def from_response(cls, value: object) -> Self:
         """Return the parts of an ARN in a response.
 
         :param value: the ARN of an on-demand backup
-        :raises TypeError: it is not a string
-        :raises ValueError: it is not such an ARN
+        :raises ValueError: it is not one
         """
-        if not isinstance(value, str):
-            message = f"not the ARN of a backup: {value!r}"
-            raise TypeError(message)
-        match = _BACKUP_ARN.fullmatch(value)
-        if match is None or len(value) > LONGEST_ARN:
+        match = _BACKUP_ARN.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_ARN else None
+        if match is None:
             message = f"not the ARN of a backup: {value!r}"
             raise ValueError(message)
         known = _KNOWN_ID.fullmatch(match["id"])
         created = datetime.fromtimestamp(int(known["ms"]) / 1000, tz=UTC) if known else None
-        return cls(value, match["partition"], match["region"], match["account"], match["table"], created)
+        return cls(match.string, match["partition"], match["region"], match["account"], match["table"], created)
 
     @property
     def table_arn(self) -> str:
@@ -146,17 +151,7 @@ class Table:
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeTable response."""
-        return cls.from_description(response["Table"])
-
-    @classmethod
-    def from_restore(cls, response: Mapping[str, Any]) -> Self:
-        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
-        _ = response["TableDescription"]["RestoreSummary"]
-        return cls.from_description(response["TableDescription"])
-
-    @classmethod
-    def from_description(cls, table: Mapping[str, Any]) -> Self:
-        """Read the description of a table."""
+        table = response["Table"]
         summary = table.get("RestoreSummary")
         restore = RestoreSummary(summary.get("SourceBackupArn"), summary["RestoreInProgress"]) if summary else None
         return cls(
@@ -167,9 +162,17 @@ class Table:
             created_at=table["CreationDateTime"].astimezone(UTC),
             restore=restore,
             indexes=tuple(
-                str(index.get("IndexStatus", TableStatus.ACTIVE)) for index in table.get("GlobalSecondaryIndexes") or ()
+                str(index.get("IndexStatus", TableStatus.ACTIVE))
+                for kind in INDEX_KINDS
+                for index in table.get(kind) or ()
             ),
         )
+
+    @classmethod
+    def from_restore(cls, response: Mapping[str, Any]) -> Self:
+        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
+        _ = response["TableDescription"]["RestoreSummary"]
+        return cls.from_response({"Table": response["TableDescription"]})
 
     @property
     def is_complete(self) -> bool:
@@ -225,9 +228,8 @@ class Backup:
     def from_description(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup or DeleteBackup response."""
         description = response["BackupDescription"]
-        return cls.from_details(
-            description["BackupDetails"], (description.get("SourceTableDetails") or {}).get("TableId")
-        )
+        table = description.get("SourceTableDetails") or {}
+        return cls.from_details(description["BackupDetails"], table.get("TableId"))
 
     def is_of(self, table: Table) -> bool:
         """Return whether it is of this very table, and not of an earlier one of the same name.
@@ -255,15 +257,13 @@ class BackupDescription:
     """A backup, and what it says of the table that was backed up.
 
     :param backup: the backup
-    :param global_indexes: the table's global secondary indexes, in AWS's shape
-    :param local_indexes: the table's local secondary indexes, in AWS's shape
+    :param indexes: the table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape
     :param features: the settings that a backup holds, by the names that users give them: ``ttl``, the attribute, and
         ``stream``, the view type; ``None``: it is off. Empty: the response does not tell
     """
 
     backup: Backup
-    global_indexes: tuple[Mapping[str, Any], ...]
-    local_indexes: tuple[Mapping[str, Any], ...]
+    indexes: Mapping[str, tuple[Mapping[str, Any], ...]]
     features: Mapping[str, str | None]
 
     @classmethod
@@ -273,14 +273,11 @@ class BackupDescription:
         details: Mapping[str, Any] = found or {}
         features: dict[str, str | None] = {}
         if found is not None:
-            ttl, stream = details.get("TimeToLiveDescription") or {}, details.get("StreamDescription") or {}
-            is_on = ttl.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
-            features["ttl"] = ttl.get("AttributeName") if is_on else None
-            features["stream"] = stream.get("StreamViewType") if stream.get("StreamEnabled") else None
+            features["ttl"] = ttl_attribute(details.get("TimeToLiveDescription") or {})
+            features["stream"] = stream_view(details.get("StreamDescription") or {})
         return cls(
             backup=Backup.from_description(response),
-            global_indexes=tuple(details.get("GlobalSecondaryIndexes") or ()),
-            local_indexes=tuple(details.get("LocalSecondaryIndexes") or ()),
+            indexes={kind: tuple(details.get(kind) or ()) for kind in INDEX_KINDS},
             features=features,
         )
 
@@ -295,6 +292,16 @@ class Page(Generic[_T]):
 
     items: tuple[_T, ...]
     cursor: str | None
+
+
+def ttl_attribute(described: Mapping[str, Any]) -> str | None:
+    """Return time to live's attribute; ``None``: it is off."""
+    return described.get("AttributeName") if described.get("TimeToLiveStatus") in ENABLED else None
+
+
+def stream_view(described: Mapping[str, Any]) -> str | None:
+    """Return the view type of a stream; ``None``: there is none."""
+    return described.get("StreamViewType") if described.get("StreamEnabled") else None
 
 
 def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:

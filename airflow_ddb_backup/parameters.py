@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from math import nextafter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from botocore.config import Config
@@ -37,7 +38,8 @@ _Choice = TypeVar("_Choice", bound="StrEnum")
 _CHARACTERS = string.ascii_letters + string.digits + "_.-"
 _NAME = re.compile(rf"[a-zA-Z0-9_.-]{{{SHORTEST_NAME},{LONGEST_NAME}}}")
 _A_NAME = f"{SHORTEST_NAME} to {LONGEST_NAME} characters of a-z, A-Z, 0-9, '_', '.' and '-'"
-_TEMPLATE_MARKS = ("{{", "{%", "{#")
+# What Jinja's delimiters may be made of, those of any DAG, and no name, pattern, number, time or ARN has.
+_TEMPLATE_MARK = re.compile(r"""\[\[|[{}<>()$%#@&|\\~^`"']""")
 # A name's characters, and the parts of a shell pattern: a character, a wildcard, or a set that is closed.
 _PATTERN_PART = re.compile(r"[a-zA-Z0-9_.*?-]|\[!?[a-zA-Z0-9_.-]+\]")
 # No table's name has any of these.
@@ -56,12 +58,13 @@ LATER: Final[Any] = _Later()
 def literal(value: Any) -> Any:
     """Return a templated field as far as it is known when the DAG is parsed: itself, or :data:`LATER`.
 
-    :param value: a literal, a Jinja template, another task's output, or a callable that renders it; of a list, the
-        members that are rendered later are left out
+    :param value: a literal, a Jinja template, another task's output, or a callable that renders it; of a list or a
+        dict, the members that are rendered later are left out
     """
-    jinja = isinstance(value, str) and any(mark in value for mark in _TEMPLATE_MARKS)
-    if jinja or callable(value) or hasattr(value, "resolve"):
+    if callable(value) or hasattr(value, "resolve") or (isinstance(value, str) and _TEMPLATE_MARK.search(value)):
         return LATER
+    if isinstance(value, Mapping) and value:
+        return {key: literal(one) for key, one in value.items() if literal(one) is not LATER} or LATER
     if isinstance(value, list | tuple | set | frozenset) and value:
         known = [one for one in value if literal(one) is not LATER]
         return known or LATER
@@ -112,20 +115,21 @@ def check_table(parameter: str, value: object) -> str:
     )
 
 
-def check_seconds(parameter: str, value: object, shortest: float, longest: float) -> float:
+def check_seconds(parameter: str, value: object, shortest: float, longest: float, rule: str = "") -> float:
     """Return a length of time in seconds.
 
     :param parameter: the name of the parameter
     :param value: a number of seconds, or a ``timedelta``
     :param shortest: the fewest seconds that it may be
     :param longest: the most seconds that it may be
+    :param rule: both, for the message
     :raises InvalidValueError: it is not
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and shortest <= seconds <= longest:
         return seconds
-    rule = f"{shortest:g} to {longest:g} seconds, as a number or a timedelta"
-    raise InvalidValueError.of(parameter, value, rule)
+    rule = rule or f"{shortest:g} to {longest:g} seconds"
+    raise InvalidValueError.of(parameter, value, f"{rule}, as a number or a timedelta")
 
 
 def check_timeout(value: object, longest: float = LONGEST_TIMEOUT) -> float:
@@ -145,10 +149,7 @@ def check_interval(parameter: str, value: object) -> float:
     :param value: more than 0 seconds, or a ``timedelta`` of as much
     :raises InvalidValueError: it is not
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST_WAIT:
-        return seconds
-    raise InvalidValueError.of(parameter, value, "more than 0 seconds, as a number or a timedelta")
+    return check_seconds(parameter, value, nextafter(0.0, 1.0), LONGEST_WAIT, "more than 0 seconds")
 
 
 def check_span(parameter: str, value: object) -> timedelta | None:

@@ -7,13 +7,9 @@ import random
 import threading
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.limits import HALVED_AT_MOST_EVERY, LOWEST_RATE_FRACTION, RATE_RECOVERY, SHARE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ class AdaptiveRate:
         #: calls per second while nothing is throttled
         self.full = documented * SHARE
         self._fraction = 1.0
-        self._halved_at: float | None = None
+        self._halved_at = float("-inf")
 
     def per_second(self, now: float) -> float:
         """Return the calls per second.
@@ -57,14 +53,11 @@ class AdaptiveRate:
 
         :param now: seconds, of any clock that does not go back
         """
-        if self._halved_at is not None and now - self._halved_at < HALVED_AT_MOST_EVERY:
-            return
-        self._fraction = max(self._fraction_at(now) / 2, LOWEST_RATE_FRACTION)
-        self._halved_at = now
+        if now - self._halved_at >= HALVED_AT_MOST_EVERY:
+            self._fraction = max(self._fraction_at(now) / 2, LOWEST_RATE_FRACTION)
+            self._halved_at = now
 
     def _fraction_at(self, now: float) -> float:
-        if self._halved_at is None:
-            return self._fraction
         return min(1.0, self._fraction + (now - self._halved_at) / RATE_RECOVERY)
 
 
@@ -72,19 +65,17 @@ class RateLimit:
     """The limit of one operation: calls are spaced evenly, for any number of threads, or on an event loop.
 
     :param documented: the documented calls per second
-    :param now: tells the seconds, of any clock that does not go back
     """
 
-    def __init__(self, documented: float, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, documented: float) -> None:
         self._clock = Clock()
-        self._now = now or self._clock.monotonic
         self._rate = AdaptiveRate(documented)
         self._next = float("-inf")
         self._lock = threading.Lock()
 
     def per_second(self) -> float:
         """Return the calls per second that there are now."""
-        return self._rate.per_second(self._now())
+        return self._rate.per_second(self._clock.monotonic())
 
     def reserve(self, longest: float = float("inf")) -> float | None:
         """Take the next turn; return the seconds until it.
@@ -92,7 +83,7 @@ class RateLimit:
         :param longest: the most seconds to wait; ``None`` is returned if too many others wait already
         """
         with self._lock:
-            now = self._now()
+            now = self._clock.monotonic()
             begin, interval = max(now, self._next), self._rate.interval(now)
             if begin - now > longest:
                 return None
@@ -120,4 +111,4 @@ class RateLimit:
     def throttled(self) -> None:
         """Note that a call was throttled."""
         with self._lock:
-            self._rate.throttled(self._now())
+            self._rate.throttled(self._clock.monotonic())

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.retries import Retry
 
 
+# AWS allows them in no tag: they are what is left of a template that nothing has rendered, such as a key.
+_BRACES = frozenset("{}")
+
+
 class IfEmpty(StrEnum):
     """The choices for an empty selection."""
 
@@ -99,7 +103,7 @@ class TableSelection:
         for arn in filter(TABLE_ARN.fullmatch, self.table_names):
             if (other := arns.setdefault(_name_of(arn), arn)) != arn:
                 raise InvalidValueError.of("table_names", arn, f"of one account: {other!r} has the same name")
-            if _place_of(arn) != _place_of(str(self.arn)):
+            if arn.split(":")[3:5] != str(self.arn).split(":")[3:5]:
                 raise InvalidValueError.of("table_names", arn, f"of one account and region, as {self.arn!r}")
 
     @property
@@ -120,7 +124,7 @@ class TableSelection:
         return {
             name: SelectedTable(name, text if text != name else None, named=True)
             for name, text in named.items()
-            if not self._excludes(name)
+            if not _any_matches(self.exclude, name)
         }
 
     def matches(self, name: str) -> bool:
@@ -128,7 +132,7 @@ class TableSelection:
 
         :param name: a table's name
         """
-        return _any_matches(self.table_names, name) and not self._excludes(name)
+        return _any_matches(self.table_names, name) and not _any_matches(self.exclude, name)
 
     def has_tags(self, tags: Iterable[tuple[str, str]]) -> bool:
         """Return whether a table's tags are among those that are asked for.
@@ -160,9 +164,6 @@ class TableSelection:
         tags = {key: list(values) for key, values in (self.table_tags or {}).items()}
         parts = {"table_names": list(self.table_names), "exclude": list(self.exclude), "table_tags": tags}
         return ", ".join(f"{name}={value!r}" for name, value in parts.items() if value or name == "table_names")
-
-    def _excludes(self, name: str) -> bool:
-        return _any_matches(self.exclude, name)
 
 
 def select_tables(
@@ -214,22 +215,18 @@ def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:
     if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
         raise InvalidValueError.of("table_tags", value, rule)
     tags = {}
-    for key in check_texts("table_tags", list(value), rule):
+    for key in check_texts("table_tags", list(value), f"{rule}, without braces", _BRACES.isdisjoint):
         several = isinstance(value[key], Sequence | AbstractSet) and not isinstance(value[key], str | bytes)
         # A template that renders to native objects makes a number of a value that is all digits.
         texts = [str(one) if type(one) is int else one for one in (value[key] if several else [value[key]])]
         if not 0 < len(texts) <= MOST_TAG_VALUES:
             raise InvalidValueError.of("table_tags", value, rule)
-        tags[key] = check_texts("table_tags", texts, rule, lambda _: True)
+        tags[key] = check_texts("table_tags", texts, f"{rule}, without braces", _BRACES.isdisjoint)
     return tags
 
 
 def _name_of(text: str) -> str:
     return text.rpartition("/")[2]
-
-
-def _place_of(arn: str) -> list[str]:
-    return arn.split(":")[3:5]
 
 
 def _any_matches(texts: Iterable[str], name: str) -> bool:

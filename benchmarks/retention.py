@@ -151,7 +151,7 @@ def measure() -> dict[str, float]:
     request = PruneRequest(
         selection=TableSelection(table_names=("*",), max_tables=TABLES),
         policy=policy,
-        backup_name_prefix="nightly.",
+        prefixes=("nightly.",),
         dropped_tables=False,
         max_deletions=TABLES * NIGHTS,
         plan_only=True,

@@ -73,7 +73,7 @@ def back_up_by_task() -> dict[str, float]:
     noticed: dict[str, float] = {}
     observe = BackupWait.observe
 
-    def timed(self: Wait[WaitResult], observation: Observation) -> WaitResult | None:
+    def timed(self: Wait, observation: Observation) -> WaitResult | None:
         result = observe(self, observation)
         if result:
             noticed[self.arn.text] = time.time()

@@ -26,7 +26,8 @@ with DAG(
     # [START howto_operator_dynamodb_create_backup_reuse]
     back_up = DynamoDBCreateBackupOperator(
         task_id="back_up",
-        table_name="orders",
+        # No other DAG deletes backups of this table: any of them may be the one that is reused.
+        table_name="invoices",
         reuse_within=timedelta(hours=24),
         # The first run creates the backup, and the others find it.
         max_active_tis_per_dag=1,

@@ -45,8 +45,8 @@ with DAG(
         table_names=["*"],
         table_tags={"backup": "nightly"},
         max_tables=500,
-        # A derived name begins with the DAG's and the task's ID.
-        backup_name_prefix="example_dynamodb_backup_nightly.back_up.",
+        # Only backups that this task has created, in the account of the connection aws_default, which must exist.
+        created_by="back_up",
         keep_daily=7,
         keep_weekly=4,
         keep_monthly=12,

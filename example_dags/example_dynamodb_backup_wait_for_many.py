@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, XComArg
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupsSensor
-
-
-@task
-def arns_of(report: dict[str, dict[str, str]]) -> list[str]:
-    """Return the ARNs of all backups."""
-    return list(report["backups"].values())
-
 
 with DAG(
     dag_id="example_dynamodb_backup_wait_for_many",
@@ -28,7 +21,7 @@ with DAG(
     # [START howto_sensor_dynamodb_backups]
     wait = DynamoDBBackupsSensor(
         task_id="wait",
-        backup_arns=arns_of(start.output),
+        backup_arns=XComArg(start, "backup_arns"),
         timeout=timedelta(hours=2),
         deferrable=True,
     )

@@ -188,9 +188,12 @@ class Creation:
 
     def _check_point_in_time_recovery(self) -> None:
         self._check_time()
-        status = self._hook.point_in_time_recovery_status(self.wanted.context, self._request.table_name)
-        if status != "ENABLED":
-            raise PointInTimeRecoveryDisabledError.about(self.wanted.context, f"It is {status}.")
+        operation, needed = "DescribeContinuousBackups", "ContinuousBackupsDescription"
+        table, context = self._request.table_name, self.wanted.context
+        described = self._hook.call(operation, context, needs=needed, TableName=table)[needed]
+        recovery = described.get("PointInTimeRecoveryDescription") or {}
+        if (status := recovery.get("PointInTimeRecoveryStatus", "not known")) != "ENABLED":
+            raise PointInTimeRecoveryDisabledError.about(context, f"It is {status}.")
 
     def _existing(self, table: Table) -> Backup | None:
         """Return the backup that the run has already, or may reuse; ``None``: there is none."""

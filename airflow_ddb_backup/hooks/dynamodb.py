@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import botocore.session
@@ -59,28 +59,30 @@ _T = TypeVar("_T")
 _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
+_OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
 class DynamoDBBackupHook(AwsBaseHook):
     """Creates, lists, describes, restores and deletes DynamoDB's on-demand backups.
 
     Takes the arguments of :class:`~airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`.
-
-    :param default_region: the region where neither ``region_name`` nor the connection names one, such as that of an
-        ARN; ``None``: boto3's default
     """
 
     #: seconds of a connection and of a response, of calls and of those that resolve credentials, unless the user has
     #: set others
     call_seconds: ClassVar[float] = CALL_SECONDS
 
-    def __init__(self, *args: Any, default_region: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
-        self.default_region = default_region
+        # Where neither the task nor the connection names one: that of the task's ARN.
+        self._default_region: str | None = None
         #: the account that the calls must go to; ``None``: any
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
         self.account: str | None = None
+        # Whether a response to the present clients has told the account.
+        self._is_confirmed = False
+        self._deletes = False
         self._context = ErrorContext()
         #: the time, and AWS's as far as the responses so far tell
         self.clock = Clock()
@@ -94,24 +96,30 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
-        """The Airflow connection.
+        """The Airflow connection, read again whenever a client is opened again.
 
         The amazon provider takes the worker's own credentials in place of a connection that is not found: mistyped,
-        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing.
+        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing, and not where something
+        is deleted in an account that nothing else makes certain.
 
         :raises ConnectionNotFoundError: another is not found
+        :raises AccountNotCertainError: it is not found, and the task deletes
         """
         config: AwsConnectionWrapper = super().conn_config
-        if not config and self.aws_conn_id not in {None, self.default_conn_name}:
-            # The base class has put it there.
-            del self.__dict__["conn_config"]
-            raise ConnectionNotFoundError.about(self._context, f"aws_conn_id is {self.aws_conn_id!r}.")
-        return config
+        if config or self.aws_conn_id is None:
+            return config
+        is_default = self.aws_conn_id == self.default_conn_name
+        if is_default and not (self._deletes and self.expected_account is None):
+            return config
+        # The base class has put it there.
+        del self.__dict__["conn_config"]
+        kind = AccountNotCertainError if is_default else ConnectionNotFoundError
+        raise kind.about(self._context, f"aws_conn_id is {self.aws_conn_id!r}, which is not found.")
 
     @property
     def region_name(self) -> str | None:
-        """The region of the task or the connection, else ``default_region``; ``None``: boto3's default."""
-        region: str | None = super().region_name or self.default_region
+        """The region of the task or the connection, else of the task's ARN; ``None``: boto3's default."""
+        region: str | None = super().region_name or self._default_region
         return region
 
     @property
@@ -161,20 +169,16 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises NoRegionSetError: nothing names a region
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
-        self.reopen()
-        self.default_region, self.expected_account, self._context = arn_region, account_id, context
+        with self._lock:
+            self._stopped, self.account = False, None
+            self._forget()
+        self._default_region, self.expected_account, self._deletes = arn_region, account_id, deletes
+        self._context = context
         opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
             raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
-        if deletes and account_id is None and self.aws_conn_id is not None and not self.conn_config:
-            raise AccountNotCertainError.about(opened, f"The connection {self.aws_conn_id!r} is not found.")
+        _ = self.conn_config
         return opened
-
-    def reopen(self) -> None:
-        """Forget connection, credentials and clients: the next call reads them again."""
-        with self._lock:
-            self._stopped = False
-            self._forget()
 
     def stop(self) -> None:
         """Begin no further call until the hook is opened again: the task has ended, and its threads have not."""
@@ -190,7 +194,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _forget(self) -> None:
         self._clients = {}
-        self.account = None
+        self._is_confirmed = False
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -204,15 +208,6 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DescribeTable", context, Table.from_response, TableName=table_name)
 
-    def point_in_time_recovery_status(self, context: ErrorContext, table_name: str) -> str:
-        """Return the status of a table's point-in-time recovery: ``ENABLED`` or ``DISABLED``.
-
-        :param context: the table, backup and region, for messages
-        :param table_name: name or ARN
-        :raises BackupError: the call has failed
-        """
-        return self._call("DescribeContinuousBackups", context, _recovery_status, TableName=table_name)
-
     def create_backup(self, context: ErrorContext, table_name: str, backup_name: str) -> Backup:
         """Start a backup.
 
@@ -222,8 +217,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the backup may have been created
         :raises BackupError: the call has failed, and nothing was created
         """
-        request = {"TableName": table_name, "BackupName": backup_name}
-        return self._call("CreateBackup", context, Backup.from_creation, **request)
+        if self.account and not self._is_confirmed:
+            # Opened again since, the connection may be another account's: ask before anything is made.
+            self.describe_table(context, table_name)
+        return self._call("CreateBackup", context, Backup.from_creation, TableName=table_name, BackupName=backup_name)
 
     def list_backups(
         self,
@@ -242,14 +239,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises ListBackupsDeniedError: IAM refuses it
         :raises BackupError: the call has failed
         """
-        request: dict[str, Any] = {"BackupType": "USER"}
-        if table_name is not None:
-            request["TableName"] = table_name
-        if created_since is not None:
-            request["TimeRangeLowerBound"] = created_since
-        if cursor is not None:
-            request["ExclusiveStartBackupArn"] = cursor
-        return self._call("ListBackups", context, read_backup_page, **request)
+        request: dict[str, Any] = {"BackupType": "USER", "TableName": table_name, "TimeRangeLowerBound": created_since}
+        return self._call("ListBackups", context, read_backup_page, ExclusiveStartBackupArn=cursor, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup.
@@ -302,8 +293,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        request = {"ExclusiveStartTableName": cursor} if cursor else {}
-        return self._call("ListTables", context, read_table_page, **request)
+        return self._call("ListTables", context, read_table_page, ExclusiveStartTableName=cursor)
 
     def list_tagged_tables(
         self, context: ErrorContext, tags: Mapping[str, Sequence[str]], cursor: str | None = None
@@ -318,9 +308,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         request: dict[str, Any] = {
             "ResourceTypeFilters": ["dynamodb:table"],
             "TagFilters": [{"Key": key, "Values": list(values)} for key, values in tags.items()],
+            "PaginationToken": cursor,
         }
-        if cursor:
-            request["PaginationToken"] = cursor
         return self._call("GetResources", context, read_tagged_page, service=_TAGGING, **request)
 
     def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> Page[tuple[str, str]]:
@@ -331,8 +320,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        request = {"ResourceArn": arn} | ({"NextToken": cursor} if cursor else {})
-        return self._call("ListTagsOfResource", context, read_tag_page, **request)
+        return self._call("ListTagsOfResource", context, read_tag_page, ResourceArn=arn, NextToken=cursor)
 
     def call(
         self,
@@ -349,10 +337,15 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table and region, for messages
         :param needs: a member without which a response is not AWS's; ``None``: none is needed
         :param service: boto3's name of the service
-        :param request: the arguments
+        :param request: the arguments; ``None``: left out
         :raises BackupError: the call has failed
         """
-        return self._call(operation, context, partial(_with, needs), service=service, **request)
+
+        def whole(response: Mapping[str, Any]) -> Mapping[str, Any]:
+            _ = needs and response[needs]
+            return response
+
+        return self._call(operation, context, whole, service=service, **request)
 
     def _call(
         self,
@@ -373,9 +366,10 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise BackupError(message)
         self._calling.sent = False
         called_at = self.clock.monotonic()
+        given = {name: value for name, value in request.items() if value is not None}
         try:
             with map_exceptions(context, sent=lambda: self._calling.sent):
-                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
+                response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 self._observe_clock(response, called_at)
                 self._observe_account(response, context)
                 return read(response)
@@ -403,17 +397,21 @@ class DynamoDBBackupHook(AwsBaseHook):
             self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
 
     def _observe_account(self, response: Mapping[str, Any], context: ErrorContext) -> None:
-        """Learn from a response's ARNs which account it is of.
+        """Learn from a response's ARNs which account it is of; it must be one for all of an execution.
 
-        :raises OtherAccountError: another than ``account_id``
+        :raises OtherAccountError: another than ``account_id``, or than before
         """
-        if self.account is not None or (account := _account_of(response)) is None:
+        if self._is_confirmed or (account := _account_of(response)) is None:
             return
         if self.expected_account not in {None, account}:
             detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
             raise OtherAccountError.about(context, detail)
-        self.account = account
-        self.log.info("AWS account %s, region %s", account, self._context.region)
+        if self.account not in {None, account}:
+            detail = f"The calls go to account {account!r}, and went to {self.account!r} before."
+            raise OtherAccountError.about(context, detail)
+        if self.account is None:
+            self.log.info("AWS account %s, region %s", account, self._context.region)
+        self.account, self._is_confirmed = account, True
 
     def _client_for(self, service: str, context: ErrorContext) -> Any:
         """Return a client, opening it first."""
@@ -466,20 +464,11 @@ class DynamoDBBackupHook(AwsBaseHook):
 
 
 def _account_of(content: Any) -> str | None:
-    """Return the account of the first ARN of DynamoDB in a response."""
-    if isinstance(content, str):
-        match = _DYNAMODB_ARN.match(content)
-        return match["account"] if match else None
-    members = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return next(filter(None, map(_account_of, members)), None)
-
-
-def _with(needed: str | None, response: Mapping[str, Any]) -> Mapping[str, Any]:
-    if needed is not None:
-        _ = response[needed]
-    return response
-
-
-def _recovery_status(response: Mapping[str, Any]) -> str:
-    recovery = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    return str(recovery.get("PointInTimeRecoveryStatus", "not known"))
+    """Return the account of the first table or backup in a response, by its ARN; a tag's value may be any ARN."""
+    if isinstance(content, list):
+        return next(filter(None, map(_account_of, content)), None)
+    for name, value in content.items() if isinstance(content, dict) else ():
+        match = _DYNAMODB_ARN.match(str(value)) if name in _OWN_ARNS else None
+        if account := match["account"] if match else _account_of(value):
+            return account
+    return None

@@ -13,6 +13,7 @@ from airflow_ddb_backup.exceptions import (
     TableInUseError,
 )
 from airflow_ddb_backup.limits import SETTING_INTERVAL, SETTING_LAG, SETTING_PATIENCE
+from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.restoring.settings import SETTINGS
 from airflow_ddb_backup.retries import poll_until
 
@@ -30,8 +31,8 @@ _NOT_TRIED = "failed: not tried, since it may deny the retry that puts back what
 _NOT_READY = (TableInUseError, ContinuousBackupsUnavailableError)
 _NEVER_PUT_BACK = (
     "Not restored; recreate these: CloudWatch alarms, IAM policies that name the old table, Lambda event source "
-    "mappings, global table replicas, and entries of AWS Backup plans. The new table has another ARN, and its stream "
-    "too."
+    "mappings, global table replicas, the stream's own resource policy, warm throughput, and entries of AWS Backup "
+    "plans. The new table has another ARN, and its stream too."
 )
 
 
@@ -54,6 +55,9 @@ def put_back(request: SettingsRequest, target: SettingsOf, report: Report[str]) 
     report.skipped |= dict.fromkeys(request.unavailable, UNAVAILABLE)
     for setting in SETTINGS:
         name = setting.name
+        if name in report.skipped and _has_already(setting, request.values.get(name), target):
+            del report.skipped[name]
+            report.done[name] = SAME
         try:
             # Whatever has another shape than it should, a response or a value that was carried, fails this one only.
             with map_exceptions(target.context):
@@ -66,6 +70,15 @@ def put_back(request: SettingsRequest, target: SettingsOf, report: Report[str]) 
         if outcome := outcomes(report).get(name):
             target.log.info("Setting %s of table %s: %s", name, target.name, outcome)
     target.log.info(_NEVER_PUT_BACK)
+
+
+def _has_already(setting: Setting, added: Any, target: SettingsOf) -> bool:
+    """Return whether an earlier try has put back what is unavailable now: the table has more than this one adds."""
+    try:
+        with map_exceptions(target.context):
+            return bool(setting.missing(setting.read(target.fresh()).value, added or {}))
+    except BackupError:
+        return False
 
 
 def _put_back(setting: Setting, value: Any, source_arn: str, target: SettingsOf) -> str:
@@ -110,7 +123,9 @@ def _settle(setting: Setting, wanted: Any, target: SettingsOf) -> State:
     def look() -> State | None:
         state = setting.read(table := target.fresh())
         if setting.missing(wanted, state.value):
-            is_over = lag.passed and (target.deadline.passed or not table.is_updating)
+            is_over = lag.passed and (
+                target.deadline.passed or table.description["TableStatus"] != TableStatus.UPDATING
+            )
         else:
             is_over = patience.passed or not state.begun
         return state if is_over else None

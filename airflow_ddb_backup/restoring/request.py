@@ -23,6 +23,7 @@ from airflow_ddb_backup.parameters import (
     check_structure,
     check_texts,
     check_timeout,
+    set_checked,
 )
 from airflow_ddb_backup.restoring.settings import SETTINGS
 
@@ -33,13 +34,22 @@ if TYPE_CHECKING:
 
 #: the names of all settings, and of those that are put back unless a task says otherwise
 SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
+# Time to live deletes data, so it must be named.
+_ALL_SETTINGS = tuple(name for name in SETTING_NAMES if name != "ttl")
 DEFAULT_SETTINGS = ("tags", "table_class", "point_in_time_recovery", "deletion_protection")
 ALL = "all"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableFromBackup.html
 _CAPACITY_UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
 _REQUEST_UNITS = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
+_UNITS = "ProvisionedThroughput"
+# What every kind of index has, and vector indexes beside it.
+_INDEX_MEMBERS = ("IndexName", "KeySchema", "VectorAttribute", "SearchSchema", "Dimensions", "DistanceFunction")
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_SSESpecification.html
+_MANAGED_KEY = "alias/aws/dynamodb"
+_OWNED_KEY = "AWS_OWNED_KMS_KEY"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
-_TAG = re.compile(r"[\w\s+\-=.:/@]*")
+_TAG_KEY = re.compile(rf"(?!(?i:aws:))[\w\s+\-=.:/@]{{1,{LONGEST_TAG_KEY}}}")
+_TAG_VALUE = re.compile(rf"[\w\s+\-=.:/@]{{0,{LONGEST_TAG_VALUE}}}")
 
 
 class IfTargetExists(StrEnum):
@@ -63,8 +73,9 @@ class Overrides:
     :param billing_mode: how it is billed
     :param provisioned_throughput: read and write capacity units, in AWS's shape
     :param on_demand_throughput: the most read and write request units, in AWS's shape
-    :param kms_key_id: the KMS key that encrypts it
-    :param exclude_indexes: the names of the secondary indexes that are not restored, or ``"all"``
+    :param kms_key_id: the KMS key that encrypts it; ``"alias/aws/dynamodb"``: AWS's managed key;
+        ``"AWS_OWNED_KMS_KEY"``: the one that AWS owns
+    :param exclude_indexes: the names of the global, local or vector indexes that are not restored, or ``"all"``
     :raises InvalidValueError: a value is wrong, or does not go with another
     """
 
@@ -98,56 +109,68 @@ class Overrides:
         :param description: the backup, whose indexes those that are kept are taken from
         :raises InvalidValueError: the backup has no index of a name in ``exclude_indexes``
         """
-        arguments: dict[str, Any] = {}
-        if self.billing_mode is not None:
-            arguments["BillingModeOverride"] = self.billing_mode
-        if self.provisioned_throughput is not None:
-            arguments["ProvisionedThroughputOverride"] = dict(self.provisioned_throughput)
-        if self.on_demand_throughput is not None:
-            arguments["OnDemandThroughputOverride"] = dict(self.on_demand_throughput)
-        if self.kms_key_id is not None:
-            encryption = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": self.kms_key_id}
-            arguments["SSESpecificationOverride"] = encryption
+        given = {
+            "BillingModeOverride": self.billing_mode,
+            "ProvisionedThroughputOverride": self.provisioned_throughput,
+            "OnDemandThroughputOverride": self.on_demand_throughput,
+            "SSESpecificationOverride": self._encryption(),
+        }
+        arguments = {
+            name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items() if value
+        }
         return arguments | self._indexes(description)
+
+    def _encryption(self) -> dict[str, Any]:
+        if self.kms_key_id is None:
+            return {}
+        if self.kms_key_id == _OWNED_KEY:
+            return {"Enabled": False}
+        # AWS takes its managed key as KMS without a key.
+        key = {} if self.kms_key_id == _MANAGED_KEY else {"KMSMasterKeyId": self.kms_key_id}
+        return {"Enabled": True, "SSEType": "KMS", **key}
 
     def _indexes(self, description: BackupDescription) -> dict[str, list[dict[str, Any]]]:
         if self.exclude_indexes == ALL and not description.features:
             # The response does not tell which there are.
             return {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
-        known = [str(index["IndexName"]) for index in (*description.global_indexes, *description.local_indexes)]
+        known = [str(index["IndexName"]) for indexes in description.indexes.values() for index in indexes]
         excluded = set(known) if self.exclude_indexes == ALL else set(self.exclude_indexes)
         if unknown := sorted(excluded.difference(known)):
             rule = f"'all', or names of the backup's indexes, which are {known}"
             raise InvalidValueError.of("exclude_indexes", unknown, rule)
         lists: dict[str, list[dict[str, Any]]] = {}
-        for argument, indexes, shape in (
-            ("GlobalSecondaryIndexOverride", description.global_indexes, self._global_index),
-            ("LocalSecondaryIndexOverride", description.local_indexes, _local_index),
-        ):
+        for kind, indexes in description.indexes.items():
             kept = [index for index in indexes if index["IndexName"] not in excluded]
-            # A list keeps only those that it names, so it is sent only where one of them is left out.
-            if len(kept) < len(indexes):
-                lists[argument] = [shape(index) for index in kept]
+            if kept and kind == "VectorIndexes" and self.billing_mode == BillingMode.PROVISIONED:
+                names = [index["IndexName"] for index in kept]
+                rule = f"another than 'PROVISIONED', or exclude_indexes have the vector indexes, which are {names}"
+                raise InvalidValueError.of("billing_mode", self.billing_mode, rule)
+            shaped = [self._index(index, kind) for index in kept]
+            # A list keeps only those that it names, so it is sent only where one of them is left out, or needs a
+            # throughput that the backup does not have (as CreateTable does; inferred for restores).
+            lacks = [new for new, old in zip(shaped, kept, strict=True) if _UNITS in new and not _recorded(old)]
+            if lacks or len(kept) < len(indexes):
+                lists[f"{kind.removesuffix('es')}Override"] = shaped
         return lists
 
-    def _global_index(self, index: Mapping[str, Any]) -> dict[str, Any]:
-        kept = _local_index(index)
+    def _index(self, index: Mapping[str, Any], kind: str) -> dict[str, Any]:
+        kept = {name: index[name] for name in _INDEX_MEMBERS if index.get(name)}
+        kept["Projection"] = {name: value for name, value in index["Projection"].items() if value}
+        if kind != "GlobalSecondaryIndexes":
+            return kept
         if self.billing_mode != BillingMode.PAY_PER_REQUEST:
-            recorded = index.get("ProvisionedThroughput") or {}
-            # An index that was on demand has capacities of 0, which can't be sent.
-            throughput = {name: recorded[name] for name in _CAPACITY_UNITS if recorded.get(name)}
-            if len(throughput) < len(_CAPACITY_UNITS) and self.billing_mode == BillingMode.PROVISIONED:
-                throughput = dict(self.provisioned_throughput or {})
-            if throughput:
-                kept["ProvisionedThroughput"] = throughput
+            asked = self.provisioned_throughput if self.billing_mode == BillingMode.PROVISIONED else None
+            if throughput := _recorded(index) or dict(asked or {}):
+                kept[_UNITS] = throughput
         if self.billing_mode != BillingMode.PROVISIONED and index.get("OnDemandThroughput"):
             kept["OnDemandThroughput"] = dict(index["OnDemandThroughput"])
         return kept
 
 
-def _local_index(index: Mapping[str, Any]) -> dict[str, Any]:
-    projection = {name: value for name, value in index["Projection"].items() if value}
-    return {"IndexName": index["IndexName"], "KeySchema": index["KeySchema"], "Projection": projection}
+def _recorded(index: Mapping[str, Any]) -> dict[str, int]:
+    """Return the capacity that the backup has of an index; one that was on demand has 0, which can't be sent."""
+    recorded = index.get(_UNITS) or {}
+    return {name: recorded[name] for name in _CAPACITY_UNITS} if all(map(recorded.get, _CAPACITY_UNITS)) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +181,7 @@ class RestoreRequest:
     :param target_table_name: the name of the new table
     :param if_exists: what to do when there is a table of that name
     :param overrides: what the new table is to have of its own
-    :param settings: the names of the settings to put back, or ``"all"``
+    :param settings: the names of the settings to put back, or ``"all"``, which is all but ``ttl``
     :param settings_from: the table that they are read from; ``None``: the backed up table, as far as the backup does
         not hold them itself
     :param tags: tags that the new table gets beside those of ``settings``; ``None``: none
@@ -188,16 +211,15 @@ class RestoreRequest:
             check_name("settings_from", self.settings_from)
             if self.settings_from == self.target_table_name:
                 raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
-        rule = f"'all', or a list of {', '.join(map(repr, SETTING_NAMES))}"
-        names = SETTING_NAMES if self.settings == ALL else self.settings
+        rule = f"'all' (but 'ttl'), or a list of {', '.join(map(repr, SETTING_NAMES))}"
+        names = _ALL_SETTINGS if self.settings == ALL else self.settings
         checked = {
             "settings": check_texts("settings", names, rule, SETTING_NAMES.__contains__),
             "tags": _check_tags(self.tags),
             "poll_interval": check_interval("poll_interval", self.poll_interval),
             "timeout": check_timeout(self.timeout, LONGEST_RESTORE_TIMEOUT),
         }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        set_checked(self, **checked)
         if not self.wait_for_completion and (self.settings or self.tags):
             rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
             raise InvalidValueError.of("settings", self.settings, rule)
@@ -216,16 +238,14 @@ def _check_tags(value: object) -> dict[str, str] | None:
         f"to {LONGEST_TAG_VALUE}), of letters, digits, white space and + - = . _ : / @"
     )
 
-    def fits(text: object, shortest: int, longest: int) -> bool:
-        return isinstance(text, str) and shortest <= len(text) <= longest and bool(_TAG.fullmatch(text))
-
-    if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
-        raise InvalidValueError.of("tags", value, rule)
-    for key, text in value.items():
-        fitting = fits(key, 1, LONGEST_TAG_KEY) and fits(text, 0, LONGEST_TAG_VALUE)
-        if not fitting or key.lower().startswith("aws:"):
-            raise InvalidValueError.of("tags", value, rule)
-    return dict(value)
+    if (
+        isinstance(value, Mapping)
+        and 0 < len(value) <= MOST_TAGS
+        and all(isinstance(one, str) for pair in value.items() for one in pair)
+        and all(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(text) for key, text in value.items())
+    ):
+        return dict(value)
+    raise InvalidValueError.of("tags", value, rule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ by its ``RestoreSummary``, which stays for as long as the table does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -35,7 +37,7 @@ from airflow_ddb_backup.limits import (
 )
 from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
-from airflow_ddb_backup.restoring.settings import SettingsOf, read_settings
+from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, read_settings
 from airflow_ddb_backup.retries import poll_until, retrying
 
 if TYPE_CHECKING:
@@ -46,49 +48,9 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import BackupDescription, Table
     from airflow_ddb_backup.restoring.request import RestoreRequest
-    from airflow_ddb_backup.retries import Retry
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreTry:
-    """The try of a task that restores.
-
-    :param context: the new table, backup and region, for messages
-    :param since: when the run can first have restored, by the scheduler's clock: an older restore is taken over with a
-        warning
-    :param deadline: when to give up
-    """
-
-    context: ErrorContext
-    since: datetime
-    deadline: Deadline
-
-
-def begin_restore(
-    hook: DynamoDBBackupHook, request: RestoreRequest, task: RestoreTry, log: Any
-) -> tuple[Table, SettingsRequest]:
-    """Start a restore, or find the table that an earlier try has started; return it with the settings to put back.
-
-    Everything that can be known to fail is checked before anything is made.
-
-    :param hook: makes the calls
-    :param request: what the task asks for
-    :param task: the try of the task
-    :param log: the task's log
-    :raises TargetTableExistsError: there is another table of that name
-    :raises BackupError: the backup can't be restored, a setting can't be read, AWS refused, or time was up
-    """
-    # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
-    deadline = task.deadline.within(BEGINNING_PATIENCE)
-    restore = _Restore(hook, request, task, deadline, log)
-    target = restore.find_target()
-    reads_backup = bool(request.settings) and request.settings_from is None
-    description = restore.describe_backup(needed=target is None) if target is None or reads_backup else None
-    settings = _Reading(hook, request, description, deadline.within(READING_PATIENCE), log).run()
-    return target or restore.start(description), settings
 
 
 def confirm_restored(target: SettingsOf, backup_arn: str) -> None:
@@ -112,32 +74,54 @@ def confirm_restored(target: SettingsOf, backup_arn: str) -> None:
 
 
 @dataclass(slots=True)
-class _Restore:
-    """The new table: found, or made by a call whose outcome is settled by DescribeTable."""
+class Restore:
+    """The restore of one try of a task.
+
+    :param hook: makes the calls
+    :param request: what the task asks for
+    :param context: the new table, backup and region, for messages
+    :param since: when the run can first have restored, by the scheduler's clock: an older restore is taken over with a
+        warning
+    :param deadline: when to give up
+    :param log: the task's log
+    """
 
     hook: DynamoDBBackupHook
     request: RestoreRequest
-    task: RestoreTry
+    context: ErrorContext
+    since: datetime
     deadline: Deadline
     log: Any
     #: when the first call began whose outcome was ambiguous, by the monotonic clock
-    called_at: float | None = None
-    ambiguous: int = 0
-    not_found: int = 0
+    _called_at: float | None = None
+    _ambiguous: int = 0
+    _not_found: int = 0
 
-    @property
-    def retry(self) -> Retry:
-        """Makes a call, again and again where it may yet succeed."""
-        return retrying(self.deadline, self.log)
+    def begin(self) -> tuple[Table, SettingsRequest]:
+        """Start it, or find the table that an earlier try has started; return that with the settings to put back.
 
-    def find_target(self) -> Table | None:
+        Everything that can be known to fail is checked before anything is made.
+
+        :raises TargetTableExistsError: there is another table of that name
+        :raises BackupError: the backup can't be restored, a setting can't be read, AWS refused, or time was up
+        """
+        request = self.request
+        # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
+        self.deadline = self.deadline.within(BEGINNING_PATIENCE)
+        target = self._find_target()
+        reads_backup = bool(request.settings) and request.settings_from is None
+        description = self._describe_backup(needed=target is None) if target is None or reads_backup else None
+        settings = self._read_settings(description)
+        return target or self._start(description), settings
+
+    def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
 
         :raises TargetTableExistsError: it is something else
         """
-        context = self.task.context
+        context = self.context
         try:
-            table = self.retry(self.hook.describe_table, context, self.request.target_table_name)
+            table = retrying(self.deadline, self.log)(self.hook.describe_table, context, self.request.target_table_name)
         except TableNotFoundError:
             return None
         if table.status == TableStatus.DELETING:
@@ -152,113 +136,120 @@ class _Restore:
         if self.request.if_exists == IfTargetExists.FAIL and not is_own:
             raise TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
         self.log.info("Table %s is %s; taking it.", table.arn, made)
-        if table.created_at < self.task.since - SCHEDULER_CLOCK_TOLERANCE and not is_own:
+        if table.created_at < self.since - SCHEDULER_CLOCK_TOLERANCE and not is_own:
             message = "Table %s was restored before this run started, at %s: it may have been written to since."
-            self.log.warning(message, table.name, self.task.since.isoformat())
+            self.log.warning(message, table.name, self.since.isoformat())
         return table
 
     def _is_own(self, table: Table) -> bool:
         """Return whether a call of this try, whose response was lost, has made the table."""
-        called = self.hook.clock.earliest(self.called_at) if self.called_at is not None else None
+        called = self.hook.clock.earliest(self._called_at) if self._called_at is not None else None
         return called is not None and table.created_at >= called - AWS_CLOCK_TOLERANCE
 
-    def describe_backup(self, *, needed: bool) -> BackupDescription | None:
+    def _describe_backup(self, *, needed: bool) -> BackupDescription | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
         try:
-            description = self.retry(self._find_backup, self.hook.describe_backup_in_full, self.request.arn)
+            description = retrying(self.deadline, self.log)(
+                self._find_backup, self.hook.describe_backup_in_full, self.request.arn
+            )
         except BackupError as error:
             if needed:
                 raise
             self.log.warning("The table is there already, but its backup can't be described: %s", error)
             return None
-        status = description.backup.status
+        backup, status = description.backup, description.backup.status
+        size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
+        self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
         if not needed or status == BackupStatus.AVAILABLE:
             return description
         kind = BackupNotRestorableError if status == BackupStatus.DELETED else BackupNotReadyError
-        raise kind.about(self.task.context, f"It is {status}.")
+        raise kind.about(self.context, f"It is {status}.")
 
-    def start(self, description: BackupDescription | None) -> Table:
+    def _start(self, description: BackupDescription | None) -> Table:
         """Start the restore; return the table, which a call without a response may have made."""
         # Without a description there is a table already.
         overrides = self.request.overrides.arguments(description) if description else {}
         self.log.info("Restoring backup %s as table %s", self.request.arn.text, self.request.target_table_name)
-        return retrying(self.deadline, self.log, self._must_stop)(self._start_once, overrides)
+        retry = retrying(self.deadline, self.log, lambda: self._ambiguous > AMBIGUOUS_RETRIES)
+        return retry(self._start_once, overrides)
 
     def _start_once(self, overrides: dict[str, Any]) -> Table:
-        request, context = self.request, self.task.context
+        request, context = self.request, self.context
         try:
             return self._find_backup(
                 self.hook.restore_table, context, request.arn, request.target_table_name, **overrides
             )
         except (TargetTableExistsError, TableInUseError) as error:
-            if found := self.find_target():
+            if found := self._find_target():
                 return found
             # It has gone since, or is not known everywhere yet.
             raise TableInUseError.about(context, f"AWS knows no such table now, but said: {error}") from error
         except AmbiguousOutcomeError as error:
-            self.called_at = self.called_at or error.began_at
+            self._called_at = self._called_at or error.began_at
             self.log.warning("%s Looking for the table.", error)
-            if found := poll_until(self.find_target, self.deadline.within(DESCRIBE_LAG), DESCRIBE_INTERVAL):
+            if found := poll_until(self._find_target, self.deadline.within(DESCRIBE_LAG), DESCRIBE_INTERVAL):
                 return found
-            self.ambiguous += 1
+            self._ambiguous += 1
             raise
-
-    def _must_stop(self) -> bool:
-        return self.ambiguous > AMBIGUOUS_RETRIES
 
     def _find_backup(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make a call that needs the backup, which may not be known everywhere yet if its ARN was just handed on."""
         try:
             result = call(*args, **kwargs)
         except BackupNotFoundError as error:
-            self.not_found += 1
-            if self.not_found < NOT_FOUND_LIMIT:
+            self._not_found += 1
+            if self._not_found < NOT_FOUND_LIMIT:
                 raise
             detail = f"It was not found {NOT_FOUND_LIMIT} times in a row: {error}"
-            raise BackupNotRestorableError.about(self.task.context, detail) from error
-        self.not_found = 0
+            raise BackupNotRestorableError.about(self.context, detail) from error
+        self._not_found = 0
         return result
 
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """The settings, read before anything is made: of another table, of the backup, or of the backed up table."""
-
-    hook: DynamoDBBackupHook
-    request: RestoreRequest
-    description: BackupDescription | None
-    deadline: Deadline
-    log: Any
-
-    def run(self) -> SettingsRequest:
+    def _read_settings(self, description: BackupDescription | None) -> SettingsRequest:
+        """Read the settings: of another table, of the backup, or of the backed up table."""
         request = self.request
         source_arn, values = request.arn.table_arn, dict[str, Any]()
         if request.settings and request.settings_from is not None:
             source = self._table(request.settings_from)
             source_arn, values = source.arn, read_settings(request.settings, source)
+            self._tell_others(source)
         elif request.settings:
-            values = self._of_backed_up_table()
+            values = self._of_backed_up_table(description)
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
         return SettingsRequest(request.arn.text, request.target_table_name, source_arn, values, unavailable)
 
-    def _of_backed_up_table(self) -> dict[str, Any]:
+    def _of_backed_up_table(self, description: BackupDescription | None) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there before and after."""
-        held = self.description.features if self.description else {}
+        held = description.features if description else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
-        if not wanted or not self._is_there():
+        if not wanted or not self._is_there(description):
             return values
+        source = self._table(self.request.arn.table_name)
         try:
-            read = read_settings(wanted, self._table(self.request.arn.table_name))
+            read = read_settings(wanted, source)
         except TableNotFoundError:
-            if self._is_there():
+            if self._is_there(description):
                 raise
             return values
-        return values | read if self._is_there() else values
+        if not self._is_there(description):
+            return values
+        self._tell_others(source)
+        return values | read
 
-    def _is_there(self) -> bool:
+    def _tell_others(self, source: SettingsOf) -> None:
+        """Log which settings the source has that are not asked for. Each is tried once, since none is needed."""
+        source, others = replace(source, patience=0), []
+        for setting in SETTINGS:
+            with suppress(BackupError), map_exceptions(source.context):
+                if setting.name not in self.request.settings and setting.read(source).value:
+                    others.append(setting.name)
+        if others:
+            self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
+
+    def _is_there(self, description: BackupDescription | None) -> bool:
         """Return whether the table that was backed up exists."""
         name = self.request.arn.table_name
         source = self._table(name)
@@ -271,7 +262,7 @@ class _Reading:
             is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
-            elif self.description.backup.is_of(table) if self.description else is_older:
+            elif description.backup.is_of(table) if description else is_older:
                 return True
             else:
                 reason = "is another than the one that was backed up"

@@ -13,30 +13,32 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, TableNotFoundError
 from airflow_ddb_backup.limits import DEFAULT_RECOVERY_DAYS
-from airflow_ddb_backup.models import Page, TableStatus
+from airflow_ddb_backup.models import ENABLED, Page, stream_view, ttl_attribute
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.retries import Retry
 
-_STANDARD = "STANDARD"
-_ON_DEMAND = "PAY_PER_REQUEST"
 # Tags that only AWS can set.
 _RESERVED = "aws:"
-_ENABLED = frozenset({"ENABLED", "ENABLING"})
 # Kinesis has words of its own.
-_ON = _ENABLED | {"ACTIVE", "UPDATING"}
+_ON = ENABLED | {"ACTIVE", "UPDATING"}
 _FAILED = frozenset({"FAILED", "ENABLE_FAILED"})
+# The member without which a response is not AWS's; DescribeTable's is read once for all settings.
+_NEEDED = {
+    "DescribeContinuousBackups": "ContinuousBackupsDescription",
+    "DescribeTimeToLive": "TimeToLiveDescription",
+}
 #: the operation and the arguments of a call that changes a table
 Change = tuple[str, dict[str, Any]]
 
@@ -81,16 +83,6 @@ class SettingsOf:
         return str(self.description["TableArn"])
 
     @property
-    def is_updating(self) -> bool:
-        """Whether AWS works on a change of the table."""
-        return bool(self.description["TableStatus"] == TableStatus.UPDATING)
-
-    @property
-    def is_on_demand(self) -> bool:
-        """Whether the table has no capacity of its own."""
-        return bool((self.description.get("BillingModeSummary") or {}).get("BillingMode") == _ON_DEMAND)
-
-    @property
     def global_indexes(self) -> list[str]:
         """The names of the global secondary indexes."""
         return [str(index["IndexName"]) for index in self.description.get("GlobalSecondaryIndexes") or ()]
@@ -126,15 +118,6 @@ class SettingsOf:
         return read_pages(page_at, self.context) or []
 
 
-class Part(NamedTuple):
-    """A part of a setting: its status, its value, and AWS's reason if it has failed."""
-
-    name: str
-    status: str | None
-    value: str | None
-    reason: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """How a table has a setting: on, on its way, or failed.
@@ -149,16 +132,16 @@ class State:
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, parts: Iterable[Part]) -> State:
+    def of(cls, parts: Iterable[tuple[str, str | None, str | None, str | None]]) -> State:
         """Return the state of a setting whose parts have a status each.
 
-        :param parts: all that AWS tells of
+        :param parts: the name, status, value, and reason of a failure of all that AWS tells of
         """
         known = list(parts)
         return cls(
-            {part.name: part.value for part in known if part.status in _ON},
-            frozenset(part.name for part in known if part.status == "ENABLING"),
-            {part.name: part.reason or "no reason told" for part in known if part.status in _FAILED},
+            {name: value for name, status, value, _ in known if status in _ON},
+            frozenset(name for name, status, _, _ in known if status == "ENABLING"),
+            {name: reason or "no reason told" for name, status, _, reason in known if status in _FAILED},
         )
 
 
@@ -166,9 +149,9 @@ class Setting(ABC):
     """One setting of a table."""
 
     #: the name that users give it
-    name: ClassVar[str]
+    name: str
     #: the IAM actions that read it and put it back
-    actions: ClassVar[tuple[str, ...]]
+    actions: tuple[str, ...]
     #: boto3's name of the service whose calls put it back
     service: ClassVar[str] = "dynamodb"
     #: whether it may deny the retry that puts back what has failed
@@ -209,12 +192,46 @@ class Setting(ABC):
         return wanted
 
 
+class SimpleSetting(Setting):
+    """A setting with one value, which one call reads and one puts back.
+
+    :param name: the name that users give it
+    :param reads: the operation that reads it
+    :param value: returns the value from what that operation tells; empty or ``None``: it is off
+    :param writes: the operation that puts it back
+    :param request: returns its arguments beside the table's name, from the value
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reads: str,
+        value: Callable[[Mapping[str, Any]], Any],
+        writes: str,
+        request: Callable[[Any], dict[str, Any]],
+    ) -> None:
+        self.name, self.actions = name, (f"dynamodb:{reads}", f"dynamodb:{writes}")
+        self._reads, self._value, self._writes, self._request = reads, value, writes, request
+
+    def read(self, table: SettingsOf) -> State:
+        """Return the value."""
+        if not (needed := _NEEDED.get(self._reads)):
+            return State(self._value(table.description))
+        return State(self._value(table.call(self._reads, needed, TableName=table.name)[needed]))
+
+    def changes(self, table: SettingsOf, missing: Any) -> Iterable[Change]:
+        """Make the one call."""
+        yield self._writes, {"TableName": table.name, **self._request(missing)}
+
+
 class PartedSetting(Setting):
     """A setting whose value has parts, by name; others do no harm."""
 
     def missing(self, wanted: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
-        """Return the parts that are not there, or differ."""
-        return {part: value for part, value in wanted.items() if present.get(part) != value}
+        """Return the parts that are not there, or differ as far as the value is known."""
+        return {
+            part: value for part, value in wanted.items() if part not in present or value not in (None, present[part])
+        }
 
 
 class Tags(PartedSetting):
@@ -230,97 +247,8 @@ class Tags(PartedSetting):
 
     def changes(self, table: SettingsOf, missing: dict[str, str]) -> Iterable[Change]:
         """Put them on it, all by one call."""
-        yield (
-            "TagResource",
-            {"ResourceArn": table.arn, "Tags": [{"Key": key, "Value": value} for key, value in missing.items()]},
-        )
-
-
-class TableClass(Setting):
-    """The table class; a restore makes a table of the class STANDARD."""
-
-    name = "table_class"
-    actions = ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
-
-    def read(self, table: SettingsOf) -> State:
-        """Return the class."""
-        return State(str((table.description.get("TableClassSummary") or {}).get("TableClass", _STANDARD)))
-
-    def changes(self, table: SettingsOf, missing: str) -> Iterable[Change]:
-        """Change the class."""
-        yield "UpdateTable", {"TableName": table.name, "TableClass": missing}
-
-
-class PointInTimeRecovery(Setting):
-    """Point-in-time recovery, with its recovery period."""
-
-    name = "point_in_time_recovery"
-    actions = ("dynamodb:DescribeContinuousBackups", "dynamodb:UpdateContinuousBackups")
-
-    def read(self, table: SettingsOf) -> State:
-        """Return the recovery period in days; nothing if it is off."""
-        needed = "ContinuousBackupsDescription"
-        described = table.call("DescribeContinuousBackups", needed, TableName=table.name)[needed]
-        recovery = described.get("PointInTimeRecoveryDescription") or {}
-        is_on = recovery.get("PointInTimeRecoveryStatus") in _ENABLED
-        days = recovery.get("RecoveryPeriodInDays") or DEFAULT_RECOVERY_DAYS
-        return State({"RecoveryPeriodInDays": days} if is_on else {})
-
-    def changes(self, table: SettingsOf, missing: dict[str, int]) -> Iterable[Change]:
-        """Turn it on."""
-        specification = {"PointInTimeRecoveryEnabled": True, **missing}
-        request = {"TableName": table.name, "PointInTimeRecoverySpecification": specification}
-        yield "UpdateContinuousBackups", request
-
-
-class DeletionProtection(Setting):
-    """Deletion protection."""
-
-    name = "deletion_protection"
-    actions = ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
-
-    def read(self, table: SettingsOf) -> State:
-        """Return whether it is on."""
-        return State(bool(table.description.get("DeletionProtectionEnabled")))
-
-    def changes(self, table: SettingsOf, missing: bool) -> Iterable[Change]:  # the setting itself
-        """Turn it on."""
-        yield "UpdateTable", {"TableName": table.name, "DeletionProtectionEnabled": missing}
-
-
-class TimeToLive(Setting):
-    """Time to live, which deletes within days what has expired since the backup."""
-
-    name = "ttl"
-    actions = ("dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive")
-
-    def read(self, table: SettingsOf) -> State:
-        """Return the attribute; ``None``: it is off."""
-        needed = "TimeToLiveDescription"
-        described = table.call("DescribeTimeToLive", needed, TableName=table.name)[needed]
-        return State(described.get("AttributeName") if described.get("TimeToLiveStatus") in _ENABLED else None)
-
-    def changes(self, table: SettingsOf, missing: str) -> Iterable[Change]:
-        """Turn it on."""
-        specification = {"Enabled": True, "AttributeName": missing}
-        yield "UpdateTimeToLive", {"TableName": table.name, "TimeToLiveSpecification": specification}
-
-
-class Stream(Setting):
-    """The stream; the new one has another ARN, which no Lambda mapping follows."""
-
-    name = "stream"
-    actions = ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
-
-    def read(self, table: SettingsOf) -> State:
-        """Return the view type; ``None``: there is no stream."""
-        stream = table.description.get("StreamSpecification") or {}
-        return State(stream.get("StreamViewType") if stream.get("StreamEnabled") else None)
-
-    def changes(self, table: SettingsOf, missing: str) -> Iterable[Change]:
-        """Turn it on."""
-        specification = {"StreamEnabled": True, "StreamViewType": missing}
-        yield "UpdateTable", {"TableName": table.name, "StreamSpecification": specification}
+        tags = [{"Key": key, "Value": value} for key, value in missing.items()]
+        yield "TagResource", {"ResourceArn": table.arn, "Tags": tags}
 
 
 class KinesisDestinations(PartedSetting):
@@ -340,7 +268,7 @@ class KinesisDestinations(PartedSetting):
         described = table.call("DescribeKinesisStreamingDestination", "TableName", TableName=table.name)
         precision, reason = "ApproximateCreationDateTimePrecision", "DestinationStatusDescription"
         return State.of(
-            Part(one["StreamArn"], one.get("DestinationStatus"), one.get(precision), one.get(reason))
+            (one["StreamArn"], one.get("DestinationStatus"), one.get(precision), one.get(reason))
             for one in described.get("KinesisDataStreamDestinations") or ()
         )
 
@@ -377,14 +305,8 @@ class ContributorInsights(PartedSetting):
                 continue
             status, mode = described.get("ContributorInsightsStatus"), described.get("ContributorInsightsMode")
             reason = (described.get("FailureException") or {}).get("ExceptionDescription")
-            parts.append(Part(index, status, mode, reason))
+            parts.append((index, status, mode, reason))
         return State.of(parts)
-
-    def missing(self, wanted: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
-        """Return those that are off, or in another mode, as far as the mode is known."""
-        return {
-            index: mode for index, mode in wanted.items() if index not in present or mode not in {None, present[index]}
-        }
 
     def changes(self, table: SettingsOf, missing: dict[str, str | None]) -> Iterable[Change]:
         """Turn on each."""
@@ -400,15 +322,6 @@ class ContributorInsights(PartedSetting):
         return {index: mode for index, mode in wanted.items() if not index or index in target.global_indexes}
 
 
-class _Scaling(NamedTuple):
-    """A kind of Application Auto Scaling's objects: how they are listed, put and named, and what is kept of each."""
-
-    listed: str
-    put: str
-    named: str
-    kept: tuple[str, ...]
-
-
 class AutoScaling(PartedSetting):
     """The scalable targets of the table and its indexes, their policies and their scheduled actions."""
 
@@ -422,14 +335,22 @@ class AutoScaling(PartedSetting):
         "application-autoscaling:PutScheduledAction",
     )
     service = "application-autoscaling"
-    _TARGET = ("MinCapacity", "MaxCapacity", "SuspendedState")
-    _POLICY = ("PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration")
-    _ACTION = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
-    # Targets first: policies, without which they do nothing, and actions need their own.
+    # How each kind is listed, put and named, and what is kept of it. Targets first: policies, without which they do
+    # nothing, and actions need their own.
     _KINDS = (
-        _Scaling("ScalableTargets", "RegisterScalableTarget", "", _TARGET),
-        _Scaling("ScalingPolicies", "PutScalingPolicy", "PolicyName", _POLICY),
-        _Scaling("ScheduledActions", "PutScheduledAction", "ScheduledActionName", _ACTION),
+        ("ScalableTargets", "RegisterScalableTarget", "", ("MinCapacity", "MaxCapacity", "SuspendedState")),
+        (
+            "ScalingPolicies",
+            "PutScalingPolicy",
+            "PolicyName",
+            ("PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
+        ),
+        (
+            "ScheduledActions",
+            "PutScheduledAction",
+            "ScheduledActionName",
+            ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction"),
+        ),
     )
 
     def read(self, table: SettingsOf) -> State:
@@ -437,28 +358,29 @@ class AutoScaling(PartedSetting):
         found: dict[str, Any] = {}
         for index in ("", *table.global_indexes):
             resource = _resource(table.name, index)
-            for kind in self._KINDS:
-                named = {"ResourceId": resource} if kind.named else {"ResourceIds": [resource]}
-                request = {"ServiceNamespace": "dynamodb", **named}
-                for one in table.items(f"Describe{kind.listed}", kind.listed, service=self.service, **request):
-                    key = f"{kind.put} {index} {one['ScalableDimension']} {one.get(kind.named, '')}"
-                    found[key] = {member: _plain(one[member]) for member in kind.kept if member in one}
+            for listed, put, named, kept in self._KINDS:
+                asked = {"ResourceId": resource} if named else {"ResourceIds": [resource]}
+                request = {"ServiceNamespace": "dynamodb", **asked}
+                for one in table.items(f"Describe{listed}", listed, service=self.service, **request):
+                    key = f"{put} {index} {one['ScalableDimension']} {one.get(named, '')}"
+                    found[key] = {member: _plain(one[member]) for member in kept if member in one}
         return State(found)
 
     def changes(self, table: SettingsOf, missing: dict[str, Any]) -> Iterable[Change]:
         """Put each, the targets first."""
-        for kind in self._KINDS:
+        for _, put, named, _ in self._KINDS:
             for key, settings in missing.items():
-                put, index, dimension, name = key.split(" ", 3)
-                if put == kind.put:
+                kind, index, dimension, name = key.split(" ", 3)
+                if kind == put:
                     target = {"ResourceId": _resource(table.name, index), "ScalableDimension": dimension}
-                    named = {kind.named: name} if kind.named else {}
-                    yield put, {"ServiceNamespace": "dynamodb", **target, **named, **settings}
+                    own = {named: name} if named else {}
+                    yield put, {"ServiceNamespace": "dynamodb", **target, **own, **settings}
 
     def adapt(self, wanted: dict[str, Any], source: str, target: SettingsOf) -> dict[str, Any]:
         """Leave out indexes that were not restored; on demand there is nothing to scale."""
         del source
-        indexes = set() if target.is_on_demand else {"", *target.global_indexes}
+        billing = (target.description.get("BillingModeSummary") or {}).get("BillingMode")
+        indexes = set() if billing == "PAY_PER_REQUEST" else {"", *target.global_indexes}
         return {key: value for key, value in wanted.items() if key.split(" ", 2)[1] in indexes}
 
 
@@ -498,19 +420,63 @@ def _plain(value: Any) -> Any:
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 
+def _recovery(described: Mapping[str, Any]) -> dict[str, int]:
+    recovery = described.get("PointInTimeRecoveryDescription") or {}
+    days = recovery.get("RecoveryPeriodInDays") or DEFAULT_RECOVERY_DAYS
+    return {"RecoveryPeriodInDays": days} if recovery.get("PointInTimeRecoveryStatus") in ENABLED else {}
+
+
+def _table_class(described: Mapping[str, Any]) -> str | None:
+    """Return the class; ``None``: STANDARD, which a restore makes."""
+    table_class = (described.get("TableClassSummary") or {}).get("TableClass")
+    return None if table_class == "STANDARD" else table_class
+
+
 #: all settings, in the order in which they are put back
 SETTINGS: Sequence[Setting] = (
     Tags(),
-    PointInTimeRecovery(),
-    TimeToLive(),
-    Stream(),
+    SimpleSetting(
+        "point_in_time_recovery",
+        "DescribeContinuousBackups",
+        _recovery,
+        "UpdateContinuousBackups",
+        lambda period: {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True, **period}},
+    ),
+    # Deletes within days what has expired since the backup.
+    SimpleSetting(
+        "ttl",
+        "DescribeTimeToLive",
+        ttl_attribute,
+        "UpdateTimeToLive",
+        lambda attribute: {"TimeToLiveSpecification": {"Enabled": True, "AttributeName": attribute}},
+    ),
+    # The new one has another ARN, which no Lambda mapping follows.
+    SimpleSetting(
+        "stream",
+        "DescribeTable",
+        lambda table: stream_view(table.get("StreamSpecification") or {}),
+        "UpdateTable",
+        lambda view: {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": view}},
+    ),
     KinesisDestinations(),
     ContributorInsights(),
     AutoScaling(),
     # The table may be UPDATING for long, which holds up the two after it.
-    TableClass(),
+    SimpleSetting(
+        "table_class",
+        "DescribeTable",
+        _table_class,
+        "UpdateTable",
+        lambda table_class: {"TableClass": table_class},
+    ),
     # A table that is protected can't be cleaned up.
-    DeletionProtection(),
+    SimpleSetting(
+        "deletion_protection",
+        "DescribeTable",
+        lambda table: bool(table.get("DeletionProtectionEnabled")),
+        "UpdateTable",
+        lambda protected: {"DeletionProtectionEnabled": protected},
+    ),
     # It may deny all of the others.
     ResourcePolicy(),
 )

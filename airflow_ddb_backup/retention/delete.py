@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.exceptions import BackupNotFoundError, ErrorContext, InvalidValueError, RecoveryPointError
+from airflow_ddb_backup.exceptions import BackupNotFoundError, InvalidValueError
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.parameters import LATER, check_timeout, is_pattern, is_table, set_checked
 
 if TYPE_CHECKING:
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-
-_RECOVERY_POINT = re.compile(r"arn:[a-z0-9-]+:backup:\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,6 @@ def delete_backup(hook: DynamoDBBackupHook, arn: BackupArn) -> str:
 def _check_deletable(value: object) -> object:
     if value is LATER:
         return value
-    if isinstance(value, str) and _RECOVERY_POINT.fullmatch(value):
-        raise RecoveryPointError.about(ErrorContext(backup=value))
     arn = BackupArn.parse(value)
     # AWS may say of an ARN that can't be one's what it says of one that no longer exists.
     if not is_table(arn.table_name) or is_pattern(arn.text) or set(",{}") & set(arn.text):

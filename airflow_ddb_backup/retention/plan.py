@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_ddb_backup.limits import NAMED
 from airflow_ddb_backup.models import BackupStatus
 from airflow_ddb_backup.retention.policy import MINIMUM_REDUNDANCY, Decision
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.retention.policy import RetentionPolicy
 
 _USER = "USER"
+_PREFIX = re.compile(r".+?\.[0-9a-f]{10}\.|[^0-9]+|.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,9 @@ class Plan:
     untouched: int = 0
 
     @property
-    def kept(self) -> int:
-        """How many backups stay."""
-        return sum(len(group.kept) for group in self.groups)
+    def kept(self) -> list[Backup]:
+        """The backups that stay."""
+        return [backup for group in self.groups for backup in group.kept]
 
     @property
     def deletions(self) -> list[Backup]:
@@ -134,13 +137,25 @@ def make_plan(
     return Plan(tuple(groups), untouched)
 
 
-def is_candidate(backup: Backup, prefix: str) -> bool:
-    """Return whether a backup may be counted or deleted at all: of a user, AVAILABLE, and named with the prefix.
+def is_candidate(backup: Backup, prefixes: tuple[str, ...]) -> bool:
+    """Return whether a backup may be counted or deleted at all: of a user, AVAILABLE, and named with a prefix.
 
     :param backup: the backup
-    :param prefix: what its name begins with
+    :param prefixes: what its name begins with, one of them
     """
-    return backup.kind == _USER and backup.status == BackupStatus.AVAILABLE and backup.name.startswith(prefix)
+    return backup.kind == _USER and backup.status == BackupStatus.AVAILABLE and backup.name.startswith(prefixes)
+
+
+def prefixes_of(backups: Iterable[Backup]) -> str:
+    """Return the prefixes of users' backups, for people: a task's in a derived name, or all before the first digit."""
+    seen = Counter(match[0] for one in backups if one.kind == _USER and (match := _PREFIX.match(one.name)))
+    told = ", ".join(f"{prefix!r} ({count})" for prefix, count in seen.most_common(NAMED))
+    return f"there are {told}" if told else "there is none at all"
+
+
+def bytes_of(backups: Iterable[Backup]) -> int:
+    """Return the size of some backups, as far as AWS has told it."""
+    return sum(backup.size_bytes for backup in backups)
 
 
 def age_of(age: timedelta) -> str:

@@ -9,18 +9,18 @@ another task's: its seven newest must not be taken for this one's.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import UTC, timedelta
+from datetime import UTC, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.models import BackupStatus
-from airflow_ddb_backup.parameters import check_count, check_patterns, check_span
+from airflow_ddb_backup.parameters import check_count, check_patterns, check_span, set_checked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from datetime import datetime, tzinfo
+    from datetime import datetime
 
     from airflow_ddb_backup.models import Backup
 
@@ -45,7 +45,8 @@ class RetentionPolicy:
     :param keep_names: names, or patterns such as ``release-*``, that are never deleted, and never counted
     :param older_than: delete only what is older than this, now; above 0
     :param minimum_redundancy: how many of the newest stay, whatever the rules say, 0 or more
-    :param timezone: whose hours, days, weeks, months and years
+    :param timezone: whose hours, days, weeks, months and years; made of a name in the IANA database, such as
+        ``Europe/Berlin``
     :raises InvalidValueError: a value is wrong
     """
 
@@ -67,6 +68,7 @@ class RetentionPolicy:
         for name in ("keep_within", "older_than"):
             check_span(name, getattr(self, name))
         check_patterns("keep_names", self.keep_names)
+        set_checked(self, timezone=_check_zone(self.timezone))
 
     @property
     def has_rules(self) -> bool:
@@ -132,12 +134,9 @@ class Decision:
         return bool(self.reasons)
 
 
-def zone_of(name: object) -> ZoneInfo:
-    """Return a time zone.
-
-    :param name: its name in the IANA database, such as ``Europe/Berlin``
-    :raises InvalidValueError: there is no such time zone
-    """
+def _check_zone(name: object) -> tzinfo:
+    if isinstance(name, tzinfo):
+        return name
     try:
         return ZoneInfo("" if name in _NO_ZONES else name)  # type: ignore[arg-type]  # refused below
     except (AttributeError, OSError, TypeError, ValueError, LookupError):

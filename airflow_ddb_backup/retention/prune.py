@@ -17,12 +17,18 @@ from airflow_ddb_backup.exceptions import (
     TableNotFoundError,
     TooManyDeletionsError,
 )
-from airflow_ddb_backup.limits import IN_USE_PATIENCE, LARGEST_CLOCK_ERROR, LARGEST_LISTED_PLAN
+from airflow_ddb_backup.limits import (
+    DELETIONS_PER_GROUP,
+    FEWEST_DELETIONS,
+    IN_USE_PATIENCE,
+    LARGEST_CLOCK_ERROR,
+    LARGEST_LISTED_PLAN,
+)
 from airflow_ddb_backup.models import Backup, BackupStatus, TableStatus
 from airflow_ddb_backup.parameters import check_count, check_flag, check_name, check_timeout, set_checked
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.retention.delete import delete_backup
-from airflow_ddb_backup.retention.plan import is_candidate, make_plan
+from airflow_ddb_backup.retention.plan import bytes_of, is_candidate, make_plan, prefixes_of
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
@@ -47,10 +53,10 @@ class PruneRequest:
 
     :param selection: which tables
     :param policy: what to keep; it has a rule
-    :param backup_name_prefix: what the names of the backups begin with, 3 to 255 characters: a shorter one would mean
-        nearly all backups
+    :param prefixes: what the names of the backups begin with, 3 to 255 characters: a shorter one would mean nearly all
+        backups
     :param dropped_tables: also prune backups of tables that do not exist any more
-    :param max_deletions: refuse a plan that deletes more, 0 or more
+    :param max_deletions: refuse a plan that deletes more, 0 or more; ``None``: by the number of the plan's groups
     :param plan_only: plan and log only
     :param timeout: seconds, or a ``timedelta``, for all of it; 60 to 7200
     :raises InvalidValueError: a value is wrong
@@ -58,18 +64,18 @@ class PruneRequest:
 
     selection: TableSelection
     policy: RetentionPolicy
-    backup_name_prefix: str
+    prefixes: tuple[str, ...]
     dropped_tables: bool
-    max_deletions: int
+    max_deletions: int | None
     plan_only: bool
     timeout: float
 
     def __post_init__(self) -> None:
         set_checked(
             self,
-            backup_name_prefix=check_name("backup_name_prefix", self.backup_name_prefix),
+            prefixes=tuple(check_name("backup_name_prefix", prefix) for prefix in self.prefixes),
             dropped_tables=check_flag("dropped_tables", self.dropped_tables),
-            max_deletions=check_count("max_deletions", self.max_deletions),
+            max_deletions=None if self.max_deletions is None else check_count("max_deletions", self.max_deletions),
             plan_only=check_flag("plan_only", self.plan_only),
             timeout=check_timeout(self.timeout),
         )
@@ -93,22 +99,38 @@ class PruneReport(Report[Backup]):
     ``failed`` says why a backup, by its ARN, or a table, by its name, could not be done.
 
     :param plan_only: it was to plan and log only; ``done`` is what a real run would delete
-    :param kept: how many backups stay
+    :param kept: those that stay, by ARN
     :param in_use: the ARNs of those that are being restored, and are left to the next prune
     """
 
     plan_only: bool = False
-    kept: int = 0
+    kept: dict[str, Backup] = field(default_factory=dict)
     in_use: list[str] = field(default_factory=list)
 
-    def as_dict(self, _: BaseException | None = None) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+    def deleted(self) -> str:
+        """Return how many were deleted."""
+        return f"{len(self.done)} backups {'would be' if self.plan_only else 'were'} deleted"
+
+    def summary(self) -> str:
+        """Return how many there are of what."""
+        deleted, kept = bytes_of(self.done.values()), bytes_of(self.kept.values())
+        others = f"{len(self.in_use)} are in use, {len(self.failed)} failed"
+        return f"{self.deleted()} ({deleted} bytes), {len(self.kept)} are kept ({kept} bytes), {others}."
+
+    def as_dict(self, error: BaseException | None = None) -> dict[str, Any]:
+        """Return it as plain JSON values.
+
+        :param error: why the task has failed; ``None``: it has not
+        """
         return {
             "plan_only": self.plan_only,
-            "kept": self.kept,
+            "kept": len(self.kept),
             "deleted": list(self.done),
             "in_use": list(self.in_use),
             "failed": self.messages(),
+            "kept_bytes": bytes_of(self.kept.values()),
+            "deleted_bytes": bytes_of(self.done.values()),
+            **self.told(self.summary(), error),
         }
 
 
@@ -143,25 +165,26 @@ class Prune:
         request, report = self.request, self.report
         tables = self._select()
         listed = self._backups_of(tables)
-        candidates = [backup for backup in listed if is_candidate(backup, request.backup_name_prefix)]
         if request.finds_tables:
-            gone = {backup.arn.table_name for backup in candidates} - {table.name for table in tables}
+            gone = {backup.arn.table_name for backup in listed if is_candidate(backup, request.prefixes)}
+            gone -= {table.name for table in tables}
             tables += [SelectedTable(name) for name in sorted(filter(request.selection.matches, gone))]
             request.selection.check_size(tables, self.context)
         # An ARN is that of one account's table, whatever its name.
         texts = {table.arn or table.name for table in tables}
-        candidates = [backup for backup in candidates if texts & {backup.arn.table_name, backup.arn.table_arn}]
+        listed = [backup for backup in listed if texts & {backup.arn.table_name, backup.arn.table_arn}]
+        candidates = [backup for backup in listed if is_candidate(backup, request.prefixes)]
+        for prefix in request.prefixes:
+            if not any(backup.name.startswith(prefix) for backup in listed):
+                self.log.warning("No backup's name begins with %r; %s.", prefix, prefixes_of(listed))
         existing = self._existing(tables, listed, candidates)
         plan = make_plan(request.policy, candidates, existing, self._began, dropped_tables=request.dropped_tables)
-        report.kept = plan.kept
+        report.kept = {backup.arn.text: backup for backup in plan.kept}
         self._log_plan(plan, len(tables))
         self._check_size(plan)
         rounds(plan.deletions, _Deletions(self, plan), self.deadline, self.log)
-        deleted = f"{len(report.done)} backups {'would be' if request.plan_only else 'were'} deleted"
-        self.log.info(
-            "%s, %s are kept, %s are in use, %s failed", deleted, report.kept, len(report.in_use), len(report.failed)
-        )
-        report.raise_for_failures(DeletionsFailedError, self.context, deleted)
+        self.log.info("%s", report.summary())
+        report.raise_for_failures(DeletionsFailedError, self.context, report.deleted())
 
     def _select(self) -> list[SelectedTable]:
         """Return the selected tables; those that lack the tags are left out, and what could not be read has failed."""
@@ -227,6 +250,7 @@ class Prune:
         if self.deadline.passed:
             raise DeletionTimeoutError.about(self.context, "Nothing was deleted.")
         returned = retrying(self.deadline, self.log)(call, *args, **kwargs)
+        self.report.account = self.hook.account or self.report.account
         # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
         if began := self.hook.clock.earliest(self.deadline.ends - self.request.timeout):
             self._began_by_aws = min(began, self._began_by_aws or began)
@@ -242,13 +266,18 @@ class Prune:
         rows = plan.rows(self._began)
         small = len(rows) <= LARGEST_LISTED_PLAN
         self.log.info(
-            "%s: backups named %s* of %s table(s), by %s: %s kept, %s to delete%s\n%s",
+            "%s, account %s, region %s: backups named %s of %s table(s), by %s: "
+            "%s kept (%s bytes), %s to delete (%s bytes)%s\n%s",
             "Plan only" if self.request.plan_only else "Plan",
-            self.request.backup_name_prefix,
+            self.report.account or "not known",
+            self.report.region,
+            ", ".join(f"{prefix}*" for prefix in self.request.prefixes),
             tables,
             self.request.policy,
-            plan.kept,
+            len(plan.kept),
+            bytes_of(plan.kept),
             len(plan.deletions),
+            bytes_of(plan.deletions),
             f"; {plan.untouched} are of other tables of these names, and not touched" if plan.untouched else "",
             "\n".join(rows if small else plan.summary()),
         )
@@ -257,9 +286,12 @@ class Prune:
 
     def _check_size(self, plan: Plan) -> None:
         count, most = len(plan.deletions), self.request.max_deletions
+        if most is None:
+            most = max(FEWEST_DELETIONS, DELETIONS_PER_GROUP * len(plan.groups))
         if count > most:
-            rules = f"The prefix is {self.request.backup_name_prefix!r}"
-            detail = f"{rules}; it would delete {count} and keep {plan.kept}, and max_deletions is {most}."
+            prefixes = ", ".join(map(repr, self.request.prefixes))
+            plans = f"it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
+            detail = f"The prefix is {prefixes}; {plans}"
             raise TooManyDeletionsError.about(self.context, detail)
 
 
@@ -271,11 +303,7 @@ class _Deletions:
     """
 
     def __init__(self, prune: Prune, plan: Plan) -> None:
-        self._hook = prune.hook
-        self._request = prune.request
-        self._deadline = prune.deadline
-        self._report = prune.report
-        self._log = prune.log
+        self._prune, self._hook, self._report, self._log = prune, prune.hook, prune.report, prune.log
         self._groups = {backup: group for group in plan.groups for backup in group.deleted}
         # Whether a table may lose backups in this round, or why that is not known.
         self._confirmed: dict[str, bool | BackupError] = {}
@@ -290,13 +318,13 @@ class _Deletions:
         if isinstance(confirmed, BackupError):
             raise confirmed
         if not confirmed:
-            self._report.kept += 1
+            self._report.kept[backup.arn.text] = backup
             return
         try:
-            if not self._request.plan_only:
+            if not self._prune.request.plan_only:
                 self._log.info("%s", delete_backup(self._hook, backup.arn))
         except BackupInUseError as error:
-            if not self._patience.setdefault(backup, self._deadline.within(IN_USE_PATIENCE)).passed:
+            if not self._patience.setdefault(backup, self._prune.deadline.within(IN_USE_PATIENCE)).passed:
                 raise
             self.failed(backup, error)
         except AccessDeniedError as error:
@@ -343,15 +371,15 @@ class _Deletions:
         for arn, status in gone.items():
             message = "Nothing of table %s is deleted: backup %s is listed, but is %s. The next prune tries again."
             self._log.warning(message, group, arn, status)
-        self._report.kept -= len(gone)
+            self._report.kept.pop(arn, None)
         return not gone
 
     def _has_tags(self, arn: BackupArn) -> bool:
-        if not self._request.selection.table_tags:
+        if not self._prune.request.selection.table_tags:
             return True
         context = replace(arn.context, backup=None)
         tags = read_pages(lambda cursor: self._hook.list_tags(context, arn.table_arn, cursor), context)
-        return self._request.selection.has_tags(tags or ())
+        return self._prune.request.selection.has_tags(tags or ())
 
     def _status(self, arn: BackupArn) -> str:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -17,21 +18,31 @@ from airflow_ddb_backup.exceptions import (
     BackupTimeoutError,
     ErrorContext,
     InvalidValueError,
+    OtherAccountError,
     OtherRegionError,
     PermanentError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG, LONGEST_WAIT
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.parameters import LATER, check_interval, check_seconds, check_texts, literal, rendered
+from airflow_ddb_backup.parameters import (
+    LATER,
+    check_choice,
+    check_interval,
+    check_seconds,
+    check_texts,
+    literal,
+    rendered,
+)
 from airflow_ddb_backup.retries import poll_until
+from airflow_ddb_backup.selection import IfEmpty
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger, DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait, WaitResult, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -39,12 +50,7 @@ if TYPE_CHECKING:
 
 
 class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBackupHook]):
-    """Base of the sensors.
-
-    :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
-    :param poke_interval: seconds, or a ``timedelta``, between polls, above 0
-    :param timeout: seconds, or a ``timedelta``, until the sensor times out
-    """
+    """Base of the sensors."""
 
     ui_color = "#d9e6f7"
 
@@ -71,6 +77,11 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
     def timeout_error(self) -> type[BackupTimeoutError]:
         """The exception for a wait whose time was up: a sensor's, which Airflow does not retry."""
         return BackupSensorTimeoutError
+
+    def awaited(self, context: Context) -> ErrorContext:
+        """Return the table, backup and region that this task waits for; of many the region."""
+        first, *others = self._arns()
+        return ErrorContext(region=first.region) if others else first.context
 
     def execute(self, context: Context) -> Any:
         """Wait, in the sensor's mode or on the triggerer."""
@@ -117,9 +128,10 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         arns = self._arns()
         opened = self.open_hook(arns[0].context, arns[0].text)
         for arn in arns:
+            kind = OtherAccountError if arn.account != arns[0].account else OtherRegionError
             if (arn.region, arn.account) != (opened.region, arns[0].account):
                 detail = f"The ARN is of account {arn.account!r} and region {arn.region!r}."
-                raise OtherRegionError.about(replace(arn.context, region=opened.region), detail)
+                raise kind.about(replace(arn.context, region=opened.region), detail)
         self._waits = [BackupWait(arn, deadline) for arn in arns]
 
     def _poll_due(self) -> bool | None:
@@ -210,10 +222,6 @@ class DynamoDBBackupSensor(_WaitSensor):
         """
         return self._result([WaitResult.from_event(event)])
 
-    def awaited(self, context: Context) -> ErrorContext:
-        """Return the table, backup and region that this task waits for."""
-        return self._arns()[0].context
-
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         arn = of(self.backup_arn)
         return [] if arn is LATER else [BackupArn.parse(arn)]
@@ -222,10 +230,11 @@ class DynamoDBBackupSensor(_WaitSensor):
         return DynamoDBBackupTrigger(backup_arn=arns[0], **settings)
 
     def _result(self, ends: Sequence[WaitResult]) -> dict[str, Any]:
-        return ends[0].unwrap(self.timeout_error)
+        details: dict[str, Any] = ends[0].unwrap(self.timeout_error)
+        return details
 
     def _progress(self) -> str:
-        return self._waits[0].progress() if self._waits else ""
+        return self._waits[0].progress if self._waits else ""
 
 
 class DynamoDBBackupsSensor(_WaitSensor):
@@ -238,7 +247,9 @@ class DynamoDBBackupsSensor(_WaitSensor):
     All are waited for before the sensor ends; backups that are DELETED, or not found three times in a row over at least
     10 s, then fail it. Each ARN is returned once, in the order of ``backup_arns``.
 
-    :param backup_arns: the backups, a list of ARNs of one region (templated)
+    :param backup_arns: the backups, a list of ARNs of one region, or a dict of them by table, as
+        ``DynamoDBBackupTablesOperator`` pushes it (templated)
+    :param if_empty: what to do when there is none: ``"fail"``, or ``"skip"`` the task
     :param deferrable: wait on the triggerer; it changes where the waiting happens, and nothing else
     :param poke_interval: seconds, or a ``timedelta``, between polls, above 0
     :param timeout: seconds, or a ``timedelta``, until the sensor times out
@@ -255,7 +266,8 @@ class DynamoDBBackupsSensor(_WaitSensor):
     def __init__(
         self,
         *,
-        backup_arns: Sequence[str | XComArg] | XComArg | str,
+        backup_arns: Sequence[str | XComArg] | Mapping[str, str] | XComArg | str | None,
+        if_empty: Literal["fail", "skip"] = "fail",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 5,
         timeout: float | timedelta = 1800,
@@ -266,6 +278,7 @@ class DynamoDBBackupsSensor(_WaitSensor):
             deferrable=deferrable, poke_interval=poke_interval, timeout=timeout, account_id=account_id, **kwargs
         )
         self.backup_arns = backup_arns
+        self.if_empty = if_empty
         self.check_connection(literal)
         self._arns(literal)
 
@@ -277,28 +290,29 @@ class DynamoDBBackupsSensor(_WaitSensor):
         :raises BackupLostError: the wait for some has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        BackupsResult.from_event(event).unwrap(self.awaited(context), self.timeout_error)
+        BackupsResult.from_event(event).check(self.awaited(context), self.timeout_error)
         return [arn.text for arn in self._arns()]
 
-    def awaited(self, context: Context) -> ErrorContext:
-        """Return the region that this task waits in."""
-        return ErrorContext(region=self._arns()[0].region)
-
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
-        value = of(self.backup_arns)
-        rule = "a list with at least one ARN of a backup"
-        texts = check_texts("backup_arns", value, rule)
+        value, if_empty = of(self.backup_arns), check_choice("if_empty", self.if_empty, IfEmpty)
+        rule = "a list or a dict with at least one ARN of a backup; with if_empty='skip' none skips the task"
+        arns = list(value.values()) if isinstance(value, Mapping) else () if value is None else value
+        texts = check_texts("backup_arns", arns, rule)
         if not texts and value is not LATER:
-            raise InvalidValueError.of("backup_arns", value, rule)
-        return [BackupArn.parse(text) for text in dict.fromkeys(texts)]
+            error = InvalidValueError.of("backup_arns", value, rule)
+            if if_empty is IfEmpty.FAIL:
+                raise error
+            if of is rendered:
+                raise AirflowSkipException(str(error))
+        return [BackupArn.parse(text, "backup_arns") for text in dict.fromkeys(texts)]
 
     def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
         return DynamoDBBackupsTrigger(backup_arns=list(arns), **settings)
 
     def _result(self, ends: Sequence[WaitResult]) -> list[str]:
-        BackupsResult.of(ends).unwrap(ErrorContext(region=self._waits[0].arn.region), self.timeout_error)
+        BackupsResult.of(ends).check(ErrorContext(region=self._waits[0].arn.region), self.timeout_error)
         return [wait.arn.text for wait in self._waits]
 
     def _progress(self) -> str:
         ends = [self._ends.get(wait.key) or wait.timed_out() for wait in self._waits]
-        return BackupsResult.of(ends).summary
+        return BackupsResult.of(ends).message if ends else ""

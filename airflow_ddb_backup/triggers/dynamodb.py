@@ -73,7 +73,7 @@ class _WaitTrigger(BaseTrigger):
         yield TriggerEvent(self._payload(results) | {"carry": self.carry})
 
     @abstractmethod
-    def _waits(self, deadline: Deadline) -> Sequence[Wait[Any]]:
+    def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         """Return the states of the waits."""
 
     def _payload(self, results: Sequence[Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class DynamoDBBackupTrigger(_WaitTrigger):
 
     backup_arn: str
 
-    def _waits(self, deadline: Deadline) -> Sequence[Wait[Any]]:
+    def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         return [BackupWait(BackupArn.parse(self.backup_arn), deadline)]
 
 
@@ -113,7 +113,7 @@ class DynamoDBBackupsTrigger(_WaitTrigger):
 
     backup_arns: list[str]
 
-    def _waits(self, deadline: Deadline) -> Sequence[Wait[Any]]:
+    def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         return [BackupWait(BackupArn.parse(arn), deadline) for arn in self.backup_arns]
 
     def _payload(self, results: Sequence[Any]) -> dict[str, Any]:
@@ -133,5 +133,5 @@ class DynamoDBRestoreTrigger(_WaitTrigger):
     backup_arn: str
     table_name: str
 
-    def _waits(self, deadline: Deadline) -> Sequence[Wait[Any]]:
+    def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         return [RestoreWait(BackupArn.parse(self.backup_arn), self.table_name, deadline)]

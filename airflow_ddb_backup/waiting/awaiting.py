@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.limits import CALL_SECONDS, LAST_POLL_LIMIT, PROGRESS_INTERVAL
+from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES, LAST_POLL_LIMIT, PROGRESS_INTERVAL, SHARE
 from airflow_ddb_backup.waiting.client import HookClient, RateLimits
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.state import WaitStatus, progress
@@ -24,17 +24,24 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.waiting.client import AwsSettings
-    from airflow_ddb_backup.waiting.state import Wait
+    from airflow_ddb_backup.waiting.state import Wait, WaitResult
 
 _T = TypeVar("_T")
-_Result = TypeVar("_Result")
 #: makes a worker's event loop; ``None``: asyncio's own. The tests' loop skips the time in which nothing happens
 loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 
 
+def last_polls_limit(count: int) -> float:
+    """Return the seconds that the last polls may take, at the deadline or at the start of a wait resumed after it.
+
+    :param count: how many there are; where ListBackups is denied, each is described
+    """
+    return LAST_POLL_LIMIT + (count - 1) / (DOCUMENTED_RATES["DescribeBackup"] * SHARE)
+
+
 async def wait_on_triggerer(
-    settings: AwsSettings, waits: Sequence[Wait[_Result]], poll_interval: float, first_delay: float, log: Any
-) -> list[_Result]:
+    settings: AwsSettings, waits: Sequence[Wait], poll_interval: float, first_delay: float, log: Any
+) -> list[WaitResult]:
     """Return how the waits have ended, in their order.
 
     :param settings: the AWS settings
@@ -44,17 +51,17 @@ async def wait_on_triggerer(
     :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
     """
     async with BackupPoller.of(settings, waits[0].arn).subscribe(waits, poll_interval, first_delay) as results:
-        return await _ends(waits, results, LAST_POLL_LIMIT, log)
+        return await _ends(waits, results, last_polls_limit(len(waits)), log)
 
 
 def wait_on_worker(
     hook: DynamoDBBackupHook,
-    waits: Sequence[Wait[_Result]],
+    waits: Sequence[Wait],
     poll_interval: float,
     log: Any,
     *,
     first_delay: float = 0.0,
-) -> list[_Result]:
+) -> list[WaitResult]:
     """Return how the waits have ended, in their order.
 
     :param hook: the task's hook, open for the region of the calls
@@ -64,7 +71,7 @@ def wait_on_worker(
     :param first_delay: seconds until the first poll
     """
 
-    async def run() -> list[_Result]:
+    async def run() -> list[WaitResult]:
         async with _hook_poller(hook, waits).subscribe(waits, poll_interval, first_delay) as results:
             # As on a worker any call: none outlives the timeout by more.
             return await _ends(waits, results, CALL_SECONDS, log)
@@ -72,9 +79,7 @@ def wait_on_worker(
     return _run(run())
 
 
-def poll_on_worker(
-    hook: DynamoDBBackupHook, waits: Sequence[Wait[_Result]], limit: float, log: Any
-) -> list[_Result | None]:
+def poll_on_worker(hook: DynamoDBBackupHook, waits: Sequence[Wait], limit: float, log: Any) -> list[WaitResult | None]:
     """Poll each once; return how the waits have ended, in their order; ``None``: a wait goes on.
 
     :param hook: the task's hook, open for the region of the calls
@@ -83,21 +88,21 @@ def poll_on_worker(
     :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
     """
 
-    async def run() -> list[_Result | None]:
+    async def run() -> list[WaitResult | None]:
         async with _hook_poller(hook, waits).subscribe(waits, inf, 0.0) as results:
             return await _until(waits, results, limit, log)
 
     return _run(run())
 
 
-def _hook_poller(hook: DynamoDBBackupHook, waits: Sequence[Wait[Any]]) -> BackupPoller:
+def _hook_poller(hook: DynamoDBBackupHook, waits: Sequence[Wait]) -> BackupPoller:
     arn = waits[0].arn
     return BackupPoller(HookClient(hook, RateLimits.of(arn, arn.region), arn.region))
 
 
 async def _ends(
-    waits: Sequence[Wait[_Result]], results: Sequence[asyncio.Future[_Result]], last_poll_limit: float, log: Any
-) -> list[_Result]:
+    waits: Sequence[Wait], results: Sequence[asyncio.Future[WaitResult]], last_poll_limit: float, log: Any
+) -> list[WaitResult]:
     """Return how the waits have ended: those whose last poll was never answered are timeouts."""
     await _until(waits, results, waits[0].deadline.left + last_poll_limit, log)
     for wait, result in zip(waits, results, strict=True):
@@ -110,8 +115,8 @@ async def _ends(
 
 
 async def _until(
-    waits: Sequence[Wait[_Result]], results: Sequence[asyncio.Future[_Result]], limit: float, log: Any
-) -> list[_Result | None]:
+    waits: Sequence[Wait], results: Sequence[asyncio.Future[WaitResult]], limit: float, log: Any
+) -> list[WaitResult | None]:
     """Return how the waits have ended within so many seconds; ``None``: one goes on. Meanwhile log the progress."""
     for result in results if len(results) > 1 else ():
         result.add_done_callback(partial(_tell_of_failure, log))

@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
 import botocore.session
@@ -50,7 +50,7 @@ from airflow_ddb_backup.limits import (
     PREPARATIONS,
     RENEWAL_INTERVAL,
 )
-from airflow_ddb_backup.models import Backup, Page, Table, read_sweep_page
+from airflow_ddb_backup.models import Backup, Table, read_sweep_page
 from airflow_ddb_backup.rates import RateLimit, Rates
 from airflow_ddb_backup.retries import backoff
 from airflow_ddb_backup.waiting.threads import in_thread
@@ -59,13 +59,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_ddb_backup.models import BackupArn
-    from airflow_ddb_backup.waiting.planner import Sweep
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 # Shared, since it keeps the models that it has read, some MB.
 _LOADER = Loader()
+_READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "DescribeBackup": Backup.from_description,
+    "DescribeTable": Table.from_response,
+    "ListBackups": read_sweep_page,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,8 @@ class AwsSettings:
 
     def hook(self) -> DynamoDBBackupHook:
         """Return a new hook, which reads the Airflow connection."""
-        settings: dict[str, Any] = {
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "config": self.botocore_config,
-        }
-        return DynamoDBBackupHook(self.aws_conn_id, **settings)
+        given: dict[str, Any] = {"region_name": self.region_name, "verify": self.verify, "config": self.botocore_config}
+        return DynamoDBBackupHook(self.aws_conn_id, **given)
 
 
 class RateLimits(dict[str, RateLimit]):
@@ -138,7 +137,7 @@ class Client(ABC):
         self.limits = limits
         self.region_name = region_name
         self._clock = Clock()
-        self._context = ErrorContext(region=region_name)
+        self.context = ErrorContext(region=region_name)
         self._connection: Any = None
         self._opening = asyncio.Lock()
         self._place = self._places.setdefault(id(asyncio.get_running_loop()), asyncio.Semaphore(PREPARATIONS))
@@ -190,42 +189,14 @@ class Client(ABC):
             self._disconnect(self._connection)
             self._connection = None
 
-    async def describe_backup(self, arn: BackupArn) -> Backup:
-        """Describe a backup.
+    async def call(self, operation: str, context: ErrorContext, **request: Any) -> Any:
+        """Make a call, and return the backup, the table or the page that it is answered with.
 
-        :param arn: the backup
-        :raises BackupError: the call has failed
-        """
-        return await self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
-
-    async def describe_table(self, context: ErrorContext, table_name: str) -> Table:
-        """Describe a table.
-
+        :param operation: one of those that poll
         :param context: the table, backup and region, for messages
-        :param table_name: the name
+        :param request: the arguments
         :raises BackupError: the call has failed
         """
-        return await self._call("DescribeTable", context, Table.from_response, TableName=table_name)
-
-    async def list_backups(self, sweep: Sweep, cursor: str | None) -> Page[Backup]:
-        """List a page of the account's on-demand backups.
-
-        :param sweep: when they were created
-        :param cursor: where the page starts; ``None``: the first
-        :raises BackupError: the call has failed
-        """
-        request: dict[str, Any] = {
-            "BackupType": "USER",
-            "TimeRangeLowerBound": sweep.lower,
-            "TimeRangeUpperBound": sweep.upper,
-        }
-        if cursor is not None:
-            request["ExclusiveStartBackupArn"] = cursor
-        return await self._call("ListBackups", self._context, read_sweep_page, **request)
-
-    async def _call(
-        self, operation: str, context: ErrorContext, read: Callable[[Mapping[str, Any]], _T], **request: Any
-    ) -> _T:
         await self.open()
         connection = self._connection
         if connection is None:
@@ -233,7 +204,7 @@ class Client(ABC):
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 with map_exceptions(context):
-                    result = read(await self._send(connection, operation, context, request))
+                    result = _READERS[operation](await self._send(connection, operation, context, request))
         except TimeoutError as error:
             raise AmbiguousOutcomeError.about(context, f"{operation} took more than {CALL_SECONDS:.0f} s.") from error
         except ThrottledError:
@@ -244,7 +215,7 @@ class Client(ABC):
                 self._connection = None
                 # Without the table and backup of this call, since others are told of it.
                 cause = error.__cause__
-                self._hold_back(from_boto(cause, self._context) if isinstance(cause, Exception) else error)
+                self._hold_back(from_boto(cause, self.context) if isinstance(cause, Exception) else error)
                 self._disconnect(connection)
             raise
         self._failures = 0
@@ -252,7 +223,7 @@ class Client(ABC):
 
     def _hold_back(self, error: Exception) -> BackupError:
         """Open the client no sooner than this failure allows; return it as told to those who wait."""
-        failure = error if isinstance(error, BackupError) else from_boto(error, self._context, sent=False)
+        failure = error if isinstance(error, BackupError) else from_boto(error, self.context, sent=False)
         # A role, a policy or a profile may be corrected while the backup goes on; AWS has said nothing of any backup.
         self._failure = CredentialsError(str(failure)) if isinstance(failure, PermanentError) else failure
         delay = backoff(self._failures) if self._failures else 0.0
@@ -276,7 +247,7 @@ class Client(ABC):
                 await asyncio.wait([self._preparing], timeout=OPENING_SECONDS)
         preparing = self._preparing
         if not preparing.done():
-            raise UnreachableError.about(self._context, f"No credentials after {OPENING_SECONDS:.0f} s.")
+            raise UnreachableError.about(self.context, f"No credentials after {OPENING_SECONDS:.0f} s.")
         self._preparing = None
         return preparing.result()
 
@@ -294,7 +265,7 @@ class HookClient(Client):
         self._hook = hook
 
     def _prepare(self) -> None:
-        self._hook.open(self._context)
+        self._hook.open(self.context)
 
     async def _connect(self, prepared: Any) -> DynamoDBBackupHook:
         return self._hook

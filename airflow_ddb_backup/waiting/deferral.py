@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_ddb_backup.exceptions import TriggerFailedError
 from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
+from airflow_ddb_backup.waiting.awaiting import last_polls_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,8 @@ class DeferredWaitMixin:
         :param context: the task's context
         """
         trigger.carry = {"try": context["ti"].try_number, **(trigger.carry or {})}
-        limit = timedelta(seconds=deadline.left + AIRFLOW_LIMIT_AFTER)
+        polls = last_polls_limit(len(trigger.serialize()[1].get("backup_arns", "1")))
+        limit = timedelta(seconds=deadline.left + polls + AIRFLOW_LIMIT_AFTER)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
         raise AssertionError
 

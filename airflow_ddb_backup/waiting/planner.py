@@ -3,14 +3,14 @@
 Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
 of the rates that there are *now*. While a sweep is on its way, the backups that it covers wait for it, but not for
 long: once its pages fail or take too long, and for those that it did not list, the ones not asked for longest are
-described. So no backup waits for a sweep that does not come. Tables are described, each at its own interval.
+described. So no backup waits for a sweep that does not come. Tables have a planner of their own, and no sweeps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.limits import (
     DENIED_FOR,
@@ -46,6 +46,14 @@ class Sweep:
     def seconds(self) -> float:
         """The length of the time that it covers."""
         return (self.upper - self.lower).total_seconds()
+
+    def request(self, cursor: str | None) -> dict[str, Any]:
+        """Return the arguments of ListBackups.
+
+        :param cursor: where the page starts; ``None``: the first
+        """
+        bounds = {"TimeRangeLowerBound": self.lower, "TimeRangeUpperBound": self.upper}
+        return {"BackupType": "USER", **bounds} | ({"ExclusiveStartBackupArn": cursor} if cursor else {})
 
     def covers(self, created_at: datetime | None) -> bool:
         """Return whether a backup of that time is on its pages; ``None``: the time is not known."""
@@ -134,17 +142,23 @@ def _times(entries: Iterable[Entry]) -> list[datetime]:
     return sorted(created for entry in entries if (created := entry.created_at) and created >= FIRST_BACKUP)
 
 
-class Schedule:
-    """What is waited for, and when it is described. Times are monotonic seconds."""
+class Planner:
+    """What is waited for, when it is described, and the sweep on its way, if any. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
+        self.traffic = Traffic()
+        self.sweep: Sweep | None = None
+        self._sweep_began = 0.0
+        self._patience = 0.0
+        self._page_failed = False
+        self._denied_until = 0.0
 
     def add(self, key: str, created_at: datetime | None, due: float, now: float) -> None:
         """Wait for something, unless it is waited for already.
 
         :param key: tells it from others
-        :param created_at: when it was created, as far as that is known
+        :param created_at: when a backup was created, as far as that is known; sweeps show no other
         :param due: when it is to be polled
         :param now: seconds
         """
@@ -164,29 +178,7 @@ class Schedule:
         return sorted(due, key=lambda entry: entry.polled)
 
     def next_described(self, rates: Rates, now: float) -> Entry | None:
-        """Return what to describe now, if anything.
-
-        :param rates: the calls per second that there are now
-        :param now: seconds
-        """
-        del rates
-        return next(iter(self.due(now)), None)
-
-
-class Planner(Schedule):
-    """The backups that are waited for, and the sweep on its way, if any."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.traffic = Traffic()
-        self.sweep: Sweep | None = None
-        self._sweep_began = 0.0
-        self._patience = 0.0
-        self._page_failed = False
-        self._denied_until = 0.0
-
-    def next_described(self, rates: Rates, now: float) -> Entry | None:
-        """Return the backup to describe now, if any: none that a sweep will show.
+        """Return what to describe now, if anything: nothing that a sweep will show.
 
         :param rates: the calls per second that there are now
         :param now: seconds

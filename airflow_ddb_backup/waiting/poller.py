@@ -39,7 +39,7 @@ from airflow_ddb_backup.limits import AFTER_A_DEFECT, POLLER_TICK, STEADY
 from airflow_ddb_backup.models import Backup
 from airflow_ddb_backup.retries import backoff
 from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits
-from airflow_ddb_backup.waiting.planner import Planner, Schedule
+from airflow_ddb_backup.waiting.planner import Planner
 from airflow_ddb_backup.waiting.state import NOT_LISTED
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Subscriber:
     :param result: how the wait ends; ``None``: one poll has not ended it
     """
 
-    wait: Wait[Any]
+    wait: Wait
     poll_interval: float
     due: float
     result: asyncio.Future[Any]
@@ -143,16 +143,16 @@ class BackupPoller:
         self._limits = client.limits
         self._planner = Planner()
         # By the operation that describes them.
-        self._schedules: dict[str, Schedule] = {"DescribeBackup": self._planner, "DescribeTable": Schedule()}
+        self._planners = {"DescribeBackup": self._planner, "DescribeTable": Planner()}
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._changed = asyncio.Event()
         self._outages = {
             operation: Outage(f"{operation} in {client.region_name}")
-            for operation in (_OPENING, "ListBackups", *self._schedules)
+            for operation in (_OPENING, "ListBackups", *self._planners)
         }
         self._describing: set[asyncio.Task[None]] = set()
         tasks: list[Callable[[], Awaitable[None]]] = [self._sweep_due]
-        tasks += [partial(self._describe_due, operation) for operation in self._schedules]
+        tasks += [partial(self._describe_due, operation) for operation in self._planners]
         self._tasks = [self._start(self._keep_on(task)) for task in tasks]
 
     @classmethod
@@ -170,7 +170,7 @@ class BackupPoller:
 
     @asynccontextmanager
     async def subscribe(
-        self, waits: Sequence[Wait[Any]], poll_interval: float, first_delay: float
+        self, waits: Sequence[Wait], poll_interval: float, first_delay: float
     ) -> AsyncIterator[list[asyncio.Future[Any]]]:
         """Have backups and tables polled until their waits end, or this block does.
 
@@ -199,7 +199,7 @@ class BackupPoller:
             if not subscriber.result.done():
                 subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval)
                 subscriber.observe(observation)
-        entry = self._schedules[subscribers[0].wait.operation].entries[key]
+        entry = self._planners[subscribers[0].wait.operation].entries[key]
         if observation is not NOT_LISTED:
             entry.polled, entry.missed = asked, False
             if isinstance(observation, Backup):
@@ -208,18 +208,18 @@ class BackupPoller:
                 entry.awaited = False
         self._reschedule(entry)
 
-    def _join(self, wait: Wait[Any], poll_interval: float, first_delay: float) -> Subscriber:
+    def _join(self, wait: Wait, poll_interval: float, first_delay: float) -> Subscriber:
         now = self._now()
         due = now + wait.next_delay(first_delay)
         subscriber = Subscriber(wait, poll_interval, due, self._loop.create_future())
         self._subscribers.setdefault(wait.key, []).append(subscriber)
-        self._schedules[wait.operation].add(wait.key, wait.arn.created_hint, due, now)
+        self._planners[wait.operation].add(wait.key, wait.created_hint, due, now)
         return subscriber
 
     async def _leave(self, leaving: Sequence[Subscriber]) -> None:
         for subscriber in leaving:
             subscriber.result.cancel()
-            key, entries = subscriber.wait.key, self._schedules[subscriber.wait.operation].entries
+            key, entries = subscriber.wait.key, self._planners[subscriber.wait.operation].entries
             others = self._subscribers[key]
             others.remove(subscriber)
             if others:
@@ -260,9 +260,9 @@ class BackupPoller:
                 log.exception("A defect of the poller; polling goes on.")
                 await asyncio.sleep(AFTER_A_DEFECT)
 
-    async def _until_due(self, schedule: Schedule) -> None:
+    async def _until_due(self, planner: Planner) -> None:
         """Return once something is due."""
-        while (due := schedule.next_due()) > self._now():
+        while (due := planner.next_due()) > self._now():
             await self._until_changed(due - self._now())
 
     async def _until_changed(self, seconds: float = POLLER_TICK) -> None:
@@ -278,25 +278,25 @@ class BackupPoller:
             await self._client.open()
         except BackupError as error:
             outage.failed(error, asked)
-            for schedule in self._schedules.values():
-                for entry in schedule.due(asked):
+            for planner in self._planners.values():
+                for entry in planner.due(asked):
                     self.deliver(entry.key, error, asked)
             return False
         outage.succeeded(self._now())
         return True
 
     async def _describe_due(self, operation: str) -> None:
-        schedule = self._schedules[operation]
-        await self._until_due(schedule)
+        planner = self._planners[operation]
+        await self._until_due(planner)
         if not await self._is_open():
             await asyncio.sleep(POLLER_TICK)
             return
-        if schedule.next_described(self._limits.now(), self._now()) is None:
+        if planner.next_described(self._limits.now(), self._now()) is None:
             await self._until_changed()
             return
         await self._limits[operation].turn()
         # Chosen again: by the time that the rate allows the call, a sweep may have shown it.
-        entry = schedule.next_described(self._limits.now(), self._now())
+        entry = planner.next_described(self._limits.now(), self._now())
         if entry is None:
             return
         entry.asking = True
@@ -304,11 +304,11 @@ class BackupPoller:
         self._describing.add(describing)
         describing.add_done_callback(self._describing.discard)
 
-    async def _describe(self, entry: Entry, wait: Wait[Any]) -> None:
+    async def _describe(self, entry: Entry, wait: Wait) -> None:
         asked, outage = self._now(), self._outages[wait.operation]
         observation: Observation
         try:
-            observation = await wait.describe(self._client)
+            observation = await self._client.call(wait.operation, wait.context, **wait.request)
             outage.succeeded(self._now())
         except BackupError as error:
             observation = error
@@ -355,7 +355,7 @@ class BackupPoller:
             await self._limits["ListBackups"].turn()
             asked = self._now()
             try:
-                page = await self._client.list_backups(sweep, cursor)
+                page = await self._client.call("ListBackups", self._client.context, **sweep.request(cursor))
             except BackupError as error:
                 if isinstance(error, InvalidRequestError):
                     # The backup that the cursor names was deleted.

@@ -6,8 +6,7 @@ table vanishes then; a table that was just made may not be known everywhere at o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.exceptions import (
     ErrorContext,
@@ -17,15 +16,11 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.limits import NOT_FOUND_LIMIT
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
-from airflow_ddb_backup.waiting.state import Wait, WaitStatus, read_event
+from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.models import BackupArn, Table
-    from airflow_ddb_backup.waiting.client import Client
-    from airflow_ddb_backup.waiting.state import Observation
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
 # ACTIVE without somebody's doing.
@@ -34,56 +29,20 @@ _REPLACED_HINT = "Choose another target_table_name, or delete that table yoursel
 _STATUS_HINT = "Repair or delete the table, then clear the task."
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreResult:
-    """The end of a wait.
+class RestoreResult(WaitResult):
+    """The end of a wait for a table; its ARN is empty where nothing is known of it."""
 
-    :param status: how it ended
-    :param table_arn: the new table; empty where nothing is known of it
-    :param message: what happened; for a timeout without a hint
-    """
+    __slots__ = ()
 
-    status: WaitStatus
-    table_arn: str
-    message: str
+    _key = "table_arn"
+    _timeout_error = RestoreTimeoutError
+    _lost_error = RestoreLostError
 
-    def as_event(self) -> dict[str, Any]:
-        """Return the payload of the trigger's event."""
-        return {"status": self.status.value, "table_arn": self.table_arn, "message": self.message}
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any] | None, context: ErrorContext) -> Self:
-        """Read the payload of a trigger's event.
-
-        :param event: the payload
-        :param context: the table, backup and region, for messages
-        :raises TriggerFailedError: it is not one that this package sends
-        """
-        return read_event(event, cls._read, context)
-
-    @classmethod
-    def _read(cls, event: Mapping[str, Any]) -> Self:
-        result = cls(WaitStatus(event["status"]), str(event["table_arn"]), str(event["message"]))
-        if result.status is WaitStatus.SUCCESS and not TABLE_ARN.fullmatch(result.table_arn):
-            message = f"a success without a table: {result.table_arn!r}"
-            raise ValueError(message)
-        return result
-
-    def unwrap(self) -> str:
-        """Return the new table's ARN if the table is complete.
-
-        :raises RestoreTimeoutError: the time was up
-        :raises RestoreLostError: the restore has failed
-        """
-        if self.status is WaitStatus.SUCCESS:
-            return self.table_arn
-        if self.status is WaitStatus.TIMEOUT:
-            message = f"{self.message} {RestoreTimeoutError.hint}"
-            raise RestoreTimeoutError(message)
-        raise RestoreLostError(self.message)
+    def _is_sound(self) -> bool:
+        return self.status is not WaitStatus.SUCCESS or TABLE_ARN.fullmatch(self.found) is not None
 
 
-class RestoreWait(Wait[RestoreResult]):
+class RestoreWait(Wait):
     """One task's wait for one table.
 
     :param arn: the backup that it is restored from
@@ -94,6 +53,7 @@ class RestoreWait(Wait[RestoreResult]):
     operation = "DescribeTable"
     _not_found_error = TableNotFoundError
     _lost_error = RestoreLostError
+    _timeout_error = RestoreTimeoutError
     _not_found = (
         "The table was not found {times} times in a row. AWS undoes a restore that fails: check that the credentials "
         "keep the item permissions on the new table, without a condition on aws:SourceIp, for as long as it runs, and "
@@ -102,8 +62,9 @@ class RestoreWait(Wait[RestoreResult]):
     _refused_hint = "The restore itself may go on. Fix the cause and clear the task; it continues with the same table."
 
     def __init__(self, arn: BackupArn, table_name: str, deadline: Deadline) -> None:
-        super().__init__(arn, ErrorContext(table_name, arn.text, arn.region), deadline)
-        self._table_name = table_name
+        context = ErrorContext(table_name, arn.text, arn.region)
+        super().__init__(arn, context, {"TableName": table_name}, deadline)
+        self._subject = f"Restore of table {table_name}"
         self._table: Table | None = None
         self._without_summary = 0
 
@@ -112,21 +73,13 @@ class RestoreWait(Wait[RestoreResult]):
         """The same for all waits that the same polls serve."""
         return str(self.context)
 
-    async def describe(self, client: Client) -> Observation:
-        """Make the call that polls it."""
-        return await client.describe_table(self.context, self._table_name)
-
-    def progress(self) -> str:
-        """Return a line on the progress."""
-        return f"Restore of table {self._table_name}: {self._describe()}"
-
     def timed_out(self) -> RestoreResult:
         """Return the end of a wait whose time is up."""
         is_over = self._table and self._table.restore and not self._table.restore.in_progress
         detail = f"Last {self._describe()}{'' if is_over else ' The restore goes on.'}"
         return self._result(WaitStatus.TIMEOUT, RestoreTimeoutError.summarize(self.context, detail))
 
-    def _observe_answer(self, answer: Table) -> RestoreResult | None:
+    def _observe_answer(self, answer: Table) -> WaitResult | None:
         self._table = answer
         if answer.restore is None:
             # One response without it may be incomplete.
@@ -141,7 +94,7 @@ class RestoreWait(Wait[RestoreResult]):
             return self._result(WaitStatus.SUCCESS, f"Table {answer.arn} is restored.")
         return None
 
-    def _replaced(self) -> RestoreResult:
+    def _replaced(self) -> WaitResult:
         reason = "There is another table of that name now, which is not this backup's restore."
         return self._lost(f"{reason} {_REPLACED_HINT}")
 

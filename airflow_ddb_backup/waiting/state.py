@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -26,26 +27,19 @@ from airflow_ddb_backup.limits import DESCRIBE_LAG, NAMED, NOT_FOUND_LIMIT, PROG
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.waiting.client import Client
 
 # True for both: the operator that made the backup, and a sensor behind it.
 _LOST_HINT = "To back the table up again, clear the task that creates the backup."
+_DETAILS = {"backup_name", "table_name", "size_bytes", "created_at"}
 
 
-class NotListed(Enum):
-    """The observation that a sweep did not list a backup, or that nothing is known of it yet."""
-
-    NOT_LISTED = "not listed"
-
-
-NOT_LISTED: Final = NotListed.NOT_LISTED
-Observation = Backup | Table | BackupError | Literal[NotListed.NOT_LISTED]
-_T = TypeVar("_T")
-_Result_co = TypeVar("_Result_co", covariant=True)
+#: the observation that a sweep did not list a backup, or that nothing is known of it yet
+NOT_LISTED: Final = None
+Observation = Backup | Table | BackupError | None
 
 
 class WaitStatus(StrEnum):
@@ -56,119 +50,105 @@ class WaitStatus(StrEnum):
     TIMEOUT = "timeout"
 
 
-def read_event(
-    event: Mapping[str, Any] | None, read: Callable[[Mapping[str, Any]], _T], context: ErrorContext | None = None
-) -> _T:
-    """Read the payload of a trigger's event. Nothing unknown or incomplete is a success.
-
-    :param event: the payload
-    :param read: reads it
-    :param context: the table, backup and region, for messages
-    :raises TriggerFailedError: it is not one that this package sends
-    """
-    try:
-        return read(event or {})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        detail = f"Its event is not one that this package sends: {event!r}."
-        raise TriggerFailedError.about(context or ErrorContext(), detail) from error
-
-
 @dataclass(frozen=True, slots=True)
 class WaitResult:
-    """The end of a wait.
+    """The end of a wait for a backup.
 
     :param status: how it ended
-    :param backup: the backup's details, as :meth:`Backup.as_dict` gives them, ``None`` where nothing is known
+    :param found: the backup's details, as :meth:`Backup.as_dict` gives them, ``None`` where nothing is known
     :param message: what happened; for a timeout without a hint, since that depends on the task that waited
     """
 
     status: WaitStatus
-    backup: dict[str, Any]
+    found: Any
     message: str
+
+    _key: ClassVar[str] = "backup"
+    _timeout_error: ClassVar[type[BackupError]] = BackupTimeoutError
+    _lost_error: ClassVar[type[BackupError]] = BackupLostError
 
     def as_event(self) -> dict[str, Any]:
         """Return the payload of the trigger's event."""
-        return {"status": self.status.value, "backup": self.backup, "message": self.message}
+        return {"status": self.status.value, self._key: self.found, "message": self.message}
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any] | None) -> Self:
+    def from_event(cls, event: Mapping[str, Any] | None, context: ErrorContext | None = None) -> Self:
         """Read the payload of a trigger's event.
 
+        :param event: the payload
+        :param context: the table, backup and region, for messages
         :raises TriggerFailedError: it is not one that this package sends
         """
-        return read_event(event, cls._read)
+        given = event or {}
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            result = cls(WaitStatus(given["status"]), given[cls._key], str(given["message"]))
+            if result._is_sound():
+                return result
+        detail = f"Its event is not one that this package sends: {event!r}."
+        raise TriggerFailedError.about(context or ErrorContext(), detail)
 
-    @classmethod
-    def _read(cls, event: Mapping[str, Any]) -> Self:
-        result = cls(WaitStatus(event["status"]), dict(event["backup"]), str(event["message"]))
-        if result.status is WaitStatus.SUCCESS:
-            _check_details(result.backup)
-        return result
+    def _is_sound(self) -> bool:
+        """Return whether the package sends such an event: nothing unknown or incomplete is a success."""
+        if self.status is not WaitStatus.SUCCESS:
+            return True
+        BackupArn.from_response(self.found["backup_arn"])
+        return bool(self.found["status"] == BackupStatus.AVAILABLE and self.found.keys() >= _DETAILS)
 
-    def unwrap(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, Any]:
-        """Return the backup's details if it is AVAILABLE.
+    def error(self, timeout_error: type[BackupError] | None = None) -> BackupError:
+        """Return the exception for a wait that has failed.
+
+        :param timeout_error: the one for a wait whose time was up, with the hint for the task that waited
+        """
+        if self.status is WaitStatus.TIMEOUT:
+            kind = timeout_error or self._timeout_error
+            return kind(f"{self.message} {kind.hint}")
+        return self._lost_error(self.message)
+
+    def unwrap(self, timeout_error: type[BackupError] | None = None) -> Any:
+        """Return what was waited for: the backup's details, or the table's ARN.
 
         :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: the wait has failed for good
         """
-        if self.status is WaitStatus.SUCCESS:
-            return self.backup
-        raise _error(self.status, self.message, timeout_error)
+        if self.status is not WaitStatus.SUCCESS:
+            raise self.error(timeout_error)
+        return self.found
 
 
-@dataclass(frozen=True, slots=True)
-class BackupsResult:
+class BackupsResult(WaitResult):
     """The end of a wait for many backups.
 
-    :param failed: how the waits ended for those that did not become AVAILABLE, by ARN; the messages have no hints
+    What is found are the ends of those that did not become AVAILABLE, by ARN, those that are lost first; an event names
+    no others, since there may be thousands. The message has those of the first, without hints.
     """
 
-    failed: dict[str, tuple[WaitStatus, str]]
+    __slots__ = ()
+
+    _key = "failed"
 
     @classmethod
     def of(cls, results: Sequence[WaitResult]) -> Self:
         """Take the ends of all waits."""
         failed = [result for result in results if result.status is not WaitStatus.SUCCESS]
-        # Messages name the first: those that are lost say more than those that only take long.
+        # Those that are lost say more than those that only take long.
         failed.sort(key=lambda result: result.status is WaitStatus.TIMEOUT)
-        return cls({result.backup["backup_arn"]: (result.status, result.message) for result in failed})
+        if not failed:
+            return cls(WaitStatus.SUCCESS, {}, "All backups are AVAILABLE.")
+        found = {one.found["backup_arn"]: {"status": one.status.value, "message": one.message} for one in failed}
+        some = " ".join(one.message for one in failed[:NAMED])
+        return cls(failed[0].status, found, f"{len(failed)} backups are not AVAILABLE. {some}")
 
-    def as_event(self) -> dict[str, Any]:
-        """Return the payload of the trigger's event, which names only what failed: there may be thousands."""
-        failed = {arn: {"status": status.value, "message": message} for arn, (status, message) in self.failed.items()}
-        # Those that are lost come first.
-        worst = next((status for status, _ in self.failed.values()), WaitStatus.SUCCESS)
-        message = f"{len(failed)} backups are not AVAILABLE." if failed else "All backups are AVAILABLE."
-        return {"status": worst.value, "failed": failed, "message": message}
+    def _is_sound(self) -> bool:
+        ends = self._ends()
+        are_sound = all(BackupArn.from_response(arn) for arn in ends)
+        statuses = {end.status for end in ends.values()}
+        return are_sound and WaitStatus.SUCCESS not in statuses and (self.status is WaitStatus.SUCCESS) != bool(ends)
 
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any] | None) -> Self:
-        """Read the payload of a trigger's event.
+    def _ends(self) -> dict[str, WaitResult]:
+        return {arn: WaitResult(WaitStatus(one["status"]), None, one["message"]) for arn, one in self.found.items()}
 
-        :raises TriggerFailedError: it is not one that this package sends
-        """
-        return read_event(event, cls._read)
-
-    @classmethod
-    def _read(cls, event: Mapping[str, Any]) -> Self:
-        failed = {
-            BackupArn.from_response(arn).text: (WaitStatus(one["status"]), str(one["message"]))
-            for arn, one in event["failed"].items()
-        }
-        overall, statuses = WaitStatus(event["status"]), {status for status, _ in failed.values()}
-        if WaitStatus.SUCCESS in statuses or (overall is WaitStatus.SUCCESS) != (not statuses):
-            message = f"{overall.value!r} with {statuses!r}"
-            raise ValueError(message)
-        return cls(failed)
-
-    @property
-    def summary(self) -> str:
-        """What failed: how many, and the messages of the first; empty: nothing has."""
-        some = " ".join(message for _, message in list(self.failed.values())[:NAMED])
-        return f"{len(self.failed)} backups are not AVAILABLE. {some}" if self.failed else ""
-
-    def unwrap(self, context: ErrorContext, timeout_error: type[BackupTimeoutError]) -> None:
+    def check(self, context: ErrorContext, timeout_error: type[BackupTimeoutError]) -> None:
         """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way.
 
         :param context: what all of them are about
@@ -176,48 +156,56 @@ class BackupsResult:
         :raises BackupTimeoutError: the time was up
         :raises BackupLostError: all that failed are lost
         """
-        if self.failed:
-            timed_out = any(status is WaitStatus.TIMEOUT for status, _ in self.failed.values())
-            raise (timeout_error if timed_out else BackupLostError).about(context, self.summary)
+        if self.found:
+            timed_out = any(end.status is WaitStatus.TIMEOUT for end in self._ends().values())
+            raise (timeout_error if timed_out else BackupLostError).about(context, self.message)
 
-    def errors(self, timeout_error: type[BackupTimeoutError] = BackupTimeoutError) -> dict[str, BackupError]:
+    def errors(self, timeout_error: type[BackupTimeoutError]) -> dict[str, BackupError]:
         """Return the exception for each that failed, by ARN.
 
         :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
         """
-        return {arn: _error(status, message, timeout_error) for arn, (status, message) in self.failed.items()}
+        return {arn: end.error(timeout_error) for arn, end in self._ends().items()}
 
 
-class Wait(ABC, Generic[_Result_co]):
+class Wait(ABC):
     """One task's wait for one backup or table.
 
     :param arn: the backup, or the one that the table is restored from
     :param context: the table, backup and region, for messages
+    :param request: the arguments of the call that polls it
     :param deadline: when time is up
-    :param reports_from: Unix seconds that the lines on the progress are counted from; ``None``: the present. The same
-        in every process, and another for every wait, so that a restarted triggerer's thousands of waits don't all
-        report at once
+    :param created_hint: when a backup was created, as its ARN tells: sweeps list it by that time, and the lines on its
+        progress are counted from it, so that a restarted triggerer's thousands of waits don't all report at once
     """
 
     #: the AWS operation that polls it
     operation: ClassVar[str]
     _not_found_error: ClassVar[type[BackupError]]
     _lost_error: ClassVar[type[BackupError]]
-    # The reason for one that is not found, and what to do about one that can't be polled.
+    _timeout_error: ClassVar[type[BackupError]]
+    # What it is about, the reason for one that is not found, and what to do about one that can't be polled.
+    _subject: str
     _not_found: ClassVar[str]
     _refused_hint: ClassVar[str] = ""
 
     def __init__(
-        self, arn: BackupArn, context: ErrorContext, deadline: Deadline, reports_from: float | None = None
+        self,
+        arn: BackupArn,
+        context: ErrorContext,
+        request: Mapping[str, str],
+        deadline: Deadline,
+        created_hint: datetime | None = None,
     ) -> None:
         self.arn = arn
         self.context = context
+        self.request = request
         self.deadline = deadline
         #: not found so often in a row; a failed call says nothing of it
         self.not_found = 0
         self._clock = deadline.clock
         self._began = self._clock.monotonic()
-        self._reports_from = reports_from
+        self.created_hint = created_hint
         self._failure: BackupError | None = None
 
     @property
@@ -225,31 +213,29 @@ class Wait(ABC, Generic[_Result_co]):
         """The same for all waits that the same polls serve."""
         return self.arn.text
 
-    @abstractmethod
-    async def describe(self, client: Client) -> Observation:
-        """Make the call that polls it.
-
-        :param client: makes the calls
-        :raises BackupError: the call has failed
-        """
-
-    @abstractmethod
+    @property
     def progress(self) -> str:
-        """Return a line on the progress."""
+        """A line on the progress."""
+        return f"{self._subject}: {self._describe()}"
 
-    @abstractmethod
-    def timed_out(self) -> _Result_co:
+    def timed_out(self) -> WaitResult:
         """Return the end of a wait whose time is up."""
+        message = self._timeout_error.summarize(self.context, f"Last {self._describe()}")
+        return self._result(WaitStatus.TIMEOUT, message)
 
     @abstractmethod
-    def _observe_answer(self, answer: Any) -> _Result_co | None:
+    def _describe(self) -> str:
+        """Return what is known, and the last failure."""
+
+    @abstractmethod
+    def _observe_answer(self, answer: Any) -> WaitResult | None:
         """Take in the backup or the table."""
 
     @abstractmethod
-    def _result(self, status: WaitStatus, message: str) -> _Result_co:
+    def _result(self, status: WaitStatus, message: str) -> WaitResult:
         """Return an end of the wait."""
 
-    def observe(self, observation: Observation) -> _Result_co | None:
+    def observe(self, observation: Observation) -> WaitResult | None:
         """Take in what a poll has returned.
 
         :param observation: the backup or table, an exception, or :data:`NOT_LISTED`
@@ -272,11 +258,11 @@ class Wait(ABC, Generic[_Result_co]):
 
     def seconds_until_report(self) -> float:
         """Return the seconds until the first line on the progress, 30 at most."""
-        elapsed = self._clock.time() - self._reports_from if self._reports_from is not None else 0.0
+        elapsed = self._clock.time() - self.created_hint.timestamp() if self.created_hint else 0.0
         # AWS's clock may be ahead: only the phase counts.
         return PROGRESS_INTERVAL - elapsed % PROGRESS_INTERVAL
 
-    def _observe_failure(self, error: BackupError) -> _Result_co | None:
+    def _observe_failure(self, error: BackupError) -> WaitResult | None:
         self._failure = error
         if isinstance(error, self._not_found_error):
             self.not_found += 1
@@ -287,7 +273,7 @@ class Wait(ABC, Generic[_Result_co]):
             return None
         return self._lost(f"{error} {self._refused_hint}".rstrip()) if isinstance(error, PermanentError) else None
 
-    def _lost(self, reason: str) -> _Result_co:
+    def _lost(self, reason: str) -> WaitResult:
         return self._result(WaitStatus.ERROR, self._lost_error.summarize(self.context, reason))
 
     def _elapsed(self, since: datetime | None) -> str:
@@ -297,7 +283,7 @@ class Wait(ABC, Generic[_Result_co]):
         return f" The last poll failed: {self._failure}" if self._failure else ""
 
 
-class BackupWait(Wait[WaitResult]):
+class BackupWait(Wait):
     """One task's wait for one backup.
 
     :param arn: the backup
@@ -307,29 +293,17 @@ class BackupWait(Wait[WaitResult]):
     operation = "DescribeBackup"
     _not_found_error = BackupNotFoundError
     _lost_error = BackupLostError
+    _timeout_error = BackupTimeoutError
     _not_found = f"It was not found {{times}} times in a row: {{error}} {_LOST_HINT}"
 
     def __init__(self, arn: BackupArn, deadline: Deadline) -> None:
-        created_at = arn.created_hint
-        super().__init__(arn, arn.context, deadline, created_at.timestamp() if created_at else None)
+        super().__init__(arn, arn.context, {"BackupArn": arn.text}, deadline, arn.created_hint)
+        self._subject = f"Backup {arn.text}"
         self._backup: Backup | None = None
-
-    async def describe(self, client: Client) -> Observation:
-        """Make the call that polls it."""
-        return await client.describe_backup(self.arn)
-
-    def progress(self) -> str:
-        """Return a line on the progress."""
-        return f"Backup {self.arn.text}: {self._describe()}"
-
-    def timed_out(self) -> WaitResult:
-        """Return the end of a wait whose time is up."""
-        message = BackupTimeoutError.summarize(self.context, f"Last {self._describe()}")
-        return self._result(WaitStatus.TIMEOUT, message)
 
     @property
     def _created_at(self) -> datetime | None:
-        return self._backup.created_at if self._backup else self.arn.created_hint
+        return self._backup.created_at if self._backup else self.created_hint
 
     def _observe_answer(self, answer: Backup) -> WaitResult | None:
         self._backup = answer
@@ -348,40 +322,23 @@ class BackupWait(Wait[WaitResult]):
 
     def _unknown(self) -> dict[str, Any]:
         created_at = self._created_at
-        return {
+        known = {
             "backup_arn": self.arn.text,
-            "backup_name": None,
             "table_name": self.arn.table_name,
-            "status": None,
-            "size_bytes": None,
             "created_at": created_at.isoformat() if created_at else None,
         }
+        return dict.fromkeys(("status", *_DETAILS)) | known
 
 
-def progress(waits: Sequence[Wait[Any]], ends: Sequence[Any]) -> str:
+def progress(waits: Sequence[Wait], ends: Sequence[Any]) -> str:
     """Return a line on the progress of one wait, or of many.
 
     :param waits: the waits
     :param ends: how they have ended, in their order; ``None``: one goes on
     """
     if len(waits) == 1:
-        return waits[0].progress()
+        return waits[0].progress
     counts = Counter(end.status if end else None for end in ends)
     failed = counts[WaitStatus.ERROR] + counts[WaitStatus.TIMEOUT]
     done = counts[WaitStatus.SUCCESS]
     return f"{len(waits)} backups: {done} AVAILABLE, {counts[None]} waiting, {failed} failed"
-
-
-def _error(status: WaitStatus, message: str, timeout_error: type[BackupTimeoutError]) -> BackupError:
-    if status is WaitStatus.TIMEOUT:
-        return timeout_error(f"{message} {timeout_error.hint}")
-    return BackupLostError(message)
-
-
-def _check_details(backup: Mapping[str, Any]) -> None:
-    BackupArn.from_response(backup["backup_arn"])
-    for required in ("backup_name", "table_name", "size_bytes", "created_at"):
-        _ = backup[required]
-    if backup["status"] != BackupStatus.AVAILABLE:
-        message = f"a success that is {backup['status']!r}"
-        raise ValueError(message)

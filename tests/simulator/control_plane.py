@@ -102,6 +102,8 @@ class ControlPlane:
         self.restoring_for = 0.0
         #: seconds that an UpdateTable takes
         self.updating_for = 0.0
+        #: called when a call was refused for expired keys, with its operation
+        self.on_refusal: Callable[[str], object] = lambda _: None
         #: called when a restore has begun and its response not yet sent, with the table's ARN and the caller's port
         self.on_restore: Callable[[str, int], object] = lambda *_: None
         #: tables that are gone and that GetResources still returns, with their tags (AWS.md, "Tags")
@@ -430,6 +432,7 @@ class ControlPlane:
 
     def _denial(self, call: _Call) -> Response | None:
         if call.access_key in self.expired_keys or self._session_ends.get(call.access_key, inf) <= self.now():
+            self.on_refusal(call.operation)
             text = "The security token included in the request is expired"
             return sts.error("ExpiredToken", text, 403) if call.is_sts else _error("ExpiredTokenException", text)
         needed = call.needed if self.policy and not call.is_sts else []

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from tests.system.conftest import RunDag
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reschedule a sensor after a second or two."""
+    monkeypatch.setenv("RESCHEDULE_AFTER", "1.5")
+
+
 @pytest.fixture
 def creating(control_plane: ControlPlane) -> str:
     """Return the ARN of a backup that takes a minute."""

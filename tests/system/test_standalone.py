@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.system.rest_api import Run
+
 SECRETS = {
     "access_key": "AKIAMARKEDACCESSKEY1",
     "password": "marked/secret+access/key",
@@ -33,10 +35,14 @@ ROLE: dict[str, Any] = {
 
 
 class Standalone(NamedTuple):
-    """An Airflow whose connection holds marked secrets, and its control plane. Each test has tables of its own."""
+    """An Airflow whose connection holds marked secrets, its control plane, and runs that have all begun at once.
+
+    Each test has tables of its own.
+    """
 
     airflow: Airflow
     plane: ControlPlane
+    runs: dict[str, Run]
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +59,26 @@ def standalone() -> Iterator[Standalone]:
         elsewhere = airflow_program("triggerer", AWS_DEFAULT_REGION="eu-west-1")
         programs = [elsewhere if program.name == "triggerer" else program for program in STANDALONE]
         with airflow(environment, print, [EXAMPLE_DAGS, SYSTEM_DAGS], programs) as running:
-            yield Standalone(running, plane)
+            for table in ("rewritten", "awaited", "regional", "searched"):
+                plane.create_table(table)
+            (arn,) = plane.add_backups("awaited", 1)
+            plane.statuses[arn] = "CREATING"
+            start = running.api.start_run
+            runs = {
+                "rewrite": start("example_dynamodb_backup_before_rewrite", {"table_name": "rewritten"}),
+                "hard": start("sensor_modes_hard_fail", {"backup_arn": arn}),
+                "soft": start("sensor_modes_soft_fail", {"backup_arn": arn}),
+                "no_region": start("no_region", {"table": "regional"}),
+                "good": start("example_dynamodb_backup_alert", {"table_name": "searched"}),
+                "bad": start("example_dynamodb_backup_alert", {"table_name": "serached"}),
+            }
+            yield Standalone(running, plane, runs)
 
 
 def test_the_rewrite_reads_the_arn_of_the_deferred_backup(standalone: Standalone) -> None:
     """Worker, triggerer, and a worker again; and after clearing the whole run there is still one backup."""
     plane = standalone.plane
-    plane.create_table("rewritten")
-    run = standalone.airflow.api.start_run("example_dynamodb_backup_before_rewrite", {"table_name": "rewritten"})
+    run = standalone.runs["rewrite"]
     assert run.end() == "success"
     (arn,) = (arn for arn in plane.backup_arns() if "/rewritten/" in arn)
     assert run.xcom("back_up", "return_value") == run.xcom("back_up", "backup_arn") == arn
@@ -79,13 +97,7 @@ def test_the_rewrite_reads_the_arn_of_the_deferred_backup(standalone: Standalone
 
 def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone) -> None:
     """In every mode; the log names the backup, its last status and the time."""
-    plane, api = standalone.plane, standalone.airflow.api
-    plane.create_table("awaited")
-    (arn,) = plane.add_backups("awaited", 1)
-    plane.statuses[arn] = "CREATING"
-    hard, soft = (
-        api.start_run(dag, {"backup_arn": arn}) for dag in ("sensor_modes_hard_fail", "sensor_modes_soft_fail")
-    )
+    hard, soft = standalone.runs["hard"], standalone.runs["soft"]
     assert (hard.end(), soft.end()) == ("failed", "success")
     modes = ["poke", "reschedule", "deferrable"]
     assert hard.task_states() == dict.fromkeys(modes, "failed")
@@ -93,13 +105,12 @@ def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone
     for mode in modes:
         log = hard.task_log(mode)
         assert "The backup was not AVAILABLE in time" in log
-        assert arn in log
+        assert "table/awaited/backup/" in log
 
 
 def test_the_triggerer_polls_in_the_region_of_the_worker(standalone: Standalone) -> None:
     """Neither the task nor its connection names one, and the two environments name different ones."""
-    standalone.plane.create_table("regional")
-    run = standalone.airflow.api.start_run("no_region", {"table": "regional"})
+    run = standalone.runs["no_region"]
     assert run.end() == "success"
     assert ":us-east-1:" in run.xcom("back_up", "return_value")
     assert "defer" in run.task_log("back_up").lower()
@@ -108,19 +119,19 @@ def test_the_triggerer_polls_in_the_region_of_the_worker(standalone: Standalone)
 def test_a_wait_that_no_triggerer_takes_is_out_of_time(standalone: Standalone) -> None:
     """Each version of Airflow has words of its own for it; the package says what is missing."""
     plane, airflow = standalone.plane, standalone.airflow
+    for started in standalone.runs.values():
+        started.end()
     plane.create_table("unwatched")
     (arn,) = plane.add_backups("unwatched", 1)
     plane.statuses[arn] = "CREATING"
     airflow.processes.stop("triggerer")
     try:
-        hard, soft = (
-            airflow.api.start_run(f"sensor_modes_{kind}_fail", {"backup_arn": arn}) for kind in ("hard", "soft")
-        )
-        assert (hard.end(), soft.end()) == ("failed", "success")
+        run = airflow.api.start_run("unwatched", {"backup_arn": arn})
+        assert run.end() == "failed"
     finally:
         airflow.processes.start_again("triggerer")
-    assert (hard.task_states()["deferrable"], soft.task_states()["deferrable"]) == ("failed", "skipped")
-    log = hard.task_log("deferrable")
+    assert run.task_states() == {"hard": "failed", "soft": "skipped"}
+    log = run.task_log("hard")
     assert "No triggerer has reported on it until after the deadline: is one running?" in log
     assert arn in log
 
@@ -148,10 +159,9 @@ def found_in(home: Path) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def stored(standalone: Standalone) -> tuple[set[tuple[str, str]], str]:
     """Return what was found after a run that succeeds and one that fails, and what was searched, as text."""
-    standalone.plane.create_table("searched")
-    api, home = standalone.airflow.api, standalone.airflow.processes.home
-    runs = [api.start_run("example_dynamodb_backup_alert", {"table_name": name}) for name in ("searched", "serached")]
-    assert [run.end() for run in runs] == ["success", "failed"]
+    home = standalone.airflow.processes.home
+    ends = {name: run.end() for name, run in standalone.runs.items()}
+    assert (ends["good"], ends["bad"]) == ("success", "failed")
     with closing(sqlite3.connect(home / "airflow.db")) as database:
         dump = "\n".join(database.iterdump())
     (home / "airflow.sql").write_text(dump)

@@ -62,7 +62,8 @@ def right() -> None:
             table_tags=None,
             max_tables=10,
             if_empty="fail",
-            backup_name_prefix="nightly-",
+            created_by=["back_up", ("shop", "back_up")],
+            backup_name_prefix=None,
             keep_last=1,
             keep_hourly=1,
             keep_daily=1,
@@ -103,7 +104,13 @@ def right() -> None:
             task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600, account_id=None
         )
         DynamoDBBackupsSensor(
-            task_id="wait_for_many", backup_arns=[ARN], deferrable=True, poke_interval=5, timeout=600, account_id=None
+            task_id="wait_for_many",
+            backup_arns={"orders": ARN},
+            if_empty="skip",
+            deferrable=True,
+            poke_interval=5,
+            timeout=600,
+            account_id=None,
         )
 
 

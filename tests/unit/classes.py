@@ -12,7 +12,6 @@ MODULES = {
 }
 #: a right value for each parameter without a default, by name; a new one needs its own
 REQUIRED: dict[str, Any] = {
-    "backup_name_prefix": "nightly-",
     "source_table_name": "orders",
     "table_name": "orders",
     "table_names": ["orders"],
@@ -20,6 +19,7 @@ REQUIRED: dict[str, Any] = {
 }
 #: a right value where the default would take time, or is refused alone
 USUAL: dict[str, Any] = {
+    "backup_name_prefix": "nightly-",
     "deferrable": False,
     "keep_last": 1,
     "poke_interval": 0.01,

@@ -19,12 +19,11 @@ DATE = "Mon, 23 Nov 2026 09:15:13 GMT"
 AT = datetime(2026, 11, 23, 9, 15, 13, tzinfo=UTC).timestamp()
 
 
-def bounds(clock: Clock, moment: float) -> tuple[float, float]:
-    """Return the bounds of AWS's clock in Unix seconds."""
-    earliest, latest = clock.earliest(moment), clock.latest(moment)
-    assert earliest is not None
-    assert latest is not None
-    return earliest.timestamp(), latest.timestamp()
+def earliest(clock: Clock, moment: float) -> float:
+    """Return the lower bound of AWS's clock in Unix seconds."""
+    known = clock.earliest(moment)
+    assert known is not None
+    return known.timestamp()
 
 
 def test_aws_s_clock_is_not_known_until_a_response_tells() -> None:
@@ -32,7 +31,7 @@ def test_aws_s_clock_is_not_known_until_a_response_tells() -> None:
     clock = Clock()
     clock.observe(None, 0, 1)
     clock.observe("yesterday", 0, 1)
-    assert clock.earliest(AT) is clock.latest(AT) is None
+    assert clock.earliest(AT) is None
 
 
 def test_the_narrowest_bounds_of_all_responses_hold() -> None:
@@ -40,7 +39,7 @@ def test_the_narrowest_bounds_of_all_responses_hold() -> None:
     clock = Clock()
     clock.observe(DATE, AT - 100, AT - 90)
     clock.observe(DATE, AT - 100.2, AT - 100)
-    assert bounds(clock, 0) == pytest.approx((100, 101))
+    assert earliest(clock, 0) == pytest.approx(100)
 
 
 def test_a_response_that_contradicts_those_before_counts() -> None:
@@ -48,19 +47,18 @@ def test_a_response_that_contradicts_those_before_counts() -> None:
     clock = Clock()
     clock.observe(DATE, AT - 100, AT - 100)
     clock.observe(DATE, AT + 50, AT + 50)
-    assert bounds(clock, 0)[0] == pytest.approx(-50)
+    assert earliest(clock, 0) == pytest.approx(-50)
 
 
 @given(offset=st.floats(-300, 300), calls=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1))
-def test_aws_s_clock_lies_between_its_bounds(offset: float, calls: list[tuple[float, float]]) -> None:
+def test_aws_s_clock_is_not_before_its_bound(offset: float, calls: list[tuple[float, float]]) -> None:
     """However long requests and responses take, in whatever part of a second they come."""
     clock, now = Clock(), AT
     for there, back in calls:
         date = format_datetime(datetime.fromtimestamp(int(now + there + offset), tz=UTC), usegmt=True)
         clock.observe(date, now, now + there + back)
         now += there + back
-        earliest, latest = bounds(clock, now)
-        assert earliest - 1e-3 <= now + offset <= latest + 1e-3
+        assert earliest(clock, now) - 1e-3 <= now + offset <= earliest(clock, now) + 1 + 20 + 1e-3
 
 
 class WallClock:

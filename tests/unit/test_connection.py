@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from airflow_ddb_backup.exceptions import (
@@ -177,3 +178,69 @@ def test_two_accounts_are_told_apart(
     with pytest.raises(BackupError, match=f"'{OTHER}'.*account_id is '{ACCOUNT}'"):
         task(plane, account_id=ACCOUNT).execute(context)
     assert (len(plane.backup_arns()), len(plane.backup_arns(account=OTHER))) == (3, 1)
+
+
+class TestOpenedAgain:
+    """Credentials that expire while a task runs have the connection read again: it may be another by then."""
+
+    @pytest.fixture
+    def other(self, plane: ControlPlane) -> dict[str, str]:
+        """Have backups in another account, and return the keys of a role there."""
+        plane.create_table("orders", account=OTHER)
+        for _ in range(3):
+            plane.client(account=OTHER).create_backup(TableName="orders", BackupName="nightly-1")
+        plane.clock.sleep(10)
+        place = {"region_name": "us-east-1", "endpoint_url": plane.url}
+        sts = boto3.client("sts", aws_access_key_id="x", aws_secret_access_key="x", **place)
+        role = sts.assume_role(RoleArn=f"arn:aws:iam::{OTHER}:role/worker", RoleSessionName="tests")["Credentials"]
+        return {str(name): str(value) for name, value in role.items()}
+
+    @staticmethod
+    def state(plane: ControlPlane) -> list[list[str]]:
+        """Return the backups of both accounts."""
+        return [plane.backup_arns(account=account) for account in (ACCOUNT, OTHER)]
+
+    @pytest.mark.parametrize("task", [delete, prune])
+    def test_what_deletes_falls_back_to_no_other_credentials(
+        self, plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, other: dict[str, str], task: Any
+    ) -> None:
+        """The secrets backend is down when aws_default is read again, and the worker's own account is another."""
+        made = task(plane, region_name="us-east-1")
+        names = {
+            "ACCESS_KEY_ID": "AccessKeyId",
+            "SECRET_ACCESS_KEY": "SecretAccessKey",
+            "SESSION_TOKEN": "SessionToken",
+        }
+        for name, key in names.items():
+            monkeypatch.setenv(f"AWS_{name}", other[key])
+        monkeypatch.setenv("AWS_ENDPOINT_URL", plane.url)
+        before = self.state(plane)
+        plane.expired_keys.add("simulated")
+        plane.on_refusal = lambda _: monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT", raising=False)
+        with pytest.raises(AccountNotCertainError):
+            made.execute(context)
+        assert self.state(plane) == before
+
+    @pytest.mark.parametrize("task", [create, create_many, prune])
+    def test_one_that_is_another_account_s_by_then_changes_nothing(
+        self, plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, other: dict[str, str], task: Any
+    ) -> None:
+        """A named connection is found in a lower secrets backend."""
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
+        lower = plane.connection(
+            access_key=other["AccessKeyId"],
+            password=other["SecretAccessKey"],
+            aws_session_token=other["SessionToken"],
+        )
+
+        def change() -> None:
+            plane.expired_keys.add("simulated")
+            monkeypatch.setenv("AIRFLOW_CONN_SHOP", lower)
+
+        plane.before("DescribeTable", change)
+        before = self.state(plane)
+        # What is called by an ARN is refused by AWS itself.
+        told = "Access is denied" if task is prune else f"to account '{OTHER}', and went to '{ACCOUNT}' before"
+        with pytest.raises(BackupError, match=told):
+            task(plane, aws_conn_id="shop").execute(context)
+        assert self.state(plane) == before

@@ -46,6 +46,7 @@ def test_only_what_no_retry_can_fix_fails_the_task_at_once() -> None:
         "PermanentError",
         "InvalidRequestError",
         "InvalidValueError",
+        "KinesisStreamNotFoundError",
         "ListBackupsDeniedError",
         "NoRegionSetError",
         "OtherRegionError",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Page, Table, read_backup_page
+from airflow_ddb_backup.models import INDEX_KINDS, Backup, BackupArn, BackupStatus, Page, Table, read_backup_page
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
@@ -103,3 +104,13 @@ def test_a_recovery_point_of_aws_backup_on_a_page_is_left_out() -> None:
     foreign = {"BackupArn": "arn:aws:backup:us-east-1:123456789012:recovery-point:x", "BackupStatus": "AVAILABLE"}
     page = read_backup_page({"BackupSummaries": [foreign, SUMMARY], "LastEvaluatedBackupArn": ARN})
     assert (page.items, page.cursor) == ((Backup.from_details(SUMMARY),), ARN)
+
+
+@pytest.mark.parametrize("kind", INDEX_KINDS)
+def test_a_table_is_complete_once_every_kind_of_index_is_active(kind: str) -> None:
+    """One that has no status, as a local one, is."""
+    described: dict[str, Any] = {"TableName": "orders", "TableArn": TABLE_ARN, "TableStatus": "ACTIVE"}
+    described["CreationDateTime"] = SUMMARY["BackupCreationDateTime"]
+    for status in ({}, {"IndexStatus": "ACTIVE"}, {"IndexStatus": "CREATING"}):
+        table = Table.from_response({"Table": {**described, kind: [{"IndexName": "one", **status}]}})
+        assert table.is_complete == (status != {"IndexStatus": "CREATING"})

@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 BACKUP_ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
 LEGAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+# JSON in UTF-8 holds no lone surrogates.
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
 
@@ -132,6 +134,24 @@ class TestLater:
     def test_the_known_members_of_a_list_are_known(self, kind: type) -> None:
         """The others are left out until they are rendered."""
         assert literal(kind(["orders", "{{ params.table }}", Output(), "customers"])) == ["orders", "customers"]
+
+    def test_the_known_values_of_a_dict_are_known(self) -> None:
+        """Airflow renders no keys."""
+        tags = {"backup": "nightly", "team": "{{ params.team }}", "year": ["2026", "{{ ds }}"]}
+        assert literal(tags) == {"backup": "nightly", "year": ["2026"]}
+        assert literal({"team": "{{ params.team }}"}) is LATER
+
+    @pytest.mark.parametrize("text", ["[[ params.t ]]", "<% x %>", "${x}", "((x))", "\\VAR{x}", "# for t in x"])
+    def test_a_dag_may_have_other_delimiters(self, text: str) -> None:
+        """``jinja_environment_kwargs``."""
+        assert literal(text) is LATER
+
+    @pytest.mark.parametrize(
+        "text", ["orders-[0-9", "or", "a b", TABLE_ARN, "eu-west-1", "2026-11-24T02:00:00+00:00", "true ", "1.0", "x,y"]
+    )
+    def test_what_no_template_can_mean_is_known(self, text: str) -> None:
+        """And refused when the DAG is parsed, if it is wrong."""
+        assert literal(text) == text
 
     def test_in_execute_everything_is_known(self) -> None:
         """Also a text that looks like a template."""

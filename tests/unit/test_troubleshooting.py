@@ -290,14 +290,35 @@ def restore_onto_one_that_goes(plane: ControlPlane, context: Context) -> object:
 
 def setting_not_taken(plane: ControlPlane, _: Context) -> object:
     """Put tags back on a table that does not take them."""
-    plane.create_table("orders-restored")
     plane.fail_next("TagResource", Fault(committed=False, code="", status=200))
+    return put_one_back(plane, "tags", {"team": "shop"})
+
+
+def put_one_back(plane: ControlPlane, name: str, value: object) -> object:
+    """Put a setting back that fails."""
+    if "orders-restored" not in plane.client().list_tables()["TableNames"]:
+        plane.create_table("orders-restored")
     (arn,) = plane.add_backups("orders", 1)
     about = exceptions.ErrorContext("orders-restored", arn, REGION)
     deadline, report = Deadline.after(600), Report[str]()
     target = SettingsOf(DynamoDBBackupHook(), about, "orders-restored", deadline, 60, Silent())
-    put_back(SettingsRequest(arn, "orders-restored", arn, {"tags": {"team": "shop"}}), target, report)
-    raise report.failed["tags"]
+    put_back(SettingsRequest(arn, "orders-restored", arn, {name: value}), target, report)
+    raise report.failed[name]
+
+
+def kinesis_stream_missing(plane: ControlPlane, _: Context) -> object:
+    """Put a destination back whose stream is gone."""
+    plane.fail_next("EnableKinesisStreamingDestination", Fault(code="ResourceNotFoundException"))
+    stream = f"arn:aws:kinesis:{REGION}:123456789012:stream/changes"
+    return put_one_back(plane, "kinesis", {stream: None})
+
+
+def ttl_changed(plane: ControlPlane, _: Context) -> object:
+    """Put time to live back where AWS has just changed it."""
+    plane.create_table("orders-restored")
+    specification = {"Enabled": True, "AttributeName": "another"}
+    plane.client().update_time_to_live(TableName="orders-restored", TimeToLiveSpecification=specification)
+    return put_one_back(plane, "ttl", "ends")
 
 
 #: errors that need more than the operator's ``execute``
@@ -315,6 +336,8 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "TargetTableDeletingError": restore_onto_one_that_goes,
     "RestoreLostError": restore,
     "RestoreTimeoutError": restore,
+    "KinesisStreamNotFoundError": kinesis_stream_missing,
+    "TimeToLiveChangedError": ttl_changed,
     "SettingNotTakenError": setting_not_taken,
     "SettingsFailedError": restore,
     "SettingsFailedForGoodError": restore,

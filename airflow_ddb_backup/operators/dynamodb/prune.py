@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT
+from airflow_ddb_backup.operators.dynamodb.created_by import check_created_by, prefixes_of
 from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
-from airflow_ddb_backup.parameters import literal, rendered
+from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import reporting
-from airflow_ddb_backup.retention.policy import RetentionPolicy, zone_of
+from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     made from every page of every listing before the first deletion; just before a table's deletions its tags and the
     backups that must stay are read again.
 
-    The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message}}``.
-    With ``plan_only``, ``deleted`` is what a real run would delete. A task that fails pushes it as XCom ``report``.
+    The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message},
+    "kept_bytes": int, "deleted_bytes": int, "account", "region", "error", "text"}``. With ``plan_only``, ``deleted`` is
+    what a real run would delete. A task that fails pushes it as XCom ``report``, whatever made it fail: ``error`` is
+    the reason, and ``text`` a message for people, ready to be sent.
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
         ``[]`` are an empty selection (templated)
@@ -43,7 +47,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         (templated)
     :param max_tables: a larger selection is refused, 1 or more (templated)
     :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
-    :param backup_name_prefix: only backups whose names begin so count or are deleted, 3 to 255 characters (templated)
+    :param created_by: only backups that these tasks have created count or are deleted: a task_id of this DAG, a tuple
+        of dag_id and task_id, or a list of them. They derive the names of their backups
+    :param backup_name_prefix: only backups whose names begin so count or are deleted, 3 to 255 characters (templated).
+        Exactly one of the two is required
     :param keep_last: how many of the newest to keep, 0 or more
     :param keep_hourly: keep the newest of each of this many last hours that have a backup, 0 or more
     :param keep_daily: the same for days
@@ -56,7 +63,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
     :param minimum_redundancy: how many of the newest of each table to keep, whatever the rules say, 0 or more
     :param dropped_tables: also prune backups of tables that no longer exist, or of an earlier table of the same name,
         each a group of its own; not with ``table_tags``, since a deleted table's tags can't be read
-    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more (templated)
+    :param max_deletions: a plan that would delete more deletes nothing and fails, 0 or more (templated). ``None``: 10
+        for each very table whose backups it is about, and at least 100
     :param timezone: whose hours, days, weeks, months and years
     :param plan_only: plan and log only (templated); a string must be ``"true"`` or ``"false"``
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute``; 60 to 7200
@@ -77,7 +85,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         self,
         *,
         table_names: Sequence[str | XComArg] | XComArg | str | None,
-        backup_name_prefix: str | XComArg,
+        created_by: str | tuple[str, str] | list[str | tuple[str, str]] | None = None,
+        backup_name_prefix: str | XComArg | None = None,
         exclude: Collection[str | XComArg] | XComArg | str = (),
         table_tags: Mapping[str, str | int | XComArg | Collection[str | int]] | XComArg | str | None = None,
         max_tables: int | str | XComArg = 100,
@@ -93,7 +102,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         older_than: timedelta | None = None,
         minimum_redundancy: int = 1,
         dropped_tables: bool = False,
-        max_deletions: int | str | XComArg = 100,
+        max_deletions: int | str | XComArg | None = None,
         timezone: str = "UTC",
         plan_only: bool | str | XComArg = False,
         timeout: float | timedelta = 1800,
@@ -109,6 +118,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
             account_id=account_id,
             **kwargs,
         )
+        self.created_by = created_by
         self.backup_name_prefix = backup_name_prefix
         self.keep_last = keep_last
         self.keep_hourly = keep_hourly
@@ -122,6 +132,8 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         self.minimum_redundancy = minimum_redundancy
         self.dropped_tables = dropped_tables
         self.max_deletions = max_deletions
+        if max_deletions is not None:
+            self._given.add("max_deletions")
         self.timezone = timezone
         self.plan_only = plan_only
         self.timeout = timeout
@@ -129,13 +141,24 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, check the rails, delete, and report."""
-        request = self._request(rendered)
-        deadline = Deadline.after(request.timeout)
-        report = PruneReport(plan_only=request.plan_only)
+        report = PruneReport()
         with reporting(self, context, XCOM_REPORT, report.as_dict):
+            request = self._request(rendered)
+            deadline = Deadline.after(request.timeout)
+            report.plan_only = request.plan_only
             about = self.open_hook(ErrorContext(), request.selection.arn, deletes=not request.plan_only)
+            report.region = about.region
             Prune(self.hook, request, about, deadline, report, self.log).run()
         return report.as_dict()
+
+    def _prefixes(self, of: Callable[[Any], Any]) -> tuple[str, ...]:
+        if self.created_by is None:
+            return (of(self.backup_name_prefix),)
+        check_created_by(self.created_by, self.dag_id)
+        if self.backup_name_prefix is not None:
+            raise InvalidValueError.of("created_by", self.created_by, "None with backup_name_prefix: one says whose")
+        # The other tasks of the DAG may not be known while it is parsed.
+        return (LATER,) if of is literal else prefixes_of(self, self.created_by)
 
     def _request(self, of: Callable[[Any], Any]) -> PruneRequest:
         """Return the prune that the parameters ask for.
@@ -143,23 +166,11 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        policy = RetentionPolicy(
-            keep_last=self.keep_last,
-            keep_hourly=self.keep_hourly,
-            keep_daily=self.keep_daily,
-            keep_weekly=self.keep_weekly,
-            keep_monthly=self.keep_monthly,
-            keep_yearly=self.keep_yearly,
-            keep_within=self.keep_within,
-            keep_names=self.keep_names,
-            older_than=self.older_than,
-            minimum_redundancy=self.minimum_redundancy,
-            timezone=zone_of(self.timezone),
-        )
+        policy = RetentionPolicy(**{each.name: getattr(self, each.name) for each in fields(RetentionPolicy)})
         return PruneRequest(
             selection=self._selection(of),
             policy=policy,
-            backup_name_prefix=of(self.backup_name_prefix),
+            prefixes=self._prefixes(of),
             dropped_tables=self.dropped_tables,
             max_deletions=of(self.max_deletions),
             plan_only=of(self.plan_only),

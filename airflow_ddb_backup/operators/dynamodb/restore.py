@@ -29,7 +29,7 @@ from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
-from airflow_ddb_backup.restoring.restore import RestoreTry, begin_restore, confirm_restored
+from airflow_ddb_backup.restoring.restore import Restore, confirm_restored
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
 from airflow_ddb_backup.waiting.awaiting import wait_on_worker
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_ddb_backup.models import Table
+    from airflow_ddb_backup.waiting.state import WaitResult
 
 XCOM_SETTINGS = "settings"
 XCOM_TABLE_ARN = "table_arn"
@@ -64,13 +65,15 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     :param billing_mode: ``"PROVISIONED"`` or ``"PAY_PER_REQUEST"``; ``None``: the backup's
     :param provisioned_throughput: ``{"ReadCapacityUnits": n, "WriteCapacityUnits": n}``; ``None``: the backup's
     :param on_demand_throughput: ``MaxReadRequestUnits``, ``MaxWriteRequestUnits``, or both; ``None``: the backup's
-    :param kms_key_id: the KMS key that encrypts the new table; ``None``: the backup's encryption
-    :param exclude_indexes: names of secondary indexes that are not restored, or ``"all"``
-    :param settings: the settings to put back: of ``"tags"``, ``"table_class"``, ``"point_in_time_recovery"``,
-        ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``, ``"contributor_insights"``,
-        ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``
-    :param settings_from: the name of the table to read them from; ``None``: the backed up table while it exists, and
-        the backup itself for ``ttl`` and ``stream``
+    :param kms_key_id: the KMS key that encrypts the new table; ``"alias/aws/dynamodb"``: AWS's managed key;
+        ``"AWS_OWNED_KMS_KEY"``: the one that AWS owns; ``None``: what AWS chooses, see the table's ``SSEDescription``
+    :param exclude_indexes: names of global, local or vector indexes that are not restored, or ``"all"``
+    :param settings: the settings to put back (templated): of ``"tags"``, ``"table_class"``,
+        ``"point_in_time_recovery"``, ``"deletion_protection"``, ``"ttl"``, ``"stream"``, ``"kinesis"``,
+        ``"contributor_insights"``, ``"auto_scaling"`` and ``"resource_policy"``; or ``"all"``, which is all but
+        ``"ttl"``: that deletes data
+    :param settings_from: the name of the table to read them from (templated); ``None``: the backed up table while it
+        exists, and the backup itself for ``ttl`` and ``stream``
     :param tags: more tags for the new table
     :param wait_for_completion: wait until the table and all its indexes are ACTIVE. ``False`` needs ``settings=()`` and
         no ``tags``, since they are put back once the table is
@@ -87,7 +90,9 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     """
 
     aws_hook_class = DynamoDBBackupHook
-    template_fields: Sequence[str] = aws_template_fields("backup_arn", "target_table_name", "account_id")
+    template_fields: Sequence[str] = aws_template_fields(
+        "backup_arn", "target_table_name", "settings", "settings_from", "account_id"
+    )
     operator_extra_links = (DynamoDBTableLink(),)
     ui_color = "#d9f0dc"
 
@@ -102,8 +107,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         on_demand_throughput: Mapping[str, int] | None = None,
         kms_key_id: str | None = None,
         exclude_indexes: Collection[str] | Literal["all"] = (),
-        settings: Collection[str] | Literal["all"] = DEFAULT_SETTINGS,
-        settings_from: str | None = None,
+        settings: Collection[str] | Literal["all"] | XComArg = DEFAULT_SETTINGS,
+        settings_from: str | XComArg | None = None,
         tags: Mapping[str, str] | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -138,8 +143,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         error_context = self.open_hook(error_context, request.arn.text)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
         since = run.earliest if run.try_number > 1 else run.started
-        attempt = RestoreTry(error_context, since, deadline)
-        table, settings = begin_restore(hook, request, attempt, self.log)
+        table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
         push(self, context, XCOM_TABLE_ARN, table.arn)
         DynamoDBTableLink.persist(
             context=context,
@@ -204,7 +208,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
 
     def _wait(
         self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
-    ) -> RestoreResult:
+    ) -> WaitResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
         wait, interval = RestoreWait(request.arn, table.name, deadline), request.poll_interval
         # A table that an earlier try has restored may be complete.

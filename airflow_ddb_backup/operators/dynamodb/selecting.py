@@ -21,17 +21,7 @@ SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
 
 
 class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
-    """Base of the operators that select tables.
-
-    :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
-        ``[]`` are an empty selection (templated)
-    :param exclude: names, ARNs and patterns of tables that are left out (templated)
-    :param table_tags: a value, or a list of values, for each key; a table must match every key. ``None``: any tags
-        (templated)
-    :param max_tables: a larger selection is refused, 1 or more (templated)
-    :param if_empty: what to do when no table is selected: ``"fail"``, or ``"skip"`` the task
-    :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
-    """
+    """Base of the operators that select tables. Each names its parameters itself, for editors and type checkers."""
 
     aws_hook_class = DynamoDBBackupHook
 
@@ -49,10 +39,10 @@ class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         self.table_names = table_names
         self.exclude = exclude
         self.table_tags = table_tags
-        # A template that renders to None must not select tables of any tags.
-        self._was_given_tags = table_tags is not None
         self.max_tables = max_tables
         self.if_empty: str = if_empty
+        if table_tags is not None:
+            self._given.add("table_tags")
         self._selection(literal)
 
     def _selection(self, of: Callable[[Any], Any]) -> TableSelection:
@@ -62,10 +52,10 @@ class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         :raises InvalidValueError: a value is wrong
         """
         self.check_connection(of)
-        if self._was_given_tags and self.table_tags is None:
-            raise InvalidValueError.of(
-                "table_tags", None, "a dict once it is rendered: None would select tables of any tags"
-            )
+        for name in self._given:
+            # A template that renders to None must not mean any tags, say.
+            if getattr(self, name) is None:
+                raise InvalidValueError.of(name, None, "not None once it is rendered")
         return TableSelection(
             table_names=of(self.table_names),
             exclude=of(self.exclude),

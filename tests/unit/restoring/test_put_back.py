@@ -20,8 +20,7 @@ from airflow_ddb_backup.restoring.put_back import put_back
 from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import (
     SettingsOf,
-    TableClass,
-    TimeToLive,
+    SimpleSetting,
     read_settings,
 )
 from tests.simulator.control_plane import REGION
@@ -40,6 +39,7 @@ from tests.unit.restoring.support import (
     DENIED,
     KINESIS,
     NAMES,
+    NOT_FOUND,
     READS,
     TARGET,
     WRITES,
@@ -167,6 +167,13 @@ class TestPartsAndStates:
         control_plane.fail_next("EnableKinesisStreamingDestination", DROPPED_AFTER_COMMIT)
         assert move(["kinesis"]) == {"kinesis": "applied"}
         assert read_settings(["kinesis"], table("target"))["kinesis"].keys() == {KINESIS, other}
+
+    def test_a_missing_kinesis_stream_is_no_missing_table(self, control_plane: ControlPlane) -> None:
+        """AWS has one code for both, and the table was described just before."""
+        give(control_plane, "kinesis")
+        restore(control_plane)
+        control_plane.fail_next("EnableKinesisStreamingDestination", NOT_FOUND)
+        assert move(["kinesis"])["kinesis"].startswith("failed: The Kinesis stream does not exist: table 'target'")
 
     def test_a_denied_part_stops_no_other(self, control_plane: ControlPlane) -> None:
         """And is the reason of the failure."""
@@ -344,7 +351,7 @@ class TestAfterARestore:
         control_plane.fail_next("TagResource", Fault(code="AccessDeniedException"))
         ti = FakeTaskInstance(task_id="restore")
         with pytest.raises(SettingsFailedError, match=r"tags: Access is denied.* ttl: AWS throttles") as failure:
-            run(arn, ti=ti, settings="all")
+            run(arn, ti=ti, settings=NAMES)
         assert not isinstance(failure.value, PermanentError)
         assert ti.xcoms["table_arn"] == TARGET
         failed = ("tags", "ttl", "resource_policy")
@@ -352,7 +359,7 @@ class TestAfterARestore:
         assert set(ti.xcoms["settings"].values()) == {"applied"}
         control_plane.clear_faults()
         ti = FakeTaskInstance(task_id="restore", try_number=2)
-        run(arn, ti=ti, settings="all")
+        run(arn, ti=ti, settings=NAMES)
         assert ti.xcoms["settings"] == dict.fromkeys(NAMES, "same") | dict.fromkeys(failed, "applied")
 
     def test_one_that_no_retry_can_put_back(self, control_plane: ControlPlane, arn: str) -> None:
@@ -399,16 +406,16 @@ class TestAfterARestore:
         """Such as one of auto scaling, which was just put back: the table is UPDATING for ten minutes."""
         give(control_plane, "table_class")
         control_plane.updating_for = 600
-        changes = TableClass.changes
+        changes = SimpleSetting.changes
         begun: list[int] = []
 
-        def change_late(self: TableClass, table: SettingsOf, missing: str) -> Iterable[Change]:
+        def change_late(self: SimpleSetting, table: SettingsOf, missing: str) -> Iterable[Change]:
             if not begun:
                 begun.append(1)
                 control_plane.client().update_table(TableName="target", BillingMode="PAY_PER_REQUEST")
             return changes(self, table, missing)
 
-        monkeypatch.setattr(TableClass, "changes", change_late)
+        monkeypatch.setattr(SimpleSetting, "changes", change_late)
         ti = FakeTaskInstance(task_id="restore")
         run(arn, ti=ti, settings=["table_class"])
         assert begun
@@ -458,12 +465,12 @@ class TestAfterARestore:
     ) -> None:
         """A task whose supervisor was killed may go on beside its retry; AWS refuses time to live a second time."""
         give(control_plane, "ttl")
-        changes = TimeToLive.changes
+        changes = SimpleSetting.changes
 
-        def change_second(self: TimeToLive, table: SettingsOf, missing: str) -> Iterable[Change]:
+        def change_second(self: SimpleSetting, table: SettingsOf, missing: str) -> Iterable[Change]:
             specification = {"Enabled": True, "AttributeName": missing}
             control_plane.client().update_time_to_live(TableName="target", TimeToLiveSpecification=specification)
             return changes(self, table, missing)
 
-        monkeypatch.setattr(TimeToLive, "changes", change_second)
+        monkeypatch.setattr(SimpleSetting, "changes", change_second)
         assert restore_with(back_up(control_plane), "ttl") == {"ttl": "applied"}

@@ -33,7 +33,19 @@ def sent(name: str, **more: Any) -> dict[str, Any]:
     return {**index(name), "Projection": {"ProjectionType": "ALL"}, **more}
 
 
-def description(*global_indexes: dict[str, Any], local: tuple[dict[str, Any], ...] = ()) -> BackupDescription:
+VECTOR = {
+    "IndexName": "near",
+    "VectorAttribute": {"AttributeName": "embedding"},
+    "SearchSchema": [{"AttributeName": "by"}],
+    "Projection": {"ProjectionType": "ALL"},
+    "Dimensions": 3,
+    "DistanceFunction": "COSINE",
+}
+
+
+def description(
+    *global_indexes: dict[str, Any], local: tuple[dict[str, Any], ...] = (), vector: tuple[dict[str, Any], ...] = ()
+) -> BackupDescription:
     """Return the description of a backup of a table with some indexes."""
     details = {
         "BackupArn": f"{ARN}/backup/01795422913684-770da1ee",
@@ -41,7 +53,11 @@ def description(*global_indexes: dict[str, Any], local: tuple[dict[str, Any], ..
         "BackupStatus": "AVAILABLE",
         "BackupCreationDateTime": datetime.now(tz=UTC),
     }
-    features = {"GlobalSecondaryIndexes": list(global_indexes), "LocalSecondaryIndexes": list(local)}
+    features = {
+        "GlobalSecondaryIndexes": list(global_indexes),
+        "LocalSecondaryIndexes": list(local),
+        "VectorIndexes": list(vector),
+    }
     return BackupDescription.from_response(
         {"BackupDescription": {"BackupDetails": details, "SourceTableFeatureDetails": features}}
     )
@@ -97,6 +113,51 @@ def test_a_kept_index_has_its_capacity(
     assert arguments["GlobalSecondaryIndexOverride"] == [sent("one", **expected)]
 
 
+def test_an_index_that_was_on_demand_gets_the_table_s_capacity() -> None:
+    """As CreateTable asks for it; one that has a capacity of its own keeps it."""
+    overrides = Overrides(billing_mode=BillingMode.PROVISIONED, provisioned_throughput=UNITS)
+    own = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
+    on_demand = {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
+    known = description(index("one", ProvisionedThroughput=on_demand), index("two", ProvisionedThroughput=own))
+    assert overrides.arguments(known)["GlobalSecondaryIndexOverride"] == [
+        sent("one", ProvisionedThroughput=UNITS),
+        sent("two", ProvisionedThroughput=own),
+    ]
+    assert "GlobalSecondaryIndexOverride" not in overrides.arguments(
+        description(index("two", ProvisionedThroughput=own))
+    )
+
+
+def test_vector_indexes_are_excluded_like_others() -> None:
+    """What is kept has the members that RestoreTableFromBackup takes."""
+    other = {**VECTOR, "IndexName": "far"}
+    known = description(index("one"), vector=(VECTOR, other))
+    assert Overrides(exclude_indexes=("far",)).arguments(known) == {"VectorIndexOverride": [VECTOR]}
+    assert Overrides(exclude_indexes="all").arguments(known)["VectorIndexOverride"] == []
+
+
+def test_a_table_with_vector_indexes_can_t_be_provisioned() -> None:
+    """Unless none is restored."""
+    provisioned: dict[str, Any] = {"billing_mode": "PROVISIONED", "provisioned_throughput": UNITS}
+    known = description(vector=(VECTOR,))
+    with pytest.raises(InvalidValueError, match=r"billing_mode must be another .*\['near'\]; got 'PROVISIONED'"):
+        Overrides(**provisioned).arguments(known)
+    assert Overrides(**provisioned, exclude_indexes="all").arguments(known)["VectorIndexOverride"] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("alias/aws/dynamodb", {"Enabled": True, "SSEType": "KMS"}),
+        ("AWS_OWNED_KMS_KEY", {"Enabled": False}),
+        ("alias/shop", {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": "alias/shop"}),
+    ],
+)
+def test_keys_of_aws_are_sent_as_aws_asks(key: str, sent: dict[str, Any]) -> None:
+    """Its managed one without an ID, the one that it owns as none."""
+    assert Overrides(kms_key_id=key).arguments(description()) == {"SSESpecificationOverride": sent}
+
+
 def test_an_unknown_index_is_refused() -> None:
     """The message has the names that there are."""
     with pytest.raises(InvalidValueError, match=r"which are \['one', 'mine'\]; got \['two'\]"):
@@ -108,7 +169,7 @@ def test_an_unknown_index_is_refused() -> None:
     everything=st.booleans(),
     billing_mode=st.sampled_from([None, *BillingMode]),
     throughput=st.sampled_from([None, UNITS]),
-    key=st.sampled_from([None, "alias/shop"]),
+    key=st.sampled_from([None, "alias/shop", "alias/aws/dynamodb", "AWS_OWNED_KMS_KEY"]),
 )
 def test_no_structure_is_ever_empty(
     names: list[str], everything: bool, billing_mode: BillingMode | None, throughput: Any, key: str | None

@@ -16,6 +16,7 @@ from airflow_ddb_backup.exceptions import (
     InvalidValueError,
     OtherRegionError,
     PermanentError,
+    RecoveryPointError,
     TableNotFoundError,
     TargetTableDeletingError,
     TargetTableExistsError,
@@ -320,6 +321,11 @@ class TestBackups:
         with pytest.raises(BackupNotRestorableError, match="It is DELETED"):
             run(arn)
 
+    def test_a_recovery_point_is_refused_with_the_way(self) -> None:
+        """AWS Backup restores it, and no call is made."""
+        with pytest.raises(RecoveryPointError, match="StartRestoreJob restores it"):
+            operator(f"arn:aws:backup:{REGION}:{ACCOUNT}:recovery-point:1EB3B5E7")
+
     def test_one_of_another_region(self, arn: str) -> None:
         """AWS would look for it in the region of the call."""
         with pytest.raises(OtherRegionError):
@@ -385,6 +391,34 @@ class TestSource:
         assert control_plane.client().list_tags_of_resource(ResourceArn=TARGET)["Tags"] == [
             {"Key": "restored", "Value": "yes"}
         ]
+
+    def test_the_source_goes_before_a_retry(self, control_plane: ControlPlane, arn: str) -> None:
+        """What the first try has put back is the same; what the task adds says nothing of the source's."""
+        for name in ("tags", "table_class"):
+            give(control_plane, name)
+        names, added = ["tags", "table_class", "kinesis"], {"restored": "yes"}
+        run(arn, settings=["tags", "table_class"], tags=added)
+        control_plane.drop_table("source")
+        second, third = (FakeTaskInstance(task_id="restore", try_number=number) for number in (2, 3))
+        run(arn, ti=second, settings=names, tags=added)
+        assert second.xcoms["settings"] == {"tags": "same", "table_class": "same", "kinesis": "unavailable"}
+        control_plane.client().untag_resource(ResourceArn=TARGET, TagKeys=["team", "tier"])
+        run(arn, ti=third, settings=names, tags=added)
+        assert third.xcoms["settings"]["tags"] == "unavailable"
+
+    def test_the_log_says_which_backup_and_what_else_the_source_has(
+        self, control_plane: ControlPlane, log: Callable[[], str]
+    ) -> None:
+        """Those that can't be read are left out."""
+        for name in ("tags", "ttl", "kinesis", "resource_policy"):
+            give(control_plane, name)
+        arn = back_up(control_plane)
+        control_plane.fail_next("GetResourcePolicy", DENIED)
+        run(arn, settings=["tags"])
+        lines = log()
+        assert "Table source also has ttl, kinesis, which settings does not ask for." in lines
+        made = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+        assert f"Backup {arn}: name {made['BackupName']}, created at {made['BackupCreationDateTime']:%Y-%m-%d}" in lines
 
     def test_it_is_restored_under_its_own_name(self, control_plane: ControlPlane, arn: str) -> None:
         """Once the table is gone; a retry does not take the restore for the source."""

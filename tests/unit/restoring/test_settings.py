@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore
+import botocore.session
 import pytest
 
 from airflow_ddb_backup.exceptions import (
@@ -14,6 +17,7 @@ from airflow_ddb_backup.restoring.settings import (
     ResourcePolicy,
     read_settings,
 )
+from tests.simulator.control_plane import REGION
 from tests.unit.restoring.support import (
     ARN,
     NAMES,
@@ -28,6 +32,80 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("source")
+
+
+#: The members that this package knows of each structure, by what it does with them.
+IDENTITY = "TableName TableArn TableId KeySchema AttributeDefinitions TableStatus CreationDateTime"
+SIZES = "TableSizeBytes ItemCount"
+RESTORED = (
+    "BillingMode ProvisionedThroughput OnDemandThroughput LocalSecondaryIndexes GlobalSecondaryIndexes VectorIndexes"
+)
+# A setting of this package's each.
+PUT_BACK = "StreamSpecification TableClass DeletionProtectionEnabled"
+# docs/restore.rst lists them, or says that AWS chooses.
+NOT_PUT_BACK = "SSESpecification WarmThroughput GlobalTableSettingsReplicationMode"
+KNOWN = {
+    ("RestoreTableFromBackup", ""): {
+        "asked for": "TargetTableName BackupArn",
+        "parameters": "BillingModeOverride ProvisionedThroughputOverride OnDemandThroughputOverride "
+        "SSESpecificationOverride",
+        "exclude_indexes": "GlobalSecondaryIndexOverride LocalSecondaryIndexOverride VectorIndexOverride",
+    },
+    ("DescribeBackup", "SourceTableDetails"): {
+        "identity": "TableName TableId TableArn KeySchema TableCreationDateTime",
+        "sizes": SIZES,
+        "restored by AWS": "ProvisionedThroughput OnDemandThroughput BillingMode",
+    },
+    ("DescribeBackup", "SourceTableFeatureDetails"): {
+        "exclude_indexes": "LocalSecondaryIndexes GlobalSecondaryIndexes VectorIndexes",
+        "settings stream and ttl": "StreamDescription TimeToLiveDescription",
+        "kms_key_id": "SSEDescription",
+    },
+    ("DescribeTable", "Table"): {
+        "identity": IDENTITY,
+        "sizes": SIZES,
+        "restored by AWS": RESTORED.replace("BillingMode", "BillingModeSummary"),
+        "settings": PUT_BACK.replace("TableClass", "TableClassSummary"),
+        "the wait": "RestoreSummary",
+        "not put back": "SSEDescription WarmThroughput",
+        "the stream's new ARN": "LatestStreamLabel LatestStreamArn",
+        "replicas": "GlobalTableVersion Replicas GlobalTableWitnesses GlobalTableSettingsReplicationMode "
+        "MultiRegionConsistency DisassociationProtectionEnabled",
+        "no table that can be restored to": "ArchivalSummary",
+    },
+    ("CreateTable", ""): {
+        "identity": "TableName KeySchema AttributeDefinitions",
+        "restored by AWS": RESTORED,
+        "settings": f"{PUT_BACK} Tags ResourcePolicy",
+        "not put back": NOT_PUT_BACK,
+        "replicas": "GlobalTableSourceArn",
+    },
+    ("UpdateTable", ""): {
+        "identity": "TableName AttributeDefinitions",
+        "restored by AWS": "BillingMode ProvisionedThroughput OnDemandThroughput GlobalSecondaryIndexUpdates "
+        "VectorIndexUpdates",
+        "settings": PUT_BACK,
+        "not put back": NOT_PUT_BACK,
+        "replicas": "ReplicaUpdates MultiRegionConsistency GlobalTableWitnessUpdates DisassociationProtectionEnabled",
+    },
+}
+
+
+@pytest.mark.skipif(
+    f"\nbotocore=={botocore.__version__}\n"
+    not in (Path(__file__).parents[3] / "constraints.txt").read_text(encoding="utf-8"),
+    reason="the pinned botocore only: it speaks when the pins move, not when AWS does",
+)
+@pytest.mark.parametrize(("operation", "member"), KNOWN)
+def test_every_member_of_aws_s_structures_is_known(operation: str, member: str) -> None:
+    """A new one may be a setting that a restore drops, or an override."""
+    model = botocore.session.Session().create_client("dynamodb", REGION).meta.service_model.operation_model(operation)
+    shape = model.output_shape if member else model.input_shape
+    if operation == "DescribeBackup":
+        shape = shape.members["BackupDescription"]
+    members = (shape.members[member] if member else shape).members
+    known = " ".join(KNOWN[operation, member].values()).split()
+    assert sorted(members) == sorted(known)
 
 
 def move(names: list[str]) -> dict[str, str]:

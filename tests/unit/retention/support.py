@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 DAY = 86_400
+#: bytes of each backup that the simulator makes
+SIZE = 123
 FOR_EVER = 10_000
 #: what a prune by tags needs, but for the deletion itself
 DELETING = [

@@ -30,5 +30,5 @@ def test_an_arn_that_can_be_no_backup_s_is_refused(arn: Any) -> None:
 def test_a_recovery_point_is_refused() -> None:
     """AWS Backup deletes those."""
     arn: Any = "arn:aws:backup:us-east-1:123456789012:recovery-point:1"
-    with pytest.raises(RecoveryPointError, match="in its vault"):
+    with pytest.raises(RecoveryPointError, match="DeleteRecoveryPoint or its backup plan deletes it"):
         DeleteRequest(arn, 60)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.models import Backup, BackupArn, Table
-from airflow_ddb_backup.retention.plan import age_of, is_candidate, make_plan
+from airflow_ddb_backup.retention.plan import age_of, is_candidate, make_plan, prefixes_of
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from tests.unit.retention.support import NOW, POLICIES
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.retention.plan import Plan
 
-PREFIX = "nightly-"
+PREFIXES = ("nightly-",)
 TABLES = {name: Table(name, "", f"{name} now", "ACTIVE", NOW - timedelta(days=300)) for name in ("orders", "customers")}
 
 
@@ -36,7 +36,7 @@ def backup(days: float, table: str = "orders", table_id: str | None = "orders no
 
 def plan(policy: RetentionPolicy, backups: Iterable[Backup], *, dropped_tables: bool = False) -> Plan:
     """Plan as a task for these tables does."""
-    candidates = [one for one in backups if is_candidate(one, PREFIX)]
+    candidates = [one for one in backups if is_candidate(one, PREFIXES)]
     return make_plan(policy, candidates, TABLES, NOW, dropped_tables=dropped_tables)
 
 
@@ -121,7 +121,7 @@ def test_nothing_outside_prefix_type_and_table_is_deleted(
 ) -> None:
     """Nor anything that is new, or not AVAILABLE."""
     for one in plan(policy, backups, dropped_tables=dropped).deletions:
-        assert one.name.startswith(PREFIX)
+        assert one.name.startswith(PREFIXES)
         assert (one.kind, one.status) == ("USER", "AVAILABLE")
         assert one.created_at < NOW
         assert dropped or one.is_of(TABLES[one.arn.table_name])
@@ -133,7 +133,7 @@ def test_every_very_table_keeps_its_minimum(backups: list[Backup], policy: Reten
     gone = {one.arn.text for one in plan(policy, backups, dropped_tables=dropped).deletions}
     groups: dict[tuple[str, str], list[Backup]] = {}
     for one in backups:
-        if is_candidate(one, PREFIX) and one.table_id:
+        if is_candidate(one, PREFIXES) and one.table_id:
             groups.setdefault((one.arn.table_name, one.table_id), []).append(one)
     for members in groups.values():
         left = [one for one in members if one.arn.text not in gone]
@@ -178,6 +178,15 @@ def test_a_policy_says_its_rules() -> None:
     """For the log."""
     policy = RetentionPolicy(keep_daily=7, older_than=timedelta(days=1))
     assert str(policy) == "keep_daily=7, older_than=1 day, 0:00:00, minimum_redundancy=1, timezone=UTC"
+
+
+def test_the_prefixes_of_what_there_is_are_told() -> None:
+    """The most frequent first: a task's in a derived name, or all before the first digit."""
+    names = ["nightly-2026", "nightly-2025", "eu.shop2.back_up.0123456789.scheduled__2026.0123456789abcdef", "2026"]
+    made = [replace(backup(day), name=name) for day, name in enumerate(names)]
+    told = "there are 'nightly-' (2), 'eu.shop2.back_up.0123456789.' (1), '2026' (1)"
+    assert prefixes_of([*made, replace(made[0], kind="SYSTEM")]) == told
+    assert prefixes_of([]) == "there is none at all"
 
 
 def test_times_are_utc() -> None:

@@ -35,7 +35,7 @@ from tests.simulator.faults import (
     Answer,
     Fault,
 )
-from tests.unit.retention.support import DAY, DELETING, FOR_EVER, created, nightly, operator, prune
+from tests.unit.retention.support import DAY, DELETING, FOR_EVER, SIZE, created, nightly, operator, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,12 +50,20 @@ class TestWhatIsDeleted:
     """By policy, prefix, type and selection."""
 
     def test_what_the_policy_does_not_keep_is_deleted_the_oldest_first(
-        self, control_plane: ControlPlane, context: Context
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
     ) -> None:
-        """The report has every ARN."""
+        """The report has every ARN, and how many bytes they are."""
         made = nightly(control_plane, 5)
         report = prune(context, keep_last=2)
-        assert report == {"plan_only": False, "kept": 2, "deleted": made[:3], "in_use": [], "failed": {}}
+        place = {"account": "123456789012", "region": "us-east-1", "error": None}
+        counts = {"plan_only": False, "kept": 2, "deleted": made[:3], "in_use": [], "failed": {}}
+        text = report.pop("text")
+        assert report == counts | place | {"kept_bytes": 2 * SIZE, "deleted_bytes": 3 * SIZE}
+        assert text.startswith(
+            f"3 backups were deleted ({3 * SIZE} bytes), 2 are kept ({2 * SIZE} bytes), 0 are in use"
+        )
+        assert text.endswith("AWS account 123456789012, region us-east-1.")
+        assert "Plan, account 123456789012, region us-east-1: backups named nightly-*" in log()
         assert control_plane.backup_arns() == made[3:]
 
     def test_a_second_prune_has_nothing_to_do(self, control_plane: ControlPlane, context: Context) -> None:
@@ -73,7 +81,8 @@ class TestWhatIsDeleted:
         rehearsal = prune(context, keep_last=2, plan_only=flag)
         assert control_plane.backup_arns() == made
         assert control_plane.calls["DeleteBackup"] == 0
-        assert prune(context, keep_last=2) == rehearsal | {"plan_only": False}
+        text = rehearsal["text"].replace("would be", "were")
+        assert prune(context, keep_last=2) == rehearsal | {"plan_only": False, "text": text}
 
     def test_other_names_types_and_tables_are_not_touched(self, control_plane: ControlPlane, context: Context) -> None:
         """Nor do they count."""
@@ -501,7 +510,33 @@ class TestRails:
             with pytest.raises(TooManyDeletionsError, match="would delete 11 and keep 1, and max_deletions is 10"):
                 prune(context, keep_last=1, max_deletions=10, plan_only=plan_only)
         assert control_plane.backup_arns() == made
-        assert ti.xcoms["report"] == {"plan_only": True, "kept": 1, "deleted": [], "in_use": [], "failed": {}}
+        report = ti.xcoms["report"]
+        assert (report["plan_only"], report["kept"], report["deleted"], report["failed"]) == (True, 1, [], {})
+        assert report["error"].startswith("The plan would delete more backups than max_deletions allows")
+        assert report["text"].startswith(report["error"])
+
+    def test_unasked_a_prune_deletes_ten_for_each_table_and_at_least_a_hundred(
+        self, control_plane: ControlPlane, context: Context
+    ) -> None:
+        """However many tables there are, the nights after an outage pass."""
+        control_plane.add_backups("orders", 102, "nightly-1", age=DAY)
+        with pytest.raises(TooManyDeletionsError, match="would delete 101 and keep 1, and max_deletions is 100"):
+            prune(context, keep_last=1)
+        for number in range(10):
+            name = created(control_plane, f"shop-{number}")[0]
+            nightly(control_plane, 1, name)
+        assert len(prune(context, table_names=["*"], keep_last=1, plan_only=True)["deleted"]) == 101
+
+    def test_a_prefix_that_no_backup_has_is_told_with_those_that_there_are(
+        self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
+    ) -> None:
+        """Of the selected tables: a misspelt one would be found out by its bill."""
+        created(control_plane, "customers")
+        nightly(control_plane, 2, name="nihgtly-2026")
+        nightly(control_plane, 2, "customers", "weekly-1")
+        prune(context, keep_last=1)
+        assert "No backup's name begins with 'nightly-'; there are 'nihgtly-' (2)." in log()
+        assert "weekly" not in log()
 
     def test_a_listing_that_is_behind_does_not_cost_the_last_good_one(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
@@ -807,11 +842,37 @@ class TestTrouble:
         assert control_plane.calls["DeleteBackup"] < 400
 
 
-def test_without_list_backups_nothing_is_deleted(control_plane: ControlPlane, context: Context) -> None:
-    """The message names the permission."""
+def test_without_list_backups_nothing_is_deleted(
+    control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+) -> None:
+    """The message names the permission, in the report too."""
     made = nightly(control_plane, 3)
     allowed = ["dynamodb:DescribeTable", "dynamodb:DescribeBackup", "dynamodb:DeleteBackup"]
     control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
     with pytest.raises(ListBackupsDeniedError, match="Grant dynamodb:ListBackups on '\\*'"):
         prune(context, keep_last=1)
     assert control_plane.backup_arns() == made
+    report = ti.xcoms["report"]
+    assert (report["deleted"], report["region"]) == ([], "us-east-1")
+    assert "Grant dynamodb:ListBackups" in report["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("max_tables", 0, "max_tables must be"),
+        ("table_names", [], "selects 0 tables"),
+        ("region_name", 1, "region_name"),
+    ],
+)
+def test_whatever_makes_it_fail_it_leaves_a_report(
+    control_plane: ControlPlane, context: Context, ti: FakeTaskInstance, name: str, value: object, reason: str
+) -> None:
+    """A refused value or selection too."""
+    nightly(control_plane, 2)
+    task = operator(keep_last=1)
+    setattr(task, name, value)
+    with pytest.raises(PermanentError, match=reason) as raised:
+        task.execute(context)
+    report = ti.xcoms["report"]
+    assert (report["kept"], report["deleted"], report["error"]) == (0, [], str(raised.value))

@@ -456,6 +456,16 @@ class TestMany:
         event = await event_of(self.trigger(clock, arns, timeout=-60))
         assert (event["status"], len(event["failed"])) == ("timeout", 20)
 
+    @pytest.mark.load
+    async def test_each_has_a_last_answer_at_the_rate_that_there_is(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """300 backups, on a triggerer that was away until after their deadline, and ListBackups denied."""
+        arns = [str(arn) for arn in control_plane.add_backups("orders", 300, age=3600)]
+        control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"), times=9999)
+        event = await event_of(self.trigger(clock, arns, timeout=-60))
+        assert (event["status"], event["failed"]) == ("success", {})
+
     async def test_cancelled_it_leaves_nothing(self, control_plane: ControlPlane, clock: Clock) -> None:
         """No client, no call, and the backups as they are."""
         control_plane.creating_for = 9999

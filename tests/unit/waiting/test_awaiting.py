@@ -124,6 +124,16 @@ def test_calls_that_hang_outlive_no_deadline(
     assert clock.time() - begun <= 60 + CALL_SECONDS + 1
 
 
+def test_a_backup_that_is_not_known_everywhere_yet_is_not_lost(
+    control_plane: ControlPlane, hook: DynamoDBBackupHook, task_log: Log
+) -> None:
+    """DescribeBackup does not find it for 4 s, in which it is asked for once a second."""
+    arns = [str(arn) for arn in control_plane.add_backups("orders", 1)]
+    control_plane.fail_next("DescribeBackup", Fault(code="BackupNotFoundException"), times=4)
+    (result,) = wait_on_worker(hook, waits_for(arns), 1, task_log)
+    assert result.status is WaitStatus.SUCCESS
+
+
 def test_throttling_is_one_outage(
     control_plane: ControlPlane, hook: DynamoDBBackupHook, task_log: Log, log: Callable[[], str]
 ) -> None:

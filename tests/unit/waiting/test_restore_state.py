@@ -20,7 +20,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.models import BackupArn, RestoreSummary, Table
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
-from airflow_ddb_backup.waiting.state import WaitStatus
+from airflow_ddb_backup.waiting.state import WaitResult, WaitStatus
 
 ARN = BackupArn.parse("arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee")
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/restored"
@@ -35,7 +35,7 @@ def wait_for(seconds: float = 600) -> RestoreWait:
     return RestoreWait(ARN, "restored", Deadline.after(seconds))
 
 
-def end_of(wait: RestoreWait, *observations: Any) -> RestoreResult:
+def end_of(wait: RestoreWait, *observations: Any) -> WaitResult:
     """Return the end of a wait, which the last observation brings."""
     *before, last = observations
     assert [wait.observe(one) for one in before] == [None] * len(before)

@@ -170,7 +170,6 @@ class TestSelection:
         ({"dropped_tables": "yes"}, "dropped_tables must be True or False"),
         ({"dropped_tables": True, "table_tags": {"a": "b"}}, "dropped_tables must be False with table_tags"),
         ({"max_deletions": -1}, "max_deletions must be a whole number, 0 or more"),
-        ({"max_deletions": None}, "max_deletions must be a whole number, 0 or more"),
         ({"timezone": "Berlin"}, "timezone must be the name of a time zone"),
         ({"timezone": ""}, "timezone must be the name of a time zone"),
         ({"timezone": None}, "timezone must be the name of a time zone"),
@@ -237,7 +236,40 @@ def test_tags_that_render_to_none_are_refused(control_plane: ControlPlane, conte
     made = nightly(control_plane, 3)
     task = operator(table_names=["*"], table_tags="{{ x }}", keep_last=1)
     task.table_tags = None
-    with pytest.raises(InvalidValueError, match="table_tags must be a dict once it is rendered"):
+    with pytest.raises(InvalidValueError, match="table_tags must be not None once it is rendered"):
+        task.execute(context)
+    assert control_plane.backup_arns() == made
+
+
+def test_tags_with_braces_are_refused_once_they_are_rendered(control_plane: ControlPlane, context: Context) -> None:
+    """Nothing has rendered them, and no tag can have them; a key is never rendered."""
+    made = nightly(control_plane, 3)
+    task = operator(keep_last=1, table_tags={"backup": "{{ params.tag }}", "team": ["shop", "[[ params.team ]]"]})
+    with pytest.raises(InvalidValueError, match="table_tags must be .* without braces; got '{{ params.tag }}'"):
+        task.execute(context)
+    with pytest.raises(InvalidValueError, match="without braces; got '{{ params.key }}'"):
+        operator(keep_last=1, table_tags={"{{ params.key }}": "nightly"})
+    assert control_plane.backup_arns() == made
+
+
+def test_other_delimiters_may_be_templates_when_the_dag_is_parsed(
+    control_plane: ControlPlane, context: Context
+) -> None:
+    """What they render to is checked."""
+    made = nightly(control_plane, 3)
+    with DAG(
+        "prune", schedule=None, jinja_environment_kwargs={"variable_start_string": "[[", "variable_end_string": "]]"}
+    ):
+        task = operator(
+            keep_last=1,
+            table_names="[[ params.tables ]]",
+            backup_name_prefix="[[ params.prefix ]]",
+            max_tables="[[ params.most ]]",
+            plan_only="[[ params.plan ]]",
+        )
+    task.render_template_fields({"params": {"tables": "orders", "prefix": "ni", "most": 1, "plan": "false"}})
+    task.table_names = ["orders"]
+    with pytest.raises(InvalidValueError, match="backup_name_prefix must be 3 to 255"):
         task.execute(context)
     assert control_plane.backup_arns() == made
 
@@ -251,7 +283,7 @@ def test_numbers_flags_and_tags_may_render_to_other_types(control_plane: Control
     assert task.execute(context)["deleted"] == made[:-1]
     for wrong in ("1.0", " 1", "", "-1", "none", None, 1.0, True):
         task.max_deletions = wrong  # type: ignore[assignment]
-        with pytest.raises(InvalidValueError, match="max_deletions must be a whole number, 0 or more"):
+        with pytest.raises(InvalidValueError, match="max_deletions must be (a whole number, 0 or more|not None)"):
             task.execute(context)
 
 
@@ -309,6 +341,6 @@ def test_template_fields_are_attributes() -> None:
 def test_defaults_are_those_of_the_contract() -> None:
     """Users rely on them."""
     task = operator(keep_last=1)
-    assert (task.max_tables, task.if_empty, task.minimum_redundancy, task.max_deletions) == (100, "fail", 1, 100)
+    assert (task.max_tables, task.if_empty, task.minimum_redundancy, task.max_deletions) == (100, "fail", 1, None)
     assert (task.timezone, task.dropped_tables, task.timeout) == ("UTC", False, 1800)
     assert task.plan_only is False

@@ -96,10 +96,28 @@ class TestRestoring:
             give(control_plane, name)
         (newer,) = control_plane.add_backups("source", 1)
         ti = FakeTaskInstance(task_id="restore")
-        operator(newer, settings="all", tags={"restored": "yes"}).execute(fresh_context(ti))
+        operator(newer, settings=NAMES, tags={"restored": "yes"}).execute(fresh_context(ti))
         assert ti.xcoms["settings"] == dict.fromkeys(NAMES, "applied")
         tags = control_plane.client().list_tags_of_resource(ResourceArn=TARGET)["Tags"]
         assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "shop", "tier": "1", "restored": "yes"}
+
+    def test_all_settings_are_all_but_ttl(self, control_plane: ControlPlane, arn: str) -> None:
+        """It deletes data, and must be named."""
+        ti = FakeTaskInstance(task_id="restore")
+        operator(arn, settings="all").execute(fresh_context(ti))
+        assert set(ti.xcoms["settings"]) == set(NAMES) - {"ttl"}
+
+    @pytest.mark.parametrize("names", ["all", ["tags", "ttl"]])
+    def test_settings_and_their_table_are_rendered(self, control_plane: ControlPlane, arn: str, names: Any) -> None:
+        """Wrong ones are refused before anything is made."""
+        control_plane.tag_table("orders", team="shop")
+        task = operator(arn, settings="{{ settings }}", settings_from="{{ table }}")
+        task.dag = DAG("restore", schedule=None, render_template_as_native_obj=True)
+        task.render_template_fields(cast("Any", {"settings": names, "table": "orders"}))
+        assert task.execute(fresh_context()) == TARGET
+        assert tags_of(control_plane, TARGET) == {"team": "shop"}
+        with pytest.raises(InvalidValueError, match=r"settings must be 'all' \(but 'ttl'\), or a list.*'{{ x }}'"):
+            operator(arn, settings=["tags", "{{ x }}"]).execute(fresh_context())
 
     def test_nothing_is_put_back_where_nothing_is_asked_for(self, control_plane: ControlPlane, arn: str) -> None:
         """And nothing is read."""

@@ -46,7 +46,7 @@ def arns(control_plane: ControlPlane) -> list[str]:
     return [str(arn) for arn in reversed(control_plane.add_backups("orders", COUNT))]
 
 
-def wait(arns: list[str], context: Context, **kwargs: Any) -> Any:
+def wait(arns: Any, context: Context, **kwargs: Any) -> Any:
     """Run the sensor to its end, on the triggerer too."""
     task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, **kwargs)
     try:
@@ -135,11 +135,27 @@ def test_repeated_arns_count_once(control_plane: ControlPlane, context: Context,
     assert wait([*arns, arns[0]], context) == arns
 
 
-@pytest.mark.parametrize("wrong", ["arn", [], ["arn"], [None], 5], ids=repr)
+@DEFERRABLE
+def test_the_dict_that_the_operator_for_many_tables_pushes(context: Context, arns: list[str], deferrable: bool) -> None:
+    """ARNs by the tables' names."""
+    by_table = {f"table-{index}": arn for index, arn in enumerate(arns)}
+    assert wait(by_table, context, deferrable=deferrable) == arns
+
+
+@pytest.mark.parametrize("empty", [[], {}, None], ids=repr)
+def test_nothing_to_wait_for_skips_if_asked_to(context: Context, empty: Any) -> None:
+    """It fails by default: an upstream task may have pushed nothing by accident."""
+    with pytest.raises(InvalidValueError, match="if_empty='skip'"):
+        DynamoDBBackupsSensor(task_id="wait", backup_arns=empty)
+    with pytest.raises(AirflowSkipException):
+        wait(empty, context, if_empty="skip")
+
+
+@pytest.mark.parametrize("wrong", ["arn", "", ["arn"], {"orders": "arn"}, [None], 5], ids=repr)
 def test_wrong_values_are_refused(wrong: Any) -> None:
-    """An empty list never means all."""
+    """Whatever is to be done with none."""
     with pytest.raises(InvalidValueError, match="backup_arn"):
-        DynamoDBBackupsSensor(task_id="wait", backup_arns=wrong)
+        DynamoDBBackupsSensor(task_id="wait", backup_arns=wrong, if_empty="skip")
 
 
 def test_a_string_says_what_to_set(context: Context) -> None:
