@@ -216,7 +216,7 @@ class Creation:
         elif matcher.reuse_within and matcher.run.cleared:
             message = (
                 "No backup was at most %s old when this run started, at %s. A new one is made; it may hold what the "
-                "run has begun to change in an earlier try."
+                "run has begun to change already."
             )
             self._log.warning(message, matcher.reuse_within, matcher.run.started.isoformat())
         return found

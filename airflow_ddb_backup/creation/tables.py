@@ -127,12 +127,7 @@ def create_backups(
 
 
 class _EachTable(FindOrCreate):
-    """Takes the steps for each table, and reports them.
-
-    :param tables: the table of each creation
-    :param report: takes the results
-    :param log: the task's log
-    """
+    """Takes the steps for each table, and reports them."""
 
     def __init__(self, tables: Mapping[Creation, SelectedTable], report: TablesReport, log: Any) -> None:
         super().__init__()

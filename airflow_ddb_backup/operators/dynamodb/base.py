@@ -95,11 +95,7 @@ class BackupCreator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDB
         )
 
     def _name(self, context: Context, *table: str) -> str:
-        """Return the backup's name: the given one, or one derived from the run.
-
-        :param context: the task's context
-        :param table: the table's name, for a task that has many
-        """
+        """Return the backup's name: the given one, or one derived from the run and, of many, the table."""
         ti = context["ti"]
         return str(self.backup_name or derive_backup_name(namespace(), ti.dag_id, ti.task_id, ti.run_id, *table))
 

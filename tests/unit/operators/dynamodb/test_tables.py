@@ -20,9 +20,9 @@ from airflow_ddb_backup.exceptions import (
     TooManyTablesError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.hooks import dynamodb as hook_module
-from airflow_ddb_backup.models import read_backup_page
+from airflow_ddb_backup.models import read_sweep_page
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
+from airflow_ddb_backup.waiting import client
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Answer, Fault
 from tests.unit.conftest import TaskTimeout
@@ -278,7 +278,7 @@ class TestWaiting:
     ) -> None:
         """The signal comes while a listing is read, and is not taken for a listing that failed."""
         control_plane.creating_for = 9999
-        read = read_backup_page
+        read = read_sweep_page
         sent: list[Any] = []
 
         def slow(response: Any) -> Any:
@@ -287,7 +287,7 @@ class TestWaiting:
                 execution_timeout()
             return read(response)
 
-        monkeypatch.setattr(hook_module, "read_backup_page", slow)
+        monkeypatch.setattr(client, "read_sweep_page", slow)
         with pytest.raises(TaskTimeout):
             operator(timeout=60).execute(context_for(clock))
         assert sent
