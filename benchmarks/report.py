@@ -24,7 +24,12 @@ _COLUMNS = {
     "notice_p50": "noticed after, median, s",
     "notice_max": "noticed after, latest, s",
 }
-_NAMES = {"ours": "airflow-ddb-backup", "peer": "waiter trigger", "neighbour": "airflow-ddb-backup, beside a neighbour"}
+_NAMES = {
+    "ours": "airflow-ddb-backup",
+    "peer": "waiter trigger",
+    "neighbour": "airflow-ddb-backup, beside a neighbour",
+    "connections": "airflow-ddb-backup, a connection each",
+}
 _PLOTTED = ("ours", "peer")
 
 

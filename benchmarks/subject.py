@@ -31,8 +31,10 @@ def trigger(kind: str, arn: str) -> Any:
     if kind == "peer":
         return benchmarks.peer.WaiterTrigger(arn, POLL_INTERVAL)
     deadline = time.time() + PATIENCE
+    # Each other setting has a client of its own.
+    config = {"user_agent_extra": arn[-8:]} if kind == "connections" else None
     return airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupTrigger(
-        backup_arn=arn, poll_interval=POLL_INTERVAL, deadline=deadline
+        backup_arn=arn, poll_interval=POLL_INTERVAL, deadline=deadline, botocore_config=config
     )
 
 

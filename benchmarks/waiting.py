@@ -22,6 +22,7 @@ RUNS = [
     ("ours", 300),
     ("peer", 300),
     ("neighbour", 300),
+    ("connections", 300),
     ("ours", 1000),
     ("ours", 2500),
 ]
