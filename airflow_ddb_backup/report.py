@@ -126,8 +126,9 @@ def reporting(
     except (AirflowSkipException, TaskDeferred):
         raise
     except BaseException as error:
-        report = value(error)
+        report: object = None
         try:
+            report = value(error)
             push(task, context, key, report)
         except Exception:
             # The task's own failure says more, and whether to retry.

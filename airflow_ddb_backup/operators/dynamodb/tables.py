@@ -235,7 +235,8 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         return report.as_dict(failure)
 
     def _told(self, report: TablesReport, error: BaseException | None = None) -> dict[str, Any]:
-        report.account = report.account or self.hook.account
+        # Settings may be too wrong to make a hook of them.
+        report.account = report.account or getattr(vars(self).get("hook"), "account", None)
         return report.as_dict(error)
 
     def _finish(self, context: Context, report: TablesReport) -> dict[str, Any]:
