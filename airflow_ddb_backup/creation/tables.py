@@ -157,7 +157,7 @@ class _EachTable(FindOrCreate):
 
     def failed(self, creation: Creation, error: BackupError) -> None:
         """Report a table that has failed: the reason first, since Airflow's UI cuts lines, and the long name last."""
-        told = type(error)(f"{error} The backup's name is {creation.wanted.name!r}.")
+        told = type(error)(f"{error} For backup {creation.wanted.name!r}.")
         self._report.fail(self._tables[creation].name, told, self._log)
 
     def progress(self, open_items: int) -> str:

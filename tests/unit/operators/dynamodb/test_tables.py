@@ -287,7 +287,7 @@ class TestWaiting:
                 execution_timeout()
             return read(response)
 
-        monkeypatch.setattr(client, "read_sweep_page", slow)
+        monkeypatch.setitem(vars(client)["_READERS"], "ListBackups", slow)
         with pytest.raises(TaskTimeout):
             operator(timeout=60).execute(context_for(clock))
         assert sent
