@@ -83,6 +83,8 @@ MOST_LISTINGS = 5
 IN_USE_PATIENCE = 60.0
 #: seconds in which a setting that AWS throttles or fails is tried again; then it is left to the task's retry (chosen)
 SETTING_PATIENCE = 60.0
+#: seconds in which what is asked about one of many tables, or beside the point, is tried again (chosen)
+TABLE_PATIENCE = 60.0
 #: a large table may be UPDATING for long, as after a change of its class (documented without a number)
 UPDATING_PATIENCE = 1800.0
 #: seconds in which reading the source's settings is tried again; nothing was made yet (chosen)

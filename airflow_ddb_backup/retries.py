@@ -6,11 +6,12 @@ alike, and retry the same two kinds of failure: what AWS has not done and may do
 
 from __future__ import annotations
 
+import math
 import random
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception
 
@@ -62,28 +63,34 @@ class Retry(Protocol):
         """Make the call and return what it returns."""
 
 
-def retrying(deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambda: False) -> Retry:
+def retrying(
+    deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambda: False, *, patience: float = math.inf
+) -> Retry:
     """Return what makes a call again while it may yet succeed. The last attempt is made at the deadline.
 
     :param deadline: when to give up
     :param log: takes a line for each failure
     :param must_stop: whether another attempt is out of the question
+    :param patience: seconds after which to give up a call, within the deadline
     """
 
     def log_failure(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
-    retry = Retrying(
-        retry=retry_if_exception(may_pass),
-        wait=lambda state: min(backoff(state.attempt_number), deadline.left),
-        stop=lambda _: deadline.passed or must_stop(),
-        sleep=deadline.clock.sleep,
-        before_sleep=log_failure,
-        reraise=True,
-    )
-    # Its own types lose those of the call.
-    return cast("Retry", retry)
+    def retry(call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        until = deadline.within(patience)
+        attempts = Retrying(
+            retry=retry_if_exception(may_pass),
+            wait=lambda state: min(backoff(state.attempt_number), until.left),
+            stop=lambda _: until.passed or must_stop(),
+            sleep=deadline.clock.sleep,
+            before_sleep=log_failure,
+            reraise=True,
+        )
+        return attempts(call, *args, **kwargs)
+
+    return retry
 
 
 def poll_until(look: Callable[[], _T | None], deadline: Deadline, interval: float) -> _T | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_ddb_backup.exceptions import EmptySelectionError, InvalidValueError, PermanentError, TooManyTablesError
+from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, InvalidValueError, TooManyTablesError
 from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED
 from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.parameters import (
@@ -37,7 +37,7 @@ from airflow_ddb_backup.retries import read_pages
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_ddb_backup.exceptions import BackupError, ErrorContext
+    from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.retries import Retry
 
@@ -167,7 +167,7 @@ class TableSelection:
 
 
 def select_tables(
-    hook: DynamoDBBackupHook, selection: TableSelection, context: ErrorContext, retry: Retry
+    hook: DynamoDBBackupHook, selection: TableSelection, context: ErrorContext, retry: Retry, retry_of_one: Retry
 ) -> list[SelectedTable]:
     """Return the selected tables, by name, and those that are named and lack the tags. Their number is not checked.
 
@@ -175,11 +175,12 @@ def select_tables(
     :param selection: what the task says about its tables
     :param context: the region, for messages
     :param retry: repeats a call that may yet succeed
+    :param retry_of_one: the same for a call about one table, whose failure is that table's
     :raises BackupError: a listing has failed
     """
     selected = selection.named()
     if selection.table_tags:
-        selected = {name: _asked(hook, table, selection, context, retry) for name, table in selected.items()}
+        selected = {name: _asked(hook, table, selection, context, retry_of_one) for name, table in selected.items()}
     if selection.has_patterns:
         chosen = set(read_pages(lambda cursor: retry(hook.list_tables, context, cursor), context) or ())
         if tags := selection.table_tags:
@@ -198,7 +199,7 @@ def _asked(
     try:
         arn = retry(hook.describe_table, about, named.arn or named.name).arn
         tags = read_pages(lambda cursor: retry(hook.list_tags, about, arn, cursor), about)
-    except PermanentError as error:
+    except BackupError as error:
         return replace(named, error=error)
     return replace(named, lacks_tags=not selection.has_tags(tags or ()))
 

@@ -138,8 +138,6 @@ class _EachTable(FindOrCreate):
     def step(self, creation: Creation) -> None:
         """Go on with a table."""
         table, context = self._tables[creation], creation.wanted.context
-        if table.error:
-            raise table.error
         try:
             super().step(creation)
         except (TableNotFoundError, TableUnavailableError) as error:

@@ -65,7 +65,7 @@ class SettingsOf:
     @property
     def retry(self) -> Retry:
         """Makes a call, again and again where it may yet succeed."""
-        return retrying(self.deadline.within(self.patience), self.log)
+        return retrying(self.deadline, self.log, patience=self.patience)
 
     def fresh(self) -> SettingsOf:
         """Return the same table, to be described again: what was put back has changed it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -23,6 +24,7 @@ from airflow_ddb_backup.limits import (
     IN_USE_PATIENCE,
     LARGEST_CLOCK_ERROR,
     LARGEST_LISTED_PLAN,
+    TABLE_PATIENCE,
 )
 from airflow_ddb_backup.models import Backup, BackupStatus, TableStatus
 from airflow_ddb_backup.parameters import check_count, check_flag, check_name, check_timeout, set_checked
@@ -178,6 +180,8 @@ class Prune:
             if not any(backup.name.startswith(prefix) for backup in listed):
                 self.log.warning("No backup's name begins with %r; %s.", prefix, prefixes_of(listed))
         existing = self._existing(tables, listed, candidates)
+        # What is not known of one table is no reason to leave the others out, nor to delete anything of that one.
+        candidates = [backup for backup in candidates if backup.arn.table_name not in report.failed]
         plan = make_plan(request.policy, candidates, existing, self._began, dropped_tables=request.dropped_tables)
         report.kept = {backup.arn.text: backup for backup in plan.kept}
         self._log_plan(plan, len(tables))
@@ -189,7 +193,7 @@ class Prune:
     def _select(self) -> list[SelectedTable]:
         """Return the selected tables; those that lack the tags are left out, and what could not be read has failed."""
         selection = self.request.selection
-        selected = select_tables(self.hook, selection, self.context, self._call)
+        selected = select_tables(self.hook, selection, self.context, self._call, self._call_about_one)
         if not self.request.finds_tables:
             selection.check_size(selected, self.context)
         for table in selected:
@@ -232,14 +236,15 @@ class Prune:
             if must_exist or table.name in about:
                 try:
                     existing[table.name] = self._describe(table)
-                except TableNotFoundError as error:
-                    if must_exist:
+                except BackupError as error:
+                    if must_exist or not isinstance(error, TableNotFoundError):
+                        self.log.warning("Nothing of table %s is deleted: %s", table.name, error)
                         self.report.failed[table.name] = error
         return existing
 
     def _describe(self, selected: SelectedTable) -> Table:
         context = replace(self.context, table=selected.name)
-        table = self._call(self.hook.describe_table, context, selected.arn or selected.name)
+        table = self._call_about_one(self.hook.describe_table, context, selected.arn or selected.name)
         # A DELETING table counts as gone.
         if table.status == TableStatus.DELETING:
             raise TableNotFoundError.about(context, f"It is {table.status}.")
@@ -247,9 +252,16 @@ class Prune:
 
     def _call(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make a call that the plan is made from, and retry it; none begins after the deadline."""
+        return self._retry(math.inf, call, *args, **kwargs)
+
+    def _call_about_one(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Make a call about one table, and retry it for as long as it may hold up the others."""
+        return self._retry(TABLE_PATIENCE, call, *args, **kwargs)
+
+    def _retry(self, patience: float, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if self.deadline.passed:
             raise DeletionTimeoutError.about(self.context, "Nothing was deleted.")
-        returned = retrying(self.deadline, self.log)(call, *args, **kwargs)
+        returned = retrying(self.deadline, self.log, patience=patience)(call, *args, **kwargs)
         self.report.account = self.hook.account or self.report.account
         # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
         if began := self.hook.clock.earliest(self.deadline.ends - self.request.timeout):

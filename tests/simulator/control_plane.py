@@ -297,7 +297,7 @@ class ControlPlane:
             self.calls[call.operation] += 1
             self.requests.append((call.operation, call.body))
             faults = self._faults[call.operation]
-            fault = faults.pop(0) if faults else None
+            fault = faults.pop(0) if faults and call.is_of(faults[0].table) else None
             refusal = self._refusal(call)
         response = self._go_wrong(fault, call, refusal) if fault else refusal or self._answer(call)
         if delay := self.delays.get(call.operation):
@@ -598,6 +598,10 @@ class _Call:
             return str(self.body["ResourceArn"])
         arn: str = self.body.get("BackupArn", f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table}")
         return arn
+
+    def is_of(self, table: str) -> bool:
+        """Return whether it is about a table; empty: it always is."""
+        return not table or self.resource.endswith(f":table/{table}")
 
     @property
     def needed(self) -> list[tuple[str, str]]:

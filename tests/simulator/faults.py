@@ -34,6 +34,7 @@ class Fault:
     :param text: the text of an error response
     :param drop_members: names of members that ``ALTERED`` drops, wherever they are
     :param set_members: values of members that ``ALTERED`` changes, wherever they are
+    :param table: the one table whose calls it happens to; empty: any call
     """
 
     answer: Answer = Answer.ERROR
@@ -43,6 +44,7 @@ class Fault:
     text: str = "The simulation refuses this call"
     drop_members: Collection[str] = ()
     set_members: Mapping[str, object] = field(default_factory=dict, hash=False)
+    table: str = ""
 
     def alter(self, content: object) -> object:
         """Return a response's content without what is dropped and with what is changed."""

@@ -40,7 +40,8 @@ def once(call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
 
 def select(**settings: Any) -> list[SelectedTable]:
     """Select tables of the simulated account."""
-    return select_tables(DynamoDBBackupHook(region_name="us-east-1"), TableSelection(**settings), CONTEXT, once)
+    hook = DynamoDBBackupHook(region_name="us-east-1")
+    return select_tables(hook, TableSelection(**settings), CONTEXT, once, once)
 
 
 @pytest.fixture(autouse=True)

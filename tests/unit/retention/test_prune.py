@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -758,6 +759,35 @@ class TestTrouble:
             prune(context, table_names=["*"], table_tags={"backup": "nightly"}, keep_last=1)
         assert list(ti.xcoms["report"]["failed"]) == others[:-1]
         assert set(control_plane.backup_arns()) == {*others, made[-1]}
+
+    @pytest.mark.parametrize("fault", [INTERNAL_ERROR, Fault(code="AccessDeniedException")], ids=lambda one: one.code)
+    @pytest.mark.parametrize(
+        ("operation", "selected"),
+        [("DescribeTable", {}), ("ListTagsOfResource", {"table_tags": {"backup": "nightly"}})],
+    )
+    def test_a_table_that_can_t_be_described_loses_nothing_and_stops_no_other(
+        self,
+        control_plane: ControlPlane,
+        context: Context,
+        ti: FakeTaskInstance,
+        clock: Clock,
+        operation: str,
+        selected: dict[str, Any],
+        fault: Fault,
+    ) -> None:
+        """It is tried for a minute, and reported."""
+        tables = [*created(control_plane, "addresses", "customers"), "orders"]
+        made = {}
+        for table in tables:
+            control_plane.tag_table(table, backup="nightly")
+            made[table] = nightly(control_plane, 3, table)
+        control_plane.fail_next(operation, replace(fault, table="customers"), times=FOR_EVER)
+        begun = clock.time()
+        with pytest.raises(DeletionsFailedError, match=f"1 failed, 4 backups were deleted.*{fault.code}"):
+            prune(context, table_names=tables, keep_last=1, **selected)
+        assert clock.time() - begun < 120
+        assert list(ti.xcoms["report"]["failed"]) == ["customers"]
+        assert set(control_plane.backup_arns()) == {*made["customers"], made["addresses"][-1], made["orders"][-1]}
 
     def test_a_confirmation_that_fails_for_a_while_is_made_again(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from airflow_ddb_backup.models import read_sweep_page
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting import client
 from tests.simulator.control_plane import ACCOUNT, REGION
-from tests.simulator.faults import Answer, Fault
+from tests.simulator.faults import INTERNAL_ERROR, Answer, Fault
 from tests.unit.conftest import TaskTimeout
 from tests.unit.creation.support import COUNT, TABLES, backed_up, by_table, context_for, operator, retry_of, xcoms
 
@@ -179,6 +180,21 @@ class TestSelection:
         assert list(report["backups"]) == named[:2]
         assert report["skipped"] == {named[2]: "It lacks the tags."}
         assert f"Table {named[2]} is skipped: it lacks the tags" in log()
+
+    def test_a_named_table_whose_tags_can_t_be_read_fails_alone(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """It is asked for a minute, and reported; the others have their backups."""
+        named = TABLES[:3]
+        for table in named:
+            control_plane.tag_table(table, backup="nightly")
+        control_plane.fail_next("ListTagsOfResource", replace(INTERNAL_ERROR, table=named[1]), times=10_000)
+        begun, context = clock.time(), context_for(clock)
+        with pytest.raises(TablesFailedError, match="2 have a backup"):
+            operator(table_names=named, table_tags={"backup": "nightly"}).execute(context)
+        assert clock.time() - begun < 120
+        report = xcoms(context)["report"]
+        assert (list(report["backups"]), list(report["failed"])) == ([named[0], named[2]], [named[1]])
 
     @pytest.mark.parametrize("rendered", ["['orders']", "orders", None, []], ids=repr)
     def test_a_list_that_renders_to_something_else(
