@@ -28,6 +28,7 @@ from airflow_ddb_backup.limits import (
     LISTING_INTERVAL,
     LISTING_LAG,
     SCHEDULER_CLOCK_TOLERANCE,
+    TABLE_PATIENCE,
 )
 from airflow_ddb_backup.models import Backup, TableStatus
 from airflow_ddb_backup.retries import Work, may_pass, poll_until, rounds
@@ -55,7 +56,7 @@ def find_or_create(hook: DynamoDBBackupHook, wanted: TableBackup, log: Any) -> B
     creation = Creation(hook, wanted, listing, log)
     work = FindOrCreate()
     rounds([creation], work, wanted.deadline, log)
-    return creation.settle(work.backups[creation])
+    return creation.settle(work.backups[creation], listing.for_at_most(TABLE_PATIENCE))
 
 
 class FindOrCreate(Work["Creation"]):
@@ -128,11 +129,13 @@ class Creation:
         outcome = self._ambiguous or self._create()
         return outcome if isinstance(outcome, Backup) else self._made_in_spite_of(outcome)
 
-    def settle(self, backup: Backup) -> Backup:
+    def settle(self, backup: Backup, listing: Listing) -> Backup:
         """Return the older of two backups that two tries of this run have made at the same time.
 
         :param backup: the run's, as :meth:`find_or_create` has returned it
+        :param listing: lists the table's backups; one that fails does not hold up the wait for the backup
         """
+        self._listing = listing
         table, matcher = self._table, self._matcher
         since = matcher.own_since
         if not self.is_missing or table is None or since is None:

@@ -42,6 +42,7 @@ class Listing:
         self._hook = hook
         self._context = context
         self._deadline = deadline
+        self._log = log
         self._retry = retrying(deadline, log)
         self._table_name = table_name
         self._lock = threading.Lock()
@@ -69,6 +70,13 @@ class Listing:
                 self._check_time(context)
                 self._list(self._reach(since))
             return list(self._by_table.get(table, ()))
+
+    def for_at_most(self, seconds: float) -> Listing:
+        """Return a listing of the same backups that gives up after so long.
+
+        :param seconds: from now on, within the deadline
+        """
+        return Listing(self._hook, self._context, self._deadline.within(seconds), self._log, self._table_name)
 
     def _reach(self, since: datetime) -> datetime:
         if self._table_name is not None or self._since is None:

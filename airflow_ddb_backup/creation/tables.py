@@ -18,7 +18,7 @@ from airflow_ddb_backup.exceptions import (
     TablesFailedError,
     TableUnavailableError,
 )
-from airflow_ddb_backup.limits import THREADS
+from airflow_ddb_backup.limits import TABLE_PATIENCE, THREADS
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.report import Report, carried, carry
 from airflow_ddb_backup.retries import rounds
@@ -122,8 +122,9 @@ def create_backups(
     if reused := sum(not creation.is_missing for creation in work.backups):
         log.info("%s of %s tables had a backup for this run already.", reused, len(tables))
     # Not before all are created, so that one listing shows all: another try of this run may have made one too.
+    listing = listing.for_at_most(TABLE_PATIENCE)
     for creation, backup in work.backups.items():
-        report.done[creations[creation].name] = creation.settle(backup).arn
+        report.done[creations[creation].name] = creation.settle(backup, listing).arn
 
 
 class _EachTable(FindOrCreate):

@@ -789,6 +789,21 @@ class TestAmbiguousOutcomes:
         ti = begun(clock)
         assert [run(retry(ti) if again else ti)] == control_plane.backup_arns()
 
+    def test_listings_that_fail_once_it_is_made_do_not_hold_up_the_wait(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """Whether another try has made one too is asked for a minute."""
+        ti = begun(clock)
+
+        def fail() -> None:
+            control_plane.fail_next("ListBackups", INTERNAL_ERROR, times=10_000)
+
+        control_plane.before("CreateBackup", fail)
+        start = clock.time()
+        assert [run(retry(ti))] == control_plane.backup_arns()
+        assert clock.time() - start < 100
+        assert "Whether another try of this run has made a backup too is not known" in log()
+
     def test_a_denied_listing_after_a_lost_answer_is_named(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Without it the outcome can't be found out."""
         control_plane.fail_next("CreateBackup", DROPPED_AFTER_COMMIT)

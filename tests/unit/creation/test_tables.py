@@ -131,6 +131,21 @@ class TestOneBackupPerRun:
         assert len(twins) == 2
         assert report["backups"][name["TableName"]] == min(twins)
 
+    def test_listings_that_fail_do_not_hold_up_the_wait(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """Whether another try has made one too is asked for a minute, for all tables together."""
+        later = retry_of(context_for(clock))
+
+        def fail() -> None:
+            control_plane.fail_next("ListBackups", INTERNAL_ERROR, times=10_000)
+
+        control_plane.before("CreateBackup", fail)
+        begun = clock.time()
+        assert operator().execute(later)["backups"] == backed_up(control_plane)
+        assert clock.time() - begun < 100
+        assert "is not known" in log()
+
 
 class TestPartialFailure:
     """All are tried, all are reported, then the task is judged."""
