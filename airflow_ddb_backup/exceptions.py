@@ -162,7 +162,7 @@ class KinesisStreamNotFoundError(PermanentError):
 class TableNotReadyError(TransientError):
     """The table can't be backed up in its present status."""
 
-    hint = "Only ACTIVE and UPDATING tables can be backed up; retry when this one is."
+    hint = "A retry backs it up once it is ACTIVE."
 
 
 class TableUnavailableError(PermanentError):
@@ -182,7 +182,7 @@ class ListBackupsDeniedError(AccessDeniedError):
 
     hint = (
         "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only tasks that create backups can do "
-        "without it, with if_exists='create'."
+        "without it, with if_exists='create' and as long as no response is lost."
     )
 
 
@@ -269,7 +269,10 @@ class UnreachableError(TransientError):
 class CreationTimeoutError(BackupError):
     """The time was up before the backup was created."""
 
-    hint = "A retry finds the backup, if there is one, or creates it. Raise timeout where AWS is slow to answer."
+    hint = (
+        "A retry finds the backup, if there is one, or creates it; with if_exists='create' it makes another. Raise "
+        "timeout where AWS is slow to answer."
+    )
 
 
 class BackupTimeoutError(BackupError):
@@ -427,7 +430,7 @@ class RestoreLostError(PermanentError):
 class RestoreTimeoutError(BackupError):
     """The restore was not complete in time."""
 
-    hint = "A retry takes that table, and waits for it. Raise timeout for large tables."
+    hint = "A retry takes that table, unless if_exists is 'fail', and waits for it. Raise timeout for large tables."
 
 
 class SettingNotTakenError(BackupError):
@@ -446,7 +449,10 @@ class TimeToLiveChangedError(BackupError):
 class SettingsFailedError(SomeFailedError):
     """The table is restored, but not all of its settings."""
 
-    hint = "The table stays. A retry puts back only what differs; XCom 'settings' has every setting."
+    hint = (
+        "The table stays. A retry puts back only what differs, unless if_exists is 'fail'; XCom 'settings' has every "
+        "setting."
+    )
 
 
 class SettingsFailedForGoodError(SettingsFailedError, PermanentError):
@@ -454,8 +460,8 @@ class SettingsFailedForGoodError(SettingsFailedError, PermanentError):
 
     summary = SettingsFailedError.summary
     hint = (
-        "The table stays. No retry can fix these; once they are, clear the task, which puts back only what differs. "
-        "XCom 'settings' has every setting."
+        "The table stays. No retry can fix these; once they are, clear the task, which puts back only what differs, "
+        "unless if_exists is 'fail'. XCom 'settings' has every setting."
     )
 
 

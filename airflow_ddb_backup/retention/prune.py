@@ -236,6 +236,8 @@ class Prune:
             if must_exist or table.name in about:
                 try:
                     existing[table.name] = self._describe(table)
+                except DeletionTimeoutError:
+                    raise
                 except BackupError as error:
                     if must_exist or not isinstance(error, TableNotFoundError):
                         self.log.warning("Nothing of table %s is deleted: %s", table.name, error)
