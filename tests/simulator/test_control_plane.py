@@ -914,7 +914,8 @@ class TestSettings:
         request = {"TableName": "orders", "StreamArn": stream, "EnableKinesisStreamingConfiguration": precision}
         client.enable_kinesis_streaming_destination(**request)
         (shown,) = client.describe_kinesis_streaming_destination(TableName="orders")["KinesisDataStreamDestinations"]
-        assert shown == {"StreamArn": stream, "DestinationStatus": "ACTIVE", **precision}
+        told = {"DestinationStatus": "ACTIVE", "DestinationStatusDescription": ""}
+        assert shown == {"StreamArn": stream, **told, **precision}
         with pytest.raises(ClientError, match="ValidationException"):
             client.enable_kinesis_streaming_destination(**request)
 
