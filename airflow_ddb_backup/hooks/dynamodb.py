@@ -80,8 +80,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
         self.account: str | None = None
-        # Whether a response to the present clients has told the account.
-        self._is_confirmed = False
+        # The clients whose responses have told the account.
+        self._confirmed: set[Any] = set()
         self._deletes = False
         self._context = ErrorContext()
         #: the time, and AWS's as far as the responses so far tell
@@ -194,7 +194,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _forget(self) -> None:
         self._clients = {}
-        self._is_confirmed = False
+        self._confirmed = set()
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -217,9 +217,6 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the backup may have been created
         :raises BackupError: the call has failed, and nothing was created
         """
-        if self.account and not self._is_confirmed:
-            # Opened again since, the connection may be another account's: ask before anything is made.
-            self.describe_table(context, table_name)
         return self._call("CreateBackup", context, Backup.from_creation, TableName=table_name, BackupName=backup_name)
 
     def list_backups(
@@ -361,6 +358,11 @@ class DynamoDBBackupHook(AwsBaseHook):
         if limit and not limit.acquire(self.call_seconds):
             raise ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self._client_for(service, context)
+        is_known = self.account or self.expected_account
+        while is_known and "TableName" in request and client not in self._confirmed and not _reads(operation):
+            # Opened again since, the connection may be another account's: ask before anything is made or changed.
+            self.describe_table(context, request["TableName"])
+            client = self._client_for(service, context)
         if self._stopped:
             message = f"{operation} was not called, since the task has ended: {context}."
             raise BackupError(message)
@@ -371,7 +373,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             with map_exceptions(context, sent=lambda: self._calling.sent):
                 response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 self._observe_clock(response, called_at)
-                self._observe_account(response, context)
+                self._observe_account(response, context, client)
                 return read(response)
         except BackupError as error:
             self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
@@ -396,12 +398,12 @@ class DynamoDBBackupHook(AwsBaseHook):
         if "x-amzn-requestid" in headers:
             self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
 
-    def _observe_account(self, response: Mapping[str, Any], context: ErrorContext) -> None:
+    def _observe_account(self, response: Mapping[str, Any], context: ErrorContext, client: Any) -> None:
         """Learn from a response's ARNs which account it is of; it must be one for all of an execution.
 
         :raises OtherAccountError: another than ``account_id``, or than before
         """
-        if self._is_confirmed or (account := _account_of(response)) is None:
+        if client in self._confirmed or (account := _account_of(response)) is None:
             return
         if self.expected_account not in {None, account}:
             detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
@@ -411,7 +413,9 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise OtherAccountError.about(context, detail)
         if self.account is None:
             self.log.info("AWS account %s, region %s", account, self._context.region)
-        self.account, self._is_confirmed = account, True
+        self.account = account
+        # A client that is replaced meanwhile tells nothing of the present one.
+        self._confirmed.add(client)
 
     def _client_for(self, service: str, context: ErrorContext) -> Any:
         """Return a client, opening it first."""
@@ -461,6 +465,10 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _note_sending(self, **_: Any) -> None:
         self._calling.sent = True
+
+
+def _reads(operation: str) -> bool:
+    return operation.startswith(("Describe", "List", "Get"))
 
 
 def _account_of(content: Any) -> str | None:

@@ -22,6 +22,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor
+from tests.simulator.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,24 @@ def test_another_account_than_the_expected_one_is_refused(plane: ControlPlane, c
     assert OtherAccountError.summary in str(raised.value)
     assert not CHANGES & set(plane.calls)
     assert len(plane.backup_arns()) == 3
+
+
+def test_a_connection_that_leads_elsewhere_meanwhile_ends_many_tables(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: not even one table's backup more is made in another account."""
+    names = ("alpha", "beta", "gamma")
+    for name in names:
+        plane.create_table(name)
+        plane.create_table(name, account=OTHER)
+    monkeypatch.setenv("AIRFLOW_CONN_OURS", plane.connection())
+    role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
+    # AWS finds the session expired, and the connection that is read again is another account's.
+    plane.before("DescribeTable", lambda: monkeypatch.setenv("AIRFLOW_CONN_OURS", role))
+    plane.fail_next("CreateBackup", Fault(code="ExpiredTokenException"))
+    with pytest.raises(OtherAccountError, match=f"go to account '{OTHER}', and went to '{ACCOUNT}' before"):
+        DynamoDBBackupTablesOperator(task_id="back_up", table_names=names, aws_conn_id="ours").execute(context)
+    assert plane.backup_arns(account=OTHER) == []
 
 
 @pytest.mark.parametrize("task", TASKS)
