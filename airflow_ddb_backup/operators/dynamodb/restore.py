@@ -175,7 +175,9 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
             detail = f"Its event is not one that this package sends: {event!r}."
             raise TriggerFailedError.about(self.awaited(context), detail) from error
         self.region_name = settings.context.region
-        self.hook.open_for(settings.context, settings.context.region)
+        arn = BackupArn.parse(settings.backup_arn)
+        # A restore stays in the account of its backup.
+        self.hook.open_for(settings.context, arn.region, account_id=arn.account)
         return self._finish(context, table_arn, settings)
 
     @property

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
     InvalidValueError,
+    OtherAccountError,
     RestoreLostError,
     RestoreTimeoutError,
     SettingsFailedError,
@@ -253,6 +254,21 @@ class TestWaiting:
         task = operator(arn, deferrable=True)
         assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
         assert ti.xcoms["settings"] == dict.fromkeys(DEFAULTS, "same") | {"tags": "applied"}
+
+    def test_settings_are_put_back_in_the_backup_s_account_only(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The connection may lead elsewhere by then, where there is a table of that name too."""
+        other = "210987654321"
+        give(control_plane, "tags")
+        event = success_event(clock, arn, ti := FakeTaskInstance(task_id="restore"))
+        control_plane.create_table("target", account=other)
+        role = control_plane.connection(role_arn=f"arn:aws:iam::{other}:role/backup")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role)
+        tagged = control_plane.calls["TagResource"]
+        with pytest.raises(OtherAccountError, match=f"'{other}'"):
+            resume(arn, ti, event)
+        assert control_plane.calls["TagResource"] == tagged
 
     def test_a_complete_table_is_not_waited_for(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
         """Deferrable or not."""
