@@ -96,6 +96,7 @@ class Restore:
     _called_at: float | None = None
     _ambiguous: int = 0
     _not_found: int = 0
+    _known: Deadline | None = None
 
     def begin(self) -> tuple[Table, SettingsRequest]:
         """Start it, or find the table that an earlier try has started; return that with the settings to put back.
@@ -108,6 +109,7 @@ class Restore:
         request = self.request
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
         self.deadline = self.deadline.within(BEGINNING_PATIENCE)
+        self._known = self.deadline.within(DESCRIBE_LAG)
         target = self._find_target()
         reads_backup = bool(request.settings) and request.settings_from is None
         description = self._describe_backup(needed=target is None) if target is None or reads_backup else None
@@ -198,9 +200,9 @@ class Restore:
             result = call(*args, **kwargs)
         except BackupNotFoundError as error:
             self._not_found += 1
-            if self._not_found < NOT_FOUND_LIMIT:
+            if self._not_found < NOT_FOUND_LIMIT or not (self._known and self._known.passed):
                 raise
-            detail = f"It was not found {NOT_FOUND_LIMIT} times in a row: {error}"
+            detail = f"It was not found {self._not_found} times in a row: {error}"
             raise BackupNotRestorableError.about(self.context, detail) from error
         self._not_found = 0
         return result
