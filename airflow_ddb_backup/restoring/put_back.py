@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import (
+    AccessDeniedError,
     BackupError,
     ContinuousBackupsUnavailableError,
     PermanentError,
@@ -94,7 +95,13 @@ def _put_back(setting: Setting, value: Any, source_arn: str, target: SettingsOf)
     refusals = [error for change in setting.changes(target, missing) for error in _make(change, setting, target)]
     # A call whose response was lost has done it, or another try beside this one has, and AWS refuses to do it twice:
     # a refusal counts once reads have had their lag.
-    state = _settle(setting, wanted, target)
+    try:
+        state = _settle(setting, wanted, target)
+    except AccessDeniedError as error:
+        if refusals or not setting.may_lock_out:
+            raise
+        target.log.warning("Setting %s is put back, and keeps this task from reading it: %s", setting.name, error)
+        return APPLIED
     if missing := setting.missing(wanted, state.value):
         raise _reason(missing, state, refusals, target)
     return BEGUN if state.begun else APPLIED

@@ -95,6 +95,17 @@ def test_a_table_without_any_has_nothing_to_put_back(control_plane: ControlPlane
     assert control_plane.calls["UpdateTable"] == before["UpdateTable"]
 
 
+def test_a_resource_policy_that_keeps_the_task_from_reading_it_is_applied(control_plane: ControlPlane) -> None:
+    """AWS has accepted it: a retry could tell no more."""
+    give(control_plane, "resource_policy")
+    restore(control_plane)
+    denied = Fault(code="AccessDeniedException")
+    reads = control_plane.calls["GetResourcePolicy"]
+    control_plane.before("PutResourcePolicy", lambda: control_plane.fail_next("GetResourcePolicy", denied, times=99))
+    assert move(["resource_policy"]) == {"resource_policy": "applied"}
+    assert control_plane.calls["GetResourcePolicy"] > reads
+
+
 def test_one_that_can_t_be_put_back_stops_no_other(control_plane: ControlPlane) -> None:
     """A retry does only the rest."""
     for name in NAMES:
