@@ -155,7 +155,11 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
                 raise TriggerFailedError.about(self.awaited(context), detail) from error
         with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
             self._add(report, result)
-            return self._finish(context, report)
+            returned = self._finish(context, report)
+            if report.skipped:
+                # In place of that from before the wait.
+                push(self, context, XCOM_REPORT, returned)
+            return returned
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
         """Raise this package's exception for what Airflow calls a trigger's failure, and push the report first.

@@ -181,6 +181,16 @@ class TestSelection:
         assert report["skipped"] == {named[2]: "It lacks the tags."}
         assert f"Table {named[2]} is skipped: it lacks the tags" in log()
 
+    def test_the_report_of_a_task_that_has_waited_is_the_last_one(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """One was pushed before the wait, for what is skipped."""
+        control_plane.creating_for = 60
+        control_plane.tag_table(TABLES[0], backup="nightly")
+        task = operator(table_names=TABLES[:2], table_tags={"backup": "nightly"}, deferrable=True)
+        context = context_for(clock)
+        assert resumed(task, context) == xcoms(context)["report"]
+
     def test_a_named_table_whose_tags_can_t_be_read_fails_alone(
         self, control_plane: ControlPlane, clock: Clock
     ) -> None:
