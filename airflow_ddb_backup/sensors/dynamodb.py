@@ -88,6 +88,9 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         # An object may be executed more than once: nothing of an earlier execution counts.
         self._waits, self._ends = [], {}
         try:
+            # A policy of the cluster may have set others since.
+            self.poke_interval = check_interval("poke_interval", self.poke_interval)
+            self.timeout = check_seconds("timeout", self.timeout, 0, LONGEST_WAIT)
             return self._execute_deferrable(context) if self.deferrable else self._execute_poking(context)
         except (PermanentError, BackupSensorTimeoutError) as error:
             self._skip_if_soft(error)
@@ -123,7 +126,6 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         raise NotImplementedError
 
     def _begin(self, deadline: Deadline) -> None:
-        check_interval("poke_interval", self.poke_interval)
         self.check_connection(rendered)
         arns = self._arns()
         opened = self.open_hook(arns[0].context, arns[0].text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,6 +63,21 @@ def test_wrong_literals_are_refused_when_the_dag_is_parsed(wrong: dict[str, Any]
     """The DAG shows as broken, with the parameter."""
     with pytest.raises(InvalidValueError, match=next(iter(wrong))):
         sensor(**wrong)
+
+
+def test_what_a_policy_of_the_cluster_sets_later_is_checked_and_taken(
+    control_plane: ControlPlane, context: Context, backup_arn: str
+) -> None:
+    """A ``timedelta`` too, as in the DAG."""
+    control_plane.statuses[backup_arn] = "CREATING"
+    task: Any = sensor(backup_arn, deferrable=True)
+    task.poke_interval, task.timeout = timedelta(seconds=30), timedelta(minutes=2)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    assert deferred.value.trigger.serialize()[1]["poll_interval"] == 30
+    task.poke_interval = 0
+    with pytest.raises(InvalidValueError, match="poke_interval"):
+        task.execute(context)
 
 
 def test_templates_are_accepted_when_the_dag_is_parsed() -> None:
