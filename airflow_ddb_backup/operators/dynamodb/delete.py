@@ -35,7 +35,7 @@ class DynamoDBDeleteBackupOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBack
     :param timeout: seconds, or a ``timedelta``, from the start of ``execute`` until the backup is deleted; 60 to 7200
     :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
     :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
-    :param region_name: the region; ``None``: the connection's, boto3's default, or the ARN's
+    :param region_name: the region; ``None``: the connection's, or else the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed

@@ -83,7 +83,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
         to 7 days
     :param account_id: the account, 12 digits, that this must be (templated); ``None``: any
     :param aws_conn_id: the Airflow connection for AWS; ``None``: the worker's own credentials
-    :param region_name: the region; ``None``: the connection's, boto3's default, or the ARN's
+    :param region_name: the region; ``None``: the connection's, or else the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
