@@ -28,6 +28,7 @@ TESTED = (
     "example_dags",
     "docs",
     ".ci",
+    "constraints.txt",
     ".airflow-registry.yaml",
     "pyproject.toml",
     "Makefile",
