@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, InvalidValueError, TooManyTablesError
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    EmptySelectionError,
+    InvalidValueError,
+    OtherAccountError,
+    TooManyTablesError,
+)
 from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED
 from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.parameters import (
@@ -199,6 +205,8 @@ def _asked(
     try:
         arn = retry(hook.describe_table, about, named.arn or named.name).arn
         tags = read_pages(lambda cursor: retry(hook.list_tags, about, arn, cursor), about)
+    except OtherAccountError:
+        raise
     except BackupError as error:
         return replace(named, error=error)
     return replace(named, lacks_tags=not selection.has_tags(tags or ()))

@@ -15,6 +15,7 @@ from airflow_ddb_backup.exceptions import (
     DeletionsFailedError,
     DeletionTimeoutError,
     InvalidValueError,
+    OtherAccountError,
     TableNotFoundError,
     TooManyDeletionsError,
 )
@@ -236,7 +237,7 @@ class Prune:
             if must_exist or table.name in about:
                 try:
                     existing[table.name] = self._describe(table)
-                except DeletionTimeoutError:
+                except (DeletionTimeoutError, OtherAccountError):
                     raise
                 except BackupError as error:
                     if must_exist or not isinstance(error, TableNotFoundError):

@@ -135,6 +135,20 @@ def test_a_connection_that_leads_elsewhere_meanwhile_ends_many_tables(
     assert plane.backup_arns(account=OTHER) == []
 
 
+def test_a_connection_that_leads_elsewhere_meanwhile_ends_a_prune(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no failure of the one table that was asked about, and nothing is deleted anywhere."""
+    plane.create_table("orders", account=OTHER)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
+    role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
+    plane.before("ListBackups", lambda: monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role))
+    plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
+    with pytest.raises(OtherAccountError, match=f"go to account '{OTHER}', and went to '{ACCOUNT}' before"):
+        prune(plane).execute(context)
+    assert len(plane.backup_arns()) == 3
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_expected_account_passes(plane: ControlPlane, context: Context, task: Any) -> None:
     """It may be a template."""
