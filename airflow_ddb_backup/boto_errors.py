@@ -109,15 +109,26 @@ def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> 
     :param sent: whether the request may have left the machine
     """
     if isinstance(error, boto.ClientError):
-        kind, source = _kind_of_response(error), f"{_service(error.operation_name)}:{error.operation_name} answered"
-        code, text = error.response.get("Error", {}).get("Code", ""), error.response.get("Error", {}).get("Message", "")
+        kind = _kind_of_response(error)
     else:
         sent = sent and not _never_left(error)
-        kind, source = _kind_of_exception(error, sent=sent), "botocore raised"
-        code, text = type(error).__name__, str(error)
+        kind = _kind_of_exception(error, sent=sent)
     if not sent:
         kind = _NOTHING_SENT.get(kind, kind)
-    return kind.about(context, f"{source} {code}: {_shortened(text)}.")
+    return kind.about(context, told(error))
+
+
+def told(error: BaseException) -> str:
+    """Return who has said what when a call failed, a sentence for a message.
+
+    :param error: the exception of boto3, botocore, a credential provider or a parser
+    """
+    if isinstance(error, boto.ClientError):
+        source = f"{_service(error.operation_name)}:{error.operation_name} answered"
+        code, text = error.response.get("Error", {}).get("Code", ""), error.response.get("Error", {}).get("Message", "")
+    else:
+        source, code, text = "botocore raised", type(error).__name__, str(error)
+    return f"{source} {code}: {_shortened(text)}."
 
 
 @contextmanager

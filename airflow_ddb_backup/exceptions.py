@@ -186,6 +186,12 @@ class ListBackupsDeniedError(AccessDeniedError):
     )
 
 
+class SettingsDeniedError(AccessDeniedError):
+    """Settings that are to be put back can't be read."""
+
+    hint = "Grant these actions to the connection's credentials, or leave these settings out of settings."
+
+
 class BackupExistsError(PermanentError):
     """A backup of that name exists already."""
 

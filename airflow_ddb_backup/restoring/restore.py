@@ -37,7 +37,7 @@ from airflow_ddb_backup.limits import (
 )
 from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
-from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, read_settings
+from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, needed_by, read_settings
 from airflow_ddb_backup.retries import poll_until, retrying
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Restore:
         Everything that can be known to fail is checked before anything is made.
 
         :raises TargetTableExistsError: there is another table of that name
+        :raises SettingsDeniedError: a setting can't be read for want of a permission
         :raises BackupError: the backup can't be restored, a setting can't be read, AWS refused, or time was up
         """
         request = self.request
@@ -213,7 +214,9 @@ class Restore:
         source_arn, values = request.arn.table_arn, dict[str, Any]()
         if request.settings and request.settings_from is not None:
             source = self._table(request.settings_from)
-            source_arn, values = source.arn, read_settings(request.settings, source)
+            with needed_by(request.settings, source.context):
+                source_arn = source.arn
+            values = read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
             values = self._of_backed_up_table(description)
@@ -227,9 +230,10 @@ class Restore:
         held = description.features if description else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
-        if not wanted or not self._is_there(description):
-            return values
         source = self._table(self.request.arn.table_name)
+        with needed_by(wanted, source.context):
+            if not wanted or not self._is_there(description):
+                return values
         try:
             read = read_settings(wanted, source)
         except TableNotFoundError:

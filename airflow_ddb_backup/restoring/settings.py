@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_ddb_backup.boto_errors import map_exceptions
-from airflow_ddb_backup.exceptions import BackupError, TableNotFoundError
+from airflow_ddb_backup.boto_errors import map_exceptions, told
+from airflow_ddb_backup.exceptions import AccessDeniedError, BackupError, SettingsDeniedError, TableNotFoundError
 from airflow_ddb_backup.limits import DEFAULT_RECOVERY_DAYS
 from airflow_ddb_backup.models import ENABLED, Page, stream_view, ttl_attribute
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
@@ -487,7 +489,40 @@ def read_settings(names: Collection[str], table: SettingsOf) -> dict[str, Any]:
 
     :param names: the settings
     :param table: the table
-    :raises BackupError: one can't be read, such as for want of a permission
+    :raises SettingsDeniedError: a permission is missing; the message names all that can't be read for want of one
+    :raises BackupError: one can't be read
     """
-    with map_exceptions(table.context):
-        return {setting.name: setting.read(table).value for setting in SETTINGS if setting.name in names}
+    values: dict[str, Any] = {}
+    denied: dict[str, AccessDeniedError] = {}
+    for setting in SETTINGS:
+        if setting.name in names:
+            try:
+                with map_exceptions(table.context):
+                    values[setting.name] = setting.read(table).value
+            except AccessDeniedError as error:
+                denied[setting.name] = error
+    if denied:
+        raise _denied(denied, table.context)
+    return values
+
+
+@contextmanager
+def needed_by(names: Collection[str], context: ErrorContext) -> Iterator[None]:
+    """Name the settings that need the calls of the block, if one of these is denied.
+
+    :param names: the settings
+    :param context: the table and region
+    :raises SettingsDeniedError: a call is denied
+    """
+    try:
+        yield
+    except AccessDeniedError as error:
+        raise _denied(dict.fromkeys(names, error), context) from error
+
+
+def _denied(denied: Mapping[str, AccessDeniedError], context: ErrorContext) -> SettingsDeniedError:
+    by_answer: defaultdict[str, list[str]] = defaultdict(list)
+    for name, error in denied.items():
+        by_answer[told(error.__cause__ or error)].append(repr(name))
+    detail = " ".join(f"{', '.join(names)}: {answer}" for answer, names in by_answer.items())
+    return SettingsDeniedError.about(context, detail)

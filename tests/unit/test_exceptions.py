@@ -55,6 +55,7 @@ def test_only_what_no_retry_can_fix_fails_the_task_at_once() -> None:
         "QuotaExceededError",
         "RecoveryPointError",
         "RestoreLostError",
+        "SettingsDeniedError",
         "SettingsFailedForGoodError",
         "SystemBackupError",
         "TableNotFoundError",

@@ -54,6 +54,7 @@ UNKNOWN = {
     "TooManyDeletionsError": {"table", "backup"},
     "DeletionsFailedForGoodError": {"backup"},
     "DeletionTimeoutError": {"table", "backup"},
+    "SettingsDeniedError": {"backup"},
 }
 WITHOUT_RETRY = "Fails at once."
 WITH_RETRIES = "Is retried."
@@ -137,7 +138,7 @@ def the_same_every_time(operation: str, fault: Fault) -> Callable[[ControlPlane]
 
 def denied(action: str) -> Callable[[ControlPlane], None]:
     """Allow everything but one action."""
-    allowed = ["DescribeTable", "CreateBackup", "ListBackups", "DescribeBackup"]
+    allowed = ["DescribeTable", "CreateBackup", "ListBackups", "DescribeBackup", "ListTagsOfResource"]
     actions = [f"dynamodb:{each}" for each in allowed if each != action]
     return lambda plane: setattr(
         plane, "policy", {"Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
@@ -199,6 +200,7 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "TargetTableDeletingError": lambda plane: plane.statuses.update({"orders-restored": "DELETING"}),
     "RestoreLostError": undo_restores,
     "RestoreTimeoutError": lambda plane: setattr(plane, "restoring_for", WHOLE_DAY),
+    "SettingsDeniedError": denied("DescribeContinuousBackups"),
     "SettingsFailedError": the_same_every_time("TagResource", THROTTLED),
     "SettingsFailedForGoodError": the_same_every_time("TagResource", Fault(code="AccessDeniedException")),
     "BackupError": the_same_every_time("CreateBackup", Fault(code="SomethingNewException")),
@@ -339,6 +341,7 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "KinesisStreamNotFoundError": kinesis_stream_missing,
     "TimeToLiveChangedError": ttl_changed,
     "SettingNotTakenError": setting_not_taken,
+    "SettingsDeniedError": restore,
     "SettingsFailedError": restore,
     "SettingsFailedForGoodError": restore,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from airflow_ddb_backup.exceptions import (
     OtherRegionError,
     PermanentError,
     RecoveryPointError,
+    SettingsDeniedError,
     TableNotFoundError,
     TargetTableDeletingError,
     TargetTableExistsError,
@@ -31,6 +32,7 @@ from tests.simulator.faults import (
     Answer,
     Fault,
 )
+from tests.simulator.rules import action_of
 from tests.unit.conftest import FakeTaskInstance
 from tests.unit.restoring.support import (
     ARN,
@@ -441,13 +443,31 @@ class TestSource:
             run(arn, settings_from="orders-2")
         assert not sent(control_plane)
 
-    def test_one_that_can_t_be_read(self, control_plane: ControlPlane, arn: str) -> None:
-        """It is known before anything is made."""
-        allowed = ["dynamodb:DescribeTable", "dynamodb:DescribeBackup", "dynamodb:RestoreTableFromBackup"]
-        control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
-        with pytest.raises(AccessDeniedError, match="dynamodb:ListTagsOfResource"):
-            run(arn)
+    @pytest.mark.parametrize("more", [{}, {"settings_from": "orders"}], ids=["its own", "another's"])
+    @pytest.mark.parametrize(
+        ("name", "operation"),
+        # The backup itself tells of time to live.
+        [*((name, read) for name, read in READS.items() if name != "ttl"), ("table_class", "DescribeTable")],
+    )
+    def test_one_that_can_t_be_read(
+        self, control_plane: ControlPlane, arn: str, name: str, operation: str, more: dict[str, Any]
+    ) -> None:
+        """It is known before anything is made, and left out of ``settings`` it does no harm."""
+        action = action_of(operation)
+        items = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "Query", "Scan", "BatchWriteItem")
+        restores = ("DescribeTable", "DescribeBackup", "RestoreTableFromBackup", *items)
+        needed = {*restores, *READS.values()} - {operation}
+        control_plane.policy = {
+            "Statement": [
+                {"Effect": "Allow", "Action": [action_of(one) for one in needed], "Resource": "*"},
+                {"Effect": "Allow", "Action": action, "Resource": TARGET},
+            ]
+        }
+        refused = f"table '{more.get('settings_from', 'source')}', region '{REGION}'. .*'{name}'"
+        with pytest.raises(SettingsDeniedError, match=f"{refused}.*{action} answered .*leave these settings out"):
+            run(arn, settings=["ttl", "stream", name], **more)
         assert not sent(control_plane)
+        assert run(arn, settings=[], **more) == TARGET
 
     def test_one_that_can_t_be_read_for_minutes(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
         """The task gives up long before its own time is up."""

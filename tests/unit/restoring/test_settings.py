@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 
 from airflow_ddb_backup.exceptions import (
-    AccessDeniedError,
+    SettingsDeniedError,
 )
 from airflow_ddb_backup.restoring.settings import (
     SETTINGS,
@@ -126,12 +126,25 @@ def test_a_setting_needs_no_more_than_its_actions(control_plane: ControlPlane, n
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_setting_that_can_t_be_read_is_told_with_its_action(control_plane: ControlPlane, name: str) -> None:
-    """Before anything is made."""
+    """And with the way to do without it."""
     (setting,) = (one for one in SETTINGS if one.name == name)
     actions = [action for action in ("dynamodb:DescribeTable", *setting.actions) if action != setting.actions[0]]
     control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
-    with pytest.raises(AccessDeniedError, match=setting.actions[0]):
+    told = f"'{name}': {setting.actions[0]} answered .*leave these settings out of settings"
+    with pytest.raises(SettingsDeniedError, match=told):
         read_settings([name], table("source"))
+
+
+def test_all_settings_that_can_t_be_read_are_told_at_once(control_plane: ControlPlane) -> None:
+    """Not one at each try; those that one missing action is about stand together."""
+    control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": "dynamodb:ListBackups", "Resource": "*"}]}
+    with pytest.raises(SettingsDeniedError) as refusal:
+        read_settings(NAMES, table("source"))
+    message = str(refusal.value)
+    assert all(message.count(f"'{name}'") == 1 for name in NAMES)
+    assert message.count("dynamodb:DescribeTable answered") == 1
+    assert "'point_in_time_recovery': dynamodb:DescribeContinuousBackups answered" in message
+    assert control_plane.calls["DescribeTimeToLive"] == 1
 
 
 def test_arns_of_other_tables_stay(control_plane: ControlPlane) -> None:
