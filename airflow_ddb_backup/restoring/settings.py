@@ -335,6 +335,11 @@ class AutoScaling(PartedSetting):
         "application-autoscaling:RegisterScalableTarget",
         "application-autoscaling:PutScalingPolicy",
         "application-autoscaling:PutScheduledAction",
+        "dynamodb:DescribeTable",
+        "dynamodb:UpdateTable",
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:DeleteAlarms",
     )
     service = "application-autoscaling"
     # How each kind is listed, put and named, and what is kept of it. Targets first: policies, without which they do

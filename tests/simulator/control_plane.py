@@ -568,6 +568,8 @@ class ControlPlane:
 
 # "Least privilege": what a restore needs on the new table, beside itself.
 _ITEM_OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "Query", "Scan", "BatchWriteItem")
+# "Restoring": what auto scaling needs of its caller, beside itself.
+_ALARM_OPERATIONS = ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms")
 
 
 class _Call:
@@ -610,6 +612,11 @@ class _Call:
         if self.operation == "RestoreTableFromBackup":
             target = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.body['TargetTableName']}"
             needed += [(operation, target) for operation in (self.operation, *_ITEM_OPERATIONS)]
+        if self.operation in {"RegisterScalableTarget", "PutScalingPolicy"}:
+            table = self.body["ResourceId"].partition("/index/")[0]
+            scaled = f"arn:aws:dynamodb:{self.region}:{self.account}:{table}"
+            needed += [(operation, scaled) for operation in ("DescribeTable", "UpdateTable")]
+            needed += [(operation, "*") for operation in _ALARM_OPERATIONS]
         return needed
 
 

@@ -190,6 +190,8 @@ def is_allowed(policy: dict[str, Any], operation: str, resource: str) -> bool:
 
 def action_of(operation: str) -> str:
     """Return the IAM action of an operation: not all are DynamoDB's."""
+    if "Alarm" in operation:
+        return f"cloudwatch:{operation}"
     scaling = any(word in operation for word in ("Scaling", "Scalable", "Scheduled"))
     service = "tag" if operation == "GetResources" else "application-autoscaling" if scaling else "dynamodb"
     return f"{service}:{operation}"

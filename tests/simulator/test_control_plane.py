@@ -948,6 +948,10 @@ class TestScaling:
         control_plane.policy = {"Statement": []}
         with pytest.raises(ClientError, match="to perform: application-autoscaling:DescribeScalableTargets"):
             scaling.describe_scalable_targets(ServiceNamespace="dynamodb")
+        allowed = ["application-autoscaling:RegisterScalableTarget", "dynamodb:DescribeTable", "dynamodb:UpdateTable"]
+        control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
+        with pytest.raises(ClientError, match="to perform: cloudwatch:PutMetricAlarm"):
+            scaling.register_scalable_target(**target, MinCapacity=2, MaxCapacity=9)
 
 
 def index(name: str, *keys: str) -> dict[str, Any]:

@@ -37,6 +37,9 @@ PREFIXES = {
 TABLES_OF_NAMES = {"boto_errors", "limits"}
 #: permissions that AWS needs of whoever starts a restore, or turns a setting on; the package makes none of these calls
 FOR_AWS = {
+    "cloudwatch:DeleteAlarms",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:PutMetricAlarm",
     "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -48,7 +51,11 @@ FOR_AWS = {
     "kinesis:ListStreams",
     "kinesis:PutRecords",
     "kms:CreateGrant",
+    "kms:Decrypt",
     "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncrypt",
     "sts:AssumeRole",
 }
 #: modules that talk to a network by themselves
@@ -138,7 +145,7 @@ def imported_packages() -> Iterator[tuple[str, str]]:
 def documented_actions() -> set[str]:
     """Return every IAM action of ``docs/iam.rst`` and of the policies that it includes."""
     page = (ROOT / "docs" / "iam.rst").read_text()
-    found = set(re.findall(r"\b(?:dynamodb|tag|application-autoscaling|kinesis|kms):[A-Z]\w+", page))
+    found = set(re.findall(r"\b(?:dynamodb|tag|application-autoscaling|cloudwatch|kinesis|kms):[A-Z]\w+", page))
     for policy in (ROOT / "docs" / "iam").glob("*.json"):
         for statement in json.loads(policy.read_text())["Statement"]:
             actions = statement["Action"]
