@@ -1,4 +1,4 @@
-"""What the operators share: the request of a backup, and the names of their XComs."""
+"""What the operators share: their base, the request of a backup, and the names of their XComs."""
 
 from __future__ import annotations
 
@@ -59,10 +59,13 @@ def namespace() -> str:
     return value
 
 
-class BackupCreator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
+    """Base of all operators."""
+
+
+class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
     """Base of the operators that create backups. Each names its parameters itself, for editors and type checkers."""
 
-    aws_hook_class = DynamoDBBackupHook
     ui_color = "#d9e6f7"
 
     backup_name: str | XComArg | None

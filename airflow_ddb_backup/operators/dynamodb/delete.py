@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.connection import ConnectionMixin
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.operators.dynamodb.base import DynamoDBOperator
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.retention.delete import DeleteRequest, delete_backup
 from airflow_ddb_backup.retries import retrying
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 
-class DynamoDBDeleteBackupOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class DynamoDBDeleteBackupOperator(DynamoDBOperator):
     """Delete one on-demand backup. Returns its ARN.
 
     .. seealso::
@@ -41,7 +39,6 @@ class DynamoDBDeleteBackupOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBack
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    aws_hook_class = DynamoDBBackupHook
     template_fields: Sequence[str] = aws_template_fields("backup_arn", "account_id")
     ui_color = "#f7d9d9"
 

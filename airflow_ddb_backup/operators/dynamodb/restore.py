@@ -6,12 +6,10 @@ from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import (
     BackupError,
@@ -21,10 +19,10 @@ from airflow_ddb_backup.exceptions import (
     SettingsFailedError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
 from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
@@ -44,11 +42,8 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.models import Table
     from airflow_ddb_backup.waiting.state import WaitResult
 
-XCOM_SETTINGS = "settings"
-XCOM_TABLE_ARN = "table_arn"
 
-
-class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator):
     """Restore an on-demand backup as a new table, with the settings that a restore drops. Returns the table's ARN.
 
     .. seealso::
@@ -89,7 +84,6 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, ConnectionMixin,
     :raises InvalidValueError: a value is wrong; for a literal, when the DAG is parsed
     """
 
-    aws_hook_class = DynamoDBBackupHook
     template_fields: Sequence[str] = aws_template_fields(
         "backup_arn", "target_table_name", "settings", "settings_from", "account_id"
     )

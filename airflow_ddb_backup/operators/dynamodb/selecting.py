@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
-
-from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.operators.dynamodb.base import DynamoDBOperator
 from airflow_ddb_backup.parameters import literal
 from airflow_ddb_backup.selection import TableSelection
 
@@ -20,10 +17,8 @@ if TYPE_CHECKING:
 SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
 
 
-class TablesOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
+class TablesOperator(DynamoDBOperator):
     """Base of the operators that select tables. Each names its parameters itself, for editors and type checkers."""
-
-    aws_hook_class = DynamoDBBackupHook
 
     def __init__(
         self,
