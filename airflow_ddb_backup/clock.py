@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
+from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR
+
 
 class Clock:
     """The worker's clock, and AWS's, as far as the ``Date`` headers of its responses tell.
@@ -55,12 +57,15 @@ class Clock:
         # Otherwise AWS's hosts differ by that much, and the newest response counts.
         self._bounds = lowest, highest
 
-    def earliest(self, moment: float) -> datetime | None:
-        """Return the earliest time that AWS's clock may have shown; ``None``: no response has told.
+    def earliest(self, moment: float) -> datetime:
+        """Return the earliest time that AWS's clock may have shown.
+
+        Until a response has told, it is the worker's, less the most by which the two may differ.
 
         :param moment: seconds by the monotonic clock
         """
-        return datetime.fromtimestamp(moment + self._bounds[0], tz=UTC) if self._bounds else None
+        lowest = self._bounds[0] if self._bounds else self.time() - self.monotonic() - LARGEST_CLOCK_ERROR
+        return datetime.fromtimestamp(moment + lowest, tz=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ AWS_CLOCK_TOLERANCE = timedelta(seconds=2)
 SCHEDULER_CLOCK_TOLERANCE = timedelta(seconds=10)
 #: AWS refuses signatures that are 5 minutes off (documented,
 #: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html): no clock is further off than that
-LARGEST_CLOCK_ERROR = timedelta(minutes=5)
+LARGEST_CLOCK_ERROR = 300.0
 
 #: on-demand backups are not older: AWS launched them on that day (documented)
 FIRST_BACKUP = datetime(2017, 11, 29, tzinfo=UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +34,7 @@ from airflow_ddb_backup.retries import Work, may_pass, poll_until, rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from airflow_ddb_backup.creation.request import TableBackup
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
@@ -248,12 +248,12 @@ class Creation:
             # It may have been dropped and made again since the task began.
             self._table = table = self._ready_table()
 
+            since = self._hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
+
             def made(listed: list[Backup]) -> Backup | None:
-                # The listing's own responses have told more of AWS's clock by then.
-                since = self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE
                 return next(iter(self._matcher.made_since(since, table, listed)), None)
 
-            found = self._poll(made, self._aws_time(self._called_at) - AWS_CLOCK_TOLERANCE, self._ended_at)
+            found = self._poll(made, since, self._ended_at)
         except BackupError as error:
             failure = AmbiguousOutcomeError(f"{ambiguous} Could not determine whether it made the backup: {error}")
             failure.may_call_again = may_pass(error)
@@ -289,11 +289,6 @@ class Creation:
     def _check_time(self) -> None:
         if self.wanted.deadline.passed:
             raise CreationTimeoutError.about(self.wanted.context)
-
-    def _aws_time(self, moment: float) -> datetime:
-        clock = self._clock
-        worker_s = datetime.fromtimestamp(clock.time() - clock.monotonic() + moment, tz=UTC)
-        return self._hook.clock.earliest(moment) or worker_s
 
     def _log_reuse(self, found: Backup) -> None:
         due = self._matcher.run.earliest

@@ -146,8 +146,9 @@ class Restore:
 
     def _is_own(self, table: Table) -> bool:
         """Return whether a call of this try, whose response was lost, has made the table."""
-        called = self.hook.clock.earliest(self._called_at) if self._called_at is not None else None
-        return called is not None and table.created_at >= called - AWS_CLOCK_TOLERANCE
+        if self._called_at is None:
+            return False
+        return table.created_at >= self.hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
 
     def _describe_backup(self, *, needed: bool) -> BackupDescription | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""

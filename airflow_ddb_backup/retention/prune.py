@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow_ddb_backup.exceptions import (
@@ -23,7 +22,6 @@ from airflow_ddb_backup.limits import (
     DELETIONS_PER_GROUP,
     FEWEST_DELETIONS,
     IN_USE_PATIENCE,
-    LARGEST_CLOCK_ERROR,
     LARGEST_LISTED_PLAN,
     TABLE_PATIENCE,
 )
@@ -37,6 +35,7 @@ from airflow_ddb_backup.selection import SelectedTable, select_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
@@ -155,7 +154,6 @@ class Prune:
     deadline: Deadline
     report: PruneReport
     log: Any
-    _began_by_aws: datetime | None = None
 
     def run(self) -> None:
         """Select, list, plan, check the rails, delete, and raise for what failed.
@@ -265,17 +263,13 @@ class Prune:
         if self.deadline.passed:
             raise DeletionTimeoutError.about(self.context, "Nothing was deleted.")
         returned = retrying(self.deadline, self.log, patience=patience)(call, *args, **kwargs)
-        self.report.account = self.hook.account or self.report.account
-        # The earliest of all: AWS's hosts may differ, and a later response must not make anything older.
-        if began := self.hook.clock.earliest(self.deadline.ends - self.request.timeout):
-            self._began_by_aws = min(began, self._began_by_aws or began)
+        self.report.account = self.hook.account
         return returned
 
     @property
     def _began(self) -> datetime:
-        """When the task began, by AWS's clock; if no response tells, by the worker's less the most that it is off."""
-        by_worker = datetime.fromtimestamp(self.deadline.at - self.request.timeout, tz=UTC)
-        return self._began_by_aws or by_worker - LARGEST_CLOCK_ERROR
+        """When the task began, by AWS's clock."""
+        return self.hook.clock.earliest(self.deadline.ends - self.request.timeout)
 
     def _log_plan(self, plan: Plan, tables: int) -> None:
         rows = plan.rows(self._began)

@@ -409,24 +409,6 @@ class TestRails:
         report = prune(context, keep_last=1)
         assert (report["kept"], report["deleted"]) == (2, old)
 
-    def test_a_later_response_does_not_make_the_beginning_later(
-        self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """AWS's hosts may differ by minutes."""
-        old = nightly(control_plane, 1)
-        list_backups = DynamoDBBackupHook.list_backups
-
-        def back_up_first(*args: Any, **kwargs: Any) -> Any:
-            for _ in range(2):
-                clock.sleep(5)
-                control_plane.add_backups("orders", 1, "nightly-1")
-            control_plane.clock_offset = 180
-            return list_backups(*args, **kwargs)
-
-        monkeypatch.setattr(DynamoDBBackupHook, "list_backups", back_up_first)
-        report = prune(context, table_names=["*"], keep_last=1)
-        assert (report["kept"], report["deleted"]) == (2, old)
-
     def test_two_arns_of_one_name_are_refused(self, control_plane: ControlPlane, context: Context) -> None:
         """The second would be forgotten."""
         made = nightly(control_plane, 3)
