@@ -248,12 +248,11 @@ class Creation:
             # It may have been dropped and made again since the task began.
             self._table = table = self._ready_table()
 
-            since = self._hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
-
             def made(listed: list[Backup]) -> Backup | None:
-                return next(iter(self._matcher.made_since(since, table, listed)), None)
+                # The listing's own responses have told more of AWS's clock by then.
+                return next(iter(self._matcher.made_since(self._called_since, table, listed)), None)
 
-            found = self._poll(made, since, self._ended_at)
+            found = self._poll(made, self._called_since, self._ended_at)
         except BackupError as error:
             failure = AmbiguousOutcomeError(f"{ambiguous} Could not determine whether it made the backup: {error}")
             failure.may_call_again = may_pass(error)
@@ -289,6 +288,11 @@ class Creation:
     def _check_time(self) -> None:
         if self.wanted.deadline.passed:
             raise CreationTimeoutError.about(self.wanted.context)
+
+    @property
+    def _called_since(self) -> datetime:
+        """When the last call began at the earliest, by AWS's clock."""
+        return self._hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
 
     def _log_reuse(self, found: Backup) -> None:
         due = self._matcher.run.earliest
