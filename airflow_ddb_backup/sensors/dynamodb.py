@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,8 +114,8 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         """Return the checked ARNs."""
         raise NotImplementedError
 
-    def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
-        """Return the trigger that waits for them."""
+    def _trigger(self, arns: Sequence[str]) -> Callable[..., BaseTrigger]:
+        """Return what makes the trigger that waits for them."""
         raise NotImplementedError
 
     def _result(self, ends: Sequence[WaitResult]) -> Any:
@@ -148,10 +149,8 @@ class _WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBack
         ends = poll_on_worker(self.hook, self._waits, CALL_SECONDS, self.log)
         known = [end for end in ends if end]
         if len(known) < len(ends):
-            arns = [wait.arn.text for wait in self._waits]
-            settings = self.triggerer_settings(self._waits[0].arn.region)
-            trigger = self._trigger(arns, poll_interval=self.poke_interval, deadline=deadline.at, **settings)
-            self.defer_wait(trigger, deadline, context)
+            trigger = self._trigger([wait.arn.text for wait in self._waits])
+            self.defer_wait(context, trigger, self.poke_interval, deadline, region_name=self._waits[0].arn.region)
         return self._result(known)
 
     def _execute_poking(self, context: Context) -> Any:
@@ -228,8 +227,8 @@ class DynamoDBBackupSensor(_WaitSensor):
         arn = of(self.backup_arn)
         return [] if arn is LATER else [BackupArn.parse(arn)]
 
-    def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
-        return DynamoDBBackupTrigger(backup_arn=arns[0], **settings)
+    def _trigger(self, arns: Sequence[str]) -> Callable[..., BaseTrigger]:
+        return partial(DynamoDBBackupTrigger, backup_arn=arns[0])
 
     def _result(self, ends: Sequence[WaitResult]) -> dict[str, Any]:
         details: dict[str, Any] = ends[0].unwrap(self.timeout_error)
@@ -308,8 +307,8 @@ class DynamoDBBackupsSensor(_WaitSensor):
                 raise AirflowSkipException(str(error))
         return [BackupArn.parse(text, "backup_arns") for text in dict.fromkeys(texts)]
 
-    def _trigger(self, arns: Sequence[str], **settings: Any) -> BaseTrigger:
-        return DynamoDBBackupsTrigger(backup_arns=list(arns), **settings)
+    def _trigger(self, arns: Sequence[str]) -> Callable[..., BaseTrigger]:
+        return partial(DynamoDBBackupsTrigger, backup_arns=list(arns))
 
     def _result(self, ends: Sequence[WaitResult]) -> list[str]:
         BackupsResult.of(ends).check(ErrorContext(region=self._waits[0].arn.region), self.timeout_error)

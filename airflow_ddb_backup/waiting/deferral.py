@@ -11,9 +11,10 @@ from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
 from airflow_ddb_backup.waiting.awaiting import last_polls_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import BackupError, ErrorContext
@@ -39,29 +40,37 @@ class DeferredWaitMixin:
         """The exception for a wait whose time was up, with a hint that is true for this task."""
         raise NotImplementedError
 
-    def triggerer_settings(self, region_name: str) -> dict[str, Any]:
-        """Return the four AWS settings for a trigger.
-
-        :param region_name: the region that the worker used: the triggerer's environment may name another
-        """
-        return {
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
-        }
-
-    def defer_wait(self, trigger: Any, deadline: Deadline, context: Context) -> NoReturn:
+    def defer_wait(
+        self,
+        context: Context,
+        trigger: Callable[..., BaseTrigger],
+        poll_interval: float,
+        deadline: Deadline,
+        *,
+        region_name: str,
+        carry: Mapping[str, Any] | None = None,
+    ) -> NoReturn:
         """Leave the worker; the task comes back in ``execute_complete``.
 
-        :param trigger: waits on the triggerer; its event returns the try
-        :param deadline: when time is up; the trigger keeps it, and says why
         :param context: the task's context
+        :param trigger: makes the trigger, which waits on the triggerer
+        :param poll_interval: seconds between polls
+        :param deadline: when time is up; the trigger keeps it, and says why
+        :param region_name: the region that the worker used: the triggerer's environment may name another
+        :param carry: what the worker has decided; the trigger's event returns it, and the try
         """
-        trigger.carry = {"try": context["ti"].try_number, **(trigger.carry or {})}
-        polls = last_polls_limit(len(trigger.serialize()[1].get("backup_arns", "1")))
+        made = trigger(
+            poll_interval=poll_interval,
+            deadline=deadline.at,
+            aws_conn_id=self.aws_conn_id,
+            region_name=region_name,
+            verify=self.verify,
+            botocore_config=self.botocore_config,
+            carry={"try": context["ti"].try_number, **(carry or {})},
+        )
+        polls = last_polls_limit(len(made.serialize()[1].get("backup_arns", "1")))
         limit = timedelta(seconds=deadline.left + polls + AIRFLOW_LIMIT_AFTER)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=limit)
+        self.defer(trigger=made, method_name="execute_complete", timeout=limit)
         raise AssertionError
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

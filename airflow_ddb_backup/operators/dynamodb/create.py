@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -132,13 +133,8 @@ class DynamoDBCreateBackupOperator(BackupCreator):
             # A small table's backup is AVAILABLE at once: it needs no deferral.
             (result,) = poll_on_worker(self.hook, [wait], CALL_SECONDS, self.log)
             if result is None:
-                trigger = DynamoDBBackupTrigger(
-                    backup_arn=backup.arn.text,
-                    poll_interval=request.poll_interval,
-                    deadline=deadline.at,
-                    **self.triggerer_settings(str(region)),
-                )
-                self.defer_wait(trigger, deadline, context)
+                trigger = partial(DynamoDBBackupTrigger, backup_arn=backup.arn.text)
+                self.defer_wait(context, trigger, request.poll_interval, deadline, region_name=str(region))
         return result or wait_on_worker(self.hook, [wait], request.poll_interval, self.log)[0]
 
     def _link(self, context: Context, arn: BackupArn) -> None:

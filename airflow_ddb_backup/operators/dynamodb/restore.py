@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -210,15 +211,9 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         # A table that an earlier try has restored may be complete.
         result = wait.observe(table)
         if result is None and self.deferrable:
-            trigger = DynamoDBRestoreTrigger(
-                backup_arn=request.arn.text,
-                table_name=table.name,
-                carry=asdict(settings),
-                poll_interval=interval,
-                deadline=deadline.at,
-                **self.triggerer_settings(request.arn.region),
-            )
-            self.defer_wait(trigger, deadline, context)
+            arn = request.arn
+            trigger = partial(DynamoDBRestoreTrigger, backup_arn=arn.text, table_name=table.name)
+            self.defer_wait(context, trigger, interval, deadline, region_name=arn.region, carry=asdict(settings))
         return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
 
     def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:

@@ -134,7 +134,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             self._create(context, request, deadline, report)
             push(self, context, XCOM_BACKUP_ARNS, report.arns())
             if self.wait_for_completion and report.done:
-                self._add(report, self._wait(context, request, deadline, report))
+                self._add(report, self._wait(context, request.poll_interval, deadline, report))
             return self._finish(context, report)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -203,10 +203,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             # All that patterns and tags have selected are gone.
             selection.check_size((), about)
 
-    def _wait(
-        self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport
-    ) -> BackupsResult:
-        settings = self.triggerer_settings(str(report.region))
+    def _wait(self, context: Context, interval: float, deadline: Deadline, report: TablesReport) -> BackupsResult:
         if self.deferrable:
             if report.failed or report.skipped:
                 # Nothing else tells of them if the trigger fails.
@@ -215,16 +212,10 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             if self.do_xcom_push:
                 # There may be thousands, and the XCom has them.
                 del kept["backups"]
-            trigger = DynamoDBBackupsTrigger(
-                backup_arns=[arn.text for arn in report.done.values()],
-                carry=kept,
-                poll_interval=request.poll_interval,
-                deadline=deadline.at,
-                **settings,
-            )
-            self.defer_wait(trigger, deadline, context)
+            trigger = partial(DynamoDBBackupsTrigger, backup_arns=[arn.text for arn in report.done.values()])
+            self.defer_wait(context, trigger, interval, deadline, region_name=str(report.region), carry=kept)
         waits = [BackupWait(arn, deadline) for arn in report.done.values()]
-        return BackupsResult.of(wait_on_worker(self.hook, waits, request.poll_interval, self.log))
+        return BackupsResult.of(wait_on_worker(self.hook, waits, interval, self.log))
 
     def _add(self, report: TablesReport, result: BackupsResult) -> None:
         for arn, error in result.errors(self.timeout_error).items():
