@@ -64,7 +64,7 @@ class _WaitTrigger(BaseTrigger):
         earliest = Deadline.after(FIRST_EVENT_AFTER)
         waits = self._waits(Deadline.at_time(self.deadline))
         # The worker has polled in the ARN's region, or refused it.
-        region_name = self.region_name or waits[0].arn.region
+        region_name = self.region_name or waits[0].region
         settings = AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config)
         # The worker has just polled, and what comes before the first event may go would only be kept back.
         first_delay = min(self.poll_interval, FIRST_EVENT_AFTER)

@@ -50,7 +50,7 @@ async def wait_on_triggerer(
     :param first_delay: seconds until the first
     :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
     """
-    async with BackupPoller.of(settings, waits[0].arn).subscribe(waits, poll_interval, first_delay) as results:
+    async with BackupPoller.of(settings, waits[0].account).subscribe(waits, poll_interval, first_delay) as results:
         return await _ends(waits, results, last_polls_limit(len(waits)), log)
 
 
@@ -96,8 +96,8 @@ def poll_on_worker(hook: DynamoDBBackupHook, waits: Sequence[Wait], limit: float
 
 
 def _hook_poller(hook: DynamoDBBackupHook, waits: Sequence[Wait]) -> BackupPoller:
-    arn = waits[0].arn
-    return BackupPoller(HookClient(hook, RateLimits.of(arn, arn.region), arn.region))
+    account, region = waits[0].account, waits[0].region
+    return BackupPoller(HookClient(hook, RateLimits.of(account, region), region))
 
 
 async def _ends(

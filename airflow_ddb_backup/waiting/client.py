@@ -58,7 +58,6 @@ from airflow_ddb_backup.waiting.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_ddb_backup.models import BackupArn
 
 log = logging.getLogger(__name__)
 
@@ -100,19 +99,19 @@ class RateLimits(dict[str, RateLimit]):
     """The limits of one account and region, by operation, shared by all clients of an event loop."""
 
     # Weak, so that they end with their last client. A living one keeps its loop, and so the loop's id.
-    _shared: ClassVar[WeakValueDictionary[tuple[int, str, str, str], RateLimits]] = WeakValueDictionary()
+    _shared: ClassVar[WeakValueDictionary[tuple[int, str | None, str], RateLimits]] = WeakValueDictionary()
 
     def __init__(self) -> None:
         super().__init__({operation: RateLimit(rate) for operation, rate in DOCUMENTED_RATES.items()})
 
     @classmethod
-    def of(cls, arn: BackupArn, region_name: str) -> RateLimits:
-        """Return the limits of the running event loop for a backup's account.
+    def of(cls, account: str | None, region_name: str) -> RateLimits:
+        """Return the limits of the running event loop for an account and region.
 
-        :param arn: the backup
+        :param account: the account; ``None``: not known
         :param region_name: the region of the calls
         """
-        key = id(asyncio.get_running_loop()), arn.partition, arn.account, region_name
+        key = id(asyncio.get_running_loop()), account, region_name
         return cls._shared.setdefault(key, cls())
 
     def now(self) -> Rates:

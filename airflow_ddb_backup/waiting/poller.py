@@ -45,7 +45,6 @@ from airflow_ddb_backup.waiting.state import NOT_LISTED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from airflow_ddb_backup.models import BackupArn
     from airflow_ddb_backup.waiting.client import AwsSettings, Client
     from airflow_ddb_backup.waiting.planner import Entry, Sweep
     from airflow_ddb_backup.waiting.state import Observation, Wait
@@ -156,16 +155,16 @@ class BackupPoller:
         self._tasks = [self._start(self._keep_on(task)) for task in tasks]
 
     @classmethod
-    def of(cls, settings: AwsSettings, arn: BackupArn) -> BackupPoller:
+    def of(cls, settings: AwsSettings, account: str | None) -> BackupPoller:
         """Return the poller of the running event loop, on a triggerer.
 
         :param settings: the AWS settings
-        :param arn: a backup of the account
+        :param account: the account that they lead to; ``None``: not known
         """
-        key = id(asyncio.get_running_loop()), f"{arn.partition}:{arn.account}:{settings.key()}"
+        key = id(asyncio.get_running_loop()), f"{account}:{settings.key()}"
         if poller := cls._running.get(key):
             return poller
-        limits = RateLimits.of(arn, settings.region_name)
+        limits = RateLimits.of(account, settings.region_name)
         return cls._running.setdefault(key, cls(AsyncClient(settings, limits)))
 
     @asynccontextmanager

@@ -63,7 +63,8 @@ class RestoreWait(Wait):
 
     def __init__(self, arn: BackupArn, table_name: str, deadline: Deadline) -> None:
         context = ErrorContext(table_name, arn.text, arn.region)
-        super().__init__(arn, context, {"TableName": table_name}, deadline)
+        super().__init__(arn.account, context, {"TableName": table_name}, deadline)
+        self.arn = arn
         self._subject = f"Restore of table {table_name}"
         self._table: Table | None = None
         self._without_summary = 0

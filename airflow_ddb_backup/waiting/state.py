@@ -171,7 +171,7 @@ class BackupsResult(WaitResult):
 class Wait(ABC):
     """One task's wait for one backup or table.
 
-    :param arn: the backup, or the one that the table is restored from
+    :param account: the AWS account; ``None``: not known
     :param context: the table, backup and region, for messages
     :param request: the arguments of the call that polls it
     :param deadline: when time is up
@@ -191,13 +191,13 @@ class Wait(ABC):
 
     def __init__(
         self,
-        arn: BackupArn,
+        account: str | None,
         context: ErrorContext,
         request: Mapping[str, str],
         deadline: Deadline,
         created_hint: datetime | None = None,
     ) -> None:
-        self.arn = arn
+        self.account = account
         self.context = context
         self.request = request
         self.deadline = deadline
@@ -209,9 +209,14 @@ class Wait(ABC):
         self._failure: BackupError | None = None
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """The same for all waits that the same polls serve."""
-        return self.arn.text
+
+    @property
+    def region(self) -> str:
+        """The region of the calls."""
+        return str(self.context.region)
 
     @property
     def progress(self) -> str:
@@ -297,9 +302,15 @@ class BackupWait(Wait):
     _not_found = f"It was not found {{times}} times in a row: {{error}} {_LOST_HINT}"
 
     def __init__(self, arn: BackupArn, deadline: Deadline) -> None:
-        super().__init__(arn, arn.context, {"BackupArn": arn.text}, deadline, arn.created_hint)
+        super().__init__(arn.account, arn.context, {"BackupArn": arn.text}, deadline, arn.created_hint)
+        self.arn = arn
         self._subject = f"Backup {arn.text}"
         self._backup: Backup | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for all waits that the same polls serve."""
+        return self.arn.text
 
     @property
     def _created_at(self) -> datetime | None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.limits import OPENING_SECONDS, PREPARATIONS
-from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.rates import RateLimit
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting import client
@@ -69,7 +68,7 @@ async def test_a_poller_with_nothing_to_describe_takes_no_share_of_describe_back
         await turn(self)
 
     monkeypatch.setattr(RateLimit, "turn", counted)
-    limits = RateLimits.of(BackupArn.parse(ARN), "us-east-1")
+    limits = RateLimits.of("123456789012", "us-east-1")
     control_plane.creating_for = 60
     arns = control_plane.add_backups("orders", 150)
     deadline = clock.time() + 600
