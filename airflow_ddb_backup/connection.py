@@ -10,7 +10,7 @@ from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
 
 from airflow_ddb_backup.exceptions import InvalidValueError, OtherAccountError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.parameters import LATER, check_botocore_config
+from airflow_ddb_backup.parameters import LATER, check_botocore_config, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.exceptions import ErrorContext
 
+# The parameters that may be left out: what a template renders to None must not pass for that.
+_OPTIONAL = ("aws_conn_id", "region_name", "account_id", "backup_name", "table_tags", "max_deletions")
 _RULES = {
     "aws_conn_id": (
         # As Airflow takes it: RE_SANITIZE_CONN_ID of its models/connection.py.
@@ -44,25 +46,25 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
     def __init__(self, *, account_id: str | XComArg | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.account_id = account_id
-        # What a template renders to None must not pass for what was never given.
-        self._given = {name for name in ("aws_conn_id", "region_name", "account_id") if getattr(self, name) is not None}
 
     def check_connection(self, of: Callable[[Any], Any]) -> None:
-        """Check the connection settings.
+        """Check the connection settings, and that no template has rendered a parameter that was given to ``None``.
 
-        :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
+        :param of: :func:`~.parameters.literal`, when the task is made, or :func:`~.parameters.rendered`
         :raises InvalidValueError: one is wrong
         """
+        if of is literal:
+            self._given = [name for name in _OPTIONAL if getattr(self, name, None) is not None]
+        for name in self._given:
+            if getattr(self, name) is None:
+                raise InvalidValueError.of(name, None, "not None once it is rendered")
         check_botocore_config(self.botocore_config)
         if not (self.verify is None or isinstance(self.verify, bool) or _is_text(of(self.verify))):
             raise InvalidValueError.of("verify", self.verify, "True, False, the path of a CA bundle, or None")
         for name, (pattern, rule) in _RULES.items():
             value = of(getattr(self, name))
-            if value is LATER or (value is None and name not in self._given):
+            if value is None or value is LATER:
                 continue
-            if value is None:
-                given = f"{rule.partition(', or None')[0]} where the task was given one: a template must not lose it"
-                raise InvalidValueError.of(name, value, given)
             if not isinstance(value, str) or not pattern.fullmatch(value):
                 raise InvalidValueError.of(name, value, rule, text=True)
 

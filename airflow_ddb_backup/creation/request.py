@@ -41,7 +41,6 @@ class BackupRequest:
 
     :param table_name: name or ARN
     :param backup_name: the backup's name; ``None``: derived from the run
-    :param derives_name: the task was given no name; otherwise ``None`` is what a template renders to, and wrong
     :param if_exists: what to do when the run has its backup already
     :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
     :param require_point_in_time_recovery: refuse a table whose point-in-time recovery is not ENABLED
@@ -52,7 +51,6 @@ class BackupRequest:
 
     table_name: str
     backup_name: str | None = None
-    derives_name: bool = True
     if_exists: IfExists = IfExists.REUSE
     reuse_within: timedelta | None = None
     require_point_in_time_recovery: bool = False
@@ -62,7 +60,7 @@ class BackupRequest:
     def __post_init__(self) -> None:
         """Check the values; numbers and choices become what they stand for."""
         check_table("table_name", self.table_name)
-        if self.backup_name is not None or not self.derives_name:
+        if self.backup_name is not None:
             check_name("backup_name", self.backup_name)
         required = check_flag("require_point_in_time_recovery", self.require_point_in_time_recovery)
         set_checked(

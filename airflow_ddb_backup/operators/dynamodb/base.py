@@ -76,8 +76,6 @@ class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
     deferrable: bool
     poll_interval: float | timedelta
     timeout: float | timedelta
-    # Whether the constructor was given no name: a template that renders to None must not pass for that.
-    _derives_name: bool
 
     @property
     def timeout_error(self) -> type[BackupTimeoutError]:
@@ -89,7 +87,6 @@ class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
         return BackupRequest(
             table_name=of(table_name),
             backup_name=of(self.backup_name),
-            derives_name=self._derives_name,
             if_exists=cast("IfExists", self.if_exists),
             reuse_within=self.reuse_within,
             require_point_in_time_recovery=self.require_point_in_time_recovery,

@@ -81,7 +81,6 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         super().__init__(account_id=account_id, **kwargs)
         self.table_name = table_name
         self.backup_name = backup_name
-        self._derives_name = backup_name is None
         self.if_exists = if_exists
         self.reuse_within = reuse_within
         self.require_point_in_time_recovery = require_point_in_time_recovery

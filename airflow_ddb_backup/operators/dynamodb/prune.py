@@ -109,15 +109,12 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            table_names=table_names,
-            exclude=exclude,
-            table_tags=table_tags,
-            max_tables=max_tables,
-            if_empty=if_empty,
-            account_id=account_id,
-            **kwargs,
-        )
+        super().__init__(account_id=account_id, **kwargs)
+        self.table_names = table_names
+        self.exclude = exclude
+        self.table_tags = table_tags
+        self.max_tables = max_tables
+        self.if_empty = if_empty
         self.created_by = created_by
         self.backup_name_prefix = backup_name_prefix
         self.keep_last = keep_last
@@ -132,8 +129,6 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         self.minimum_redundancy = minimum_redundancy
         self.dropped_tables = dropped_tables
         self.max_deletions = max_deletions
-        if max_deletions is not None:
-            self._given.add("max_deletions")
         self.timezone = timezone
         self.plan_only = plan_only
         self.timeout = timeout

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.operators.dynamodb.base import DynamoDBOperator
-from airflow_ddb_backup.parameters import literal
 from airflow_ddb_backup.selection import TableSelection
 
 if TYPE_CHECKING:
@@ -20,25 +18,11 @@ SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
 class TablesOperator(DynamoDBOperator):
     """Base of the operators that select tables. Each names its parameters itself, for editors and type checkers."""
 
-    def __init__(
-        self,
-        *,
-        table_names: Sequence[str | XComArg] | XComArg | str | None,
-        exclude: Collection[str | XComArg] | XComArg | str = (),
-        table_tags: Mapping[str, str | int | XComArg | Collection[str | int]] | XComArg | str | None = None,
-        max_tables: int | str | XComArg = 100,
-        if_empty: Literal["fail", "skip"] = "fail",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.table_names = table_names
-        self.exclude = exclude
-        self.table_tags = table_tags
-        self.max_tables = max_tables
-        self.if_empty: str = if_empty
-        if table_tags is not None:
-            self._given.add("table_tags")
-        self._selection(literal)
+    table_names: Sequence[str | XComArg] | XComArg | str | None
+    exclude: Collection[str | XComArg] | XComArg | str
+    table_tags: Mapping[str, str | int | XComArg | Collection[str | int]] | XComArg | str | None
+    max_tables: int | str | XComArg
+    if_empty: str
 
     def _selection(self, of: Callable[[Any], Any]) -> TableSelection:
         """Return the selection that the parameters make.
@@ -47,10 +31,6 @@ class TablesOperator(DynamoDBOperator):
         :raises InvalidValueError: a value is wrong
         """
         self.check_connection(of)
-        for name in self._given:
-            # A template that renders to None must not mean any tags, say.
-            if getattr(self, name) is None:
-                raise InvalidValueError.of(name, None, "not None once it is rendered")
         return TableSelection(
             table_names=of(self.table_names),
             exclude=of(self.exclude),

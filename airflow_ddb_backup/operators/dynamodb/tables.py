@@ -101,17 +101,13 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         account_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            table_names=table_names,
-            exclude=exclude,
-            table_tags=table_tags,
-            max_tables=max_tables,
-            if_empty=if_empty,
-            account_id=account_id,
-            **kwargs,
-        )
+        super().__init__(account_id=account_id, **kwargs)
+        self.table_names = table_names
+        self.exclude = exclude
+        self.table_tags = table_tags
+        self.max_tables = max_tables
+        self.if_empty = if_empty
         self.backup_name = backup_name
-        self._derives_name = backup_name is None
         self.if_exists = if_exists
         self.reuse_within = reuse_within
         self.require_point_in_time_recovery = require_point_in_time_recovery
@@ -119,6 +115,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
+        self._selection(literal)
         self._request(literal)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> BackupRequest:
