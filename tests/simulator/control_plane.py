@@ -214,11 +214,20 @@ class ControlPlane:
         settings = {"region_name": region, "endpoint_url": self.url}
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         if account != ACCOUNT:
-            sts = boto3.client("sts", **settings, **keys)
-            role = sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/tests", RoleSessionName="tests")["Credentials"]
-            names = {"aws_access_key_id": "AccessKeyId", "aws_secret_access_key": "SecretAccessKey"}
-            keys = {name: role[key] for name, key in names.items()} | {"aws_session_token": role["SessionToken"]}
+            keys = self.role_keys(account)
         return boto3.client("dynamodb", **settings, **keys)
+
+    def role_keys(self, account: str) -> dict[str, str]:
+        """Return the keys of a role in an account, as boto3 and the environment name them."""
+        place = {"region_name": REGION, "endpoint_url": self.url}
+        sts = boto3.client("sts", **place, aws_access_key_id="test", aws_secret_access_key="test")
+        role = sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/tests", RoleSessionName="tests")["Credentials"]
+        names = {
+            "access_key_id": "AccessKeyId",
+            "secret_access_key": "SecretAccessKey",
+            "session_token": "SessionToken",
+        }
+        return {f"aws_{name}": role[key] for name, key in names.items()}
 
     def connection(
         self,

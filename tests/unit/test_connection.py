@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_ddb_backup.exceptions import (
     AccountNotCertainError,
@@ -86,12 +86,29 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
     return control_plane
 
 
+def is_down(*_: object, **__: object) -> None:
+    """Answer as a secrets backend that is down."""
+    raise ConnectionError
+
+
+@pytest.mark.parametrize("why", ["mistyped or removed", "malformed", "its secrets backend is down"])
 @pytest.mark.parametrize("task", TASKS)
-def test_a_connection_that_is_not_found_sends_nothing(plane: ControlPlane, context: Context, task: Any) -> None:
-    """Mistyped, removed, or its secrets backend down for a moment: Airflow retries the task."""
-    with pytest.raises(ConnectionNotFoundError, match="aws_conn_id is 'shop'"):
-        task(plane, aws_conn_id="shop").execute(context)
+def test_a_connection_that_is_not_found_sends_nothing(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, task: Any, why: str
+) -> None:
+    """Airflow retries the task; the worker's own credentials may be another account's."""
+    made = task(plane, aws_conn_id="shop")
+    with pytest.MonkeyPatch.context() as broken:
+        if why == "malformed":
+            broken.setenv("AIRFLOW_CONN_SHOP", "{")
+        elif why == "its secrets backend is down":
+            broken.setenv("AIRFLOW_CONN_SHOP", plane.connection())
+            broken.setattr(EnvironmentVariablesBackend, "get_connection", is_down)
+        with pytest.raises(ConnectionNotFoundError, match="aws_conn_id is 'shop'"):
+            made.execute(context)
     assert not plane.calls
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
+    made.execute(context)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -223,10 +240,7 @@ class TestOpenedAgain:
         for _ in range(3):
             plane.client(account=OTHER).create_backup(TableName="orders", BackupName="nightly-1")
         plane.clock.sleep(10)
-        place = {"region_name": "us-east-1", "endpoint_url": plane.url}
-        sts = boto3.client("sts", aws_access_key_id="x", aws_secret_access_key="x", **place)
-        role = sts.assume_role(RoleArn=f"arn:aws:iam::{OTHER}:role/worker", RoleSessionName="tests")["Credentials"]
-        return {str(name): str(value) for name, value in role.items()}
+        return plane.role_keys(OTHER)
 
     @staticmethod
     def state(plane: ControlPlane) -> list[list[str]]:
@@ -239,13 +253,8 @@ class TestOpenedAgain:
     ) -> None:
         """The secrets backend is down when aws_default is read again, and the worker's own account is another."""
         made = task(plane, region_name="us-east-1")
-        names = {
-            "ACCESS_KEY_ID": "AccessKeyId",
-            "SECRET_ACCESS_KEY": "SecretAccessKey",
-            "SESSION_TOKEN": "SessionToken",
-        }
-        for name, key in names.items():
-            monkeypatch.setenv(f"AWS_{name}", other[key])
+        for name, value in other.items():
+            monkeypatch.setenv(name.upper(), value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", plane.url)
         before = self.state(plane)
         plane.expired_keys.add("simulated")
@@ -261,9 +270,9 @@ class TestOpenedAgain:
         """A named connection is found in a lower secrets backend."""
         monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
         lower = plane.connection(
-            access_key=other["AccessKeyId"],
-            password=other["SecretAccessKey"],
-            aws_session_token=other["SessionToken"],
+            access_key=other["aws_access_key_id"],
+            password=other["aws_secret_access_key"],
+            aws_session_token=other["aws_session_token"],
         )
 
         def change() -> None:

@@ -197,6 +197,46 @@ async def test_an_endpoint_that_is_not_there_is_waited_for(
     assert "AWS can't be reached" in event["message"]
 
 
+class TestConnection:
+    """A connection that is not found is waited for; the triggerer's own credentials are another account's."""
+
+    @pytest.fixture(autouse=True)
+    def _own_credentials(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, backup_arn: str) -> None:
+        control_plane.client().restore_table_from_backup(TargetTableName="restored", BackupArn=backup_arn)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", control_plane.url)
+        for name, value in control_plane.role_keys("210987654321").items():
+            monkeypatch.setenv(name.upper(), value)
+        control_plane.calls.clear()
+
+    @staticmethod
+    def trigger(kind: str, arn: str, deadline: float) -> Any:
+        """Return a trigger of a kind."""
+        settings: dict[str, Any] = {"poll_interval": 5, "deadline": deadline, "aws_conn_id": "shop"}
+        if kind == "many":
+            return DynamoDBBackupsTrigger(backup_arns=[arn], **settings)
+        if kind == "restore":
+            return DynamoDBRestoreTrigger(backup_arn=arn, table_name="restored", **settings)
+        return DynamoDBBackupTrigger(backup_arn=arn, **settings)
+
+    @pytest.mark.parametrize("kind", ["one", "many", "restore"])
+    async def test_one_that_comes_back(
+        self, control_plane: ControlPlane, clock: Clock, backup_arn: str, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        """Nothing is asked of anybody until then."""
+        waiting = asyncio.ensure_future(event_of(self.trigger(kind, backup_arn, clock.time() + 600)))
+        await asyncio.sleep(120)
+        assert not control_plane.calls
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", control_plane.connection())
+        assert (await waiting)["status"] == "success"
+
+    async def test_one_that_never_does(self, control_plane: ControlPlane, clock: Clock, backup_arn: str) -> None:
+        """The message of the timeout says so, and not that the backup was not found."""
+        event = await event_of(self.trigger("one", backup_arn, clock.time() + 60))
+        assert event["status"] == "timeout"
+        assert "The Airflow connection is not found" in event["message"]
+        assert not control_plane.calls
+
+
 async def test_cancelled_it_stops_watching_and_deletes_nothing(
     control_plane: ControlPlane, clock: Clock, backup_arn: str
 ) -> None:
