@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_ddb_backup.exceptions import BackupError
-from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBCreateBackupOperator
+from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupTablesOperator,
+    DynamoDBCreateBackupOperator,
+    DynamoDBRestoreTableFromBackupOperator,
+)
 from tests.simulator.proxy import Drop, Proxy
 from tests.unit.conftest import context_of
 
@@ -20,12 +24,16 @@ if TYPE_CHECKING:
     from tests.unit.conftest import FakeTaskInstance
 
 
-@pytest.fixture
-def proxy(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
-    """Let the Airflow connection go through a proxy."""
+@pytest.fixture(params=["proxies", "HTTPS_PROXY"])
+def proxy(
+    request: pytest.FixtureRequest, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Proxy]:
+    """Let the Airflow connection go through a proxy, by its configuration or by the environment."""
     with control_plane.serve_tls(tmp_path) as front, Proxy().serve() as proxy:
-        through = {"proxies": {"https": proxy.url}}
-        connection = control_plane.connection(url=front.url, verify=front.ca, config_kwargs=through)
+        through = {"config_kwargs": {"proxies": {"https": proxy.url}}} if request.param == "proxies" else {}
+        if not through:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        connection = control_plane.connection(url=front.url, verify=front.ca, **through)
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection)
         yield proxy
 
@@ -60,6 +68,23 @@ def test_a_response_that_is_lost_after_the_commit(
     control_plane.on_commit = cut
     assert [end(ti, back_up)] == control_plane.backup_arns()
     assert lost
+    assert proxy.tunnels > 1
+
+
+def test_the_response_of_a_restore_is_lost(control_plane: ControlPlane, ti: FakeTaskInstance, proxy: Proxy) -> None:
+    """Its table is told from another's: the task takes it, though it takes no other."""
+    (arn,) = control_plane.add_backups("orders", 1)
+    lost: list[str] = []
+
+    def cut(table_arn: str, _: int) -> None:
+        lost.append(table_arn)
+        proxy.cut()
+
+    control_plane.on_restore = cut
+    task = DynamoDBRestoreTableFromBackupOperator(
+        task_id="restore", backup_arn=arn, target_table_name="restored", if_exists="fail"
+    )
+    assert [task.execute(context_of(ti))] == lost
     assert proxy.tunnels > 1
 
 
