@@ -30,10 +30,10 @@ def proxy(
 ) -> Iterator[Proxy]:
     """Let the Airflow connection go through a proxy, by its configuration or by the environment."""
     with control_plane.serve_tls(tmp_path) as front, Proxy().serve() as proxy:
-        through = {"config_kwargs": {"proxies": {"https": proxy.url}}} if request.param == "proxies" else {}
+        through = {"proxies": {"https": proxy.url}} if request.param == "proxies" else {}
         if not through:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        connection = control_plane.connection(url=front.url, verify=front.ca, **through)
+        connection = control_plane.connection(url=front.url, verify=front.ca, config_kwargs=through)
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection)
         yield proxy
 

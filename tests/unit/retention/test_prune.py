@@ -263,6 +263,24 @@ class TestDroppedTables:
         assert set(made) < set(control_plane.backup_arns())
         assert log().count("Nothing of table orders is deleted: it lacks the tags") >= 2
 
+    @pytest.mark.parametrize("names", [["orders", "ordinary"], ["ord*"]], ids=repr)
+    def test_a_table_whose_tag_has_changed_loses_no_backup(
+        self, control_plane: ControlPlane, context: Context, names: list[str]
+    ) -> None:
+        """Somebody has put a legal hold on it, just before it is asked."""
+        created(control_plane, "ordinary")
+        for name in ("orders", "ordinary"):
+            control_plane.tag_table(name, backup="nightly")
+        made, client = nightly(control_plane, 3), control_plane.client()
+        hold = {
+            "ResourceArn": client.describe_table(TableName="orders")["Table"]["TableArn"],
+            "Tags": [{"Key": "backup", "Value": "legal-hold"}],
+        }
+        control_plane.before("ListTagsOfResource", lambda: client.tag_resource(**hold))
+        report = prune(context, table_names=names, table_tags={"backup": "nightly"}, keep_last=1)
+        assert report["deleted"] == []
+        assert control_plane.backup_arns() == made
+
     def test_a_named_table_that_lacks_the_tags_is_left_out(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
     ) -> None:
