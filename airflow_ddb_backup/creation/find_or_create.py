@@ -201,7 +201,7 @@ class Creation:
     def _existing(self, table: Table) -> Backup | None:
         """Return the backup that the run has already, or may reuse; ``None``: there is none."""
         matcher = self._matcher
-        if (since := matcher.listed_since(table)) is None:
+        if (since := matcher.listed_since) is None:
             return None
         own = self._poll(partial(matcher.find_own, table), since, self._began_at) if matcher.own_since else None
         # A backup of others may be missing without harm.

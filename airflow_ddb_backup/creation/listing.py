@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.exceptions import CreationTimeoutError, PermanentError
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
@@ -68,7 +69,8 @@ class Listing:
                 raise self._refusal
             if self._since is None or since < self._since or self._began < begun_after:
                 self._check_time(context)
-                self._list(self._reach(since))
+                # As far back as anyone has asked: the next may ask for as much.
+                self._list(min(since, self._since or since))
             return list(self._by_table.get(table, ()))
 
     def for_at_most(self, seconds: float) -> Listing:
@@ -77,14 +79,6 @@ class Listing:
         :param seconds: from now on, within the deadline
         """
         return Listing(self._hook, self._context, self._deadline.within(seconds), self._log, self._table_name)
-
-    def _reach(self, since: datetime) -> datetime:
-        if self._table_name is not None or self._since is None:
-            return since
-        if since >= self._since:
-            return self._since
-        # Twice as far as before, at least: thousands of tables might each reach back a little further.
-        return min(since, self._since - (datetime.fromtimestamp(self._deadline.clock.time(), tz=UTC) - self._since))
 
     def _list(self, since: datetime) -> None:
         began = self._deadline.clock.monotonic()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup.creation.request import IfExists
-from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE
+from airflow_ddb_backup.limits import FIRST_BACKUP, SCHEDULER_CLOCK_TOLERANCE
 from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
@@ -91,13 +91,11 @@ class BackupMatcher:
             return run.started
         return (run.started if refuses else run.earliest) - SCHEDULER_CLOCK_TOLERANCE
 
-    def listed_since(self, table: Table) -> datetime | None:
-        """Return the creation time of the oldest backup that matters; ``None``: none does.
-
-        :param table: the table
-        """
+    @property
+    def listed_since(self) -> datetime | None:
+        """The time since which all backups that matter were made, of any table; ``None``: none matters."""
         reusable = None if self.reuse_within is None else self.run.started - self.reuse_within
-        refused = table.created_at if self.if_exists is IfExists.FAIL else None
+        refused = FIRST_BACKUP if self.if_exists is IfExists.FAIL else None
         return min(filter(None, (self.own_since, reusable, refused)), default=None)
 
     def find_own(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_ddb_backup.creation.matching import BackupMatcher, Run, of_table
 from airflow_ddb_backup.creation.request import IfExists
+from airflow_ddb_backup.limits import FIRST_BACKUP
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
@@ -156,10 +157,10 @@ def test_an_ambiguous_call_has_made_what_was_made_since() -> None:
 
 def test_nothing_older_than_what_counts_is_listed() -> None:
     """A table's whole history would cost a page for every hundred backups."""
-    assert matcher(try_number=1).listed_since(TABLE) is None
-    assert matcher().listed_since(TABLE) == NOON - timedelta(seconds=10)
-    assert matcher(try_number=1, reuse_within=HOUR).listed_since(TABLE) == NOON - HOUR
-    assert matcher(if_exists=IfExists.FAIL).listed_since(TABLE) == TABLE.created_at
+    assert matcher(try_number=1).listed_since is None
+    assert matcher().listed_since == NOON - timedelta(seconds=10)
+    assert matcher(try_number=1, reuse_within=HOUR).listed_since == NOON - HOUR
+    assert matcher(if_exists=IfExists.FAIL).listed_since == FIRST_BACKUP
 
 
 def read(**kwargs: Any) -> Run:
