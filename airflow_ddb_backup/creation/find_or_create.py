@@ -15,7 +15,6 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupExistsError,
     CreationTimeoutError,
-    ListBackupsDeniedError,
     PointInTimeRecoveryDisabledError,
     TableNotFoundError,
     TableNotReadyError,
@@ -179,12 +178,7 @@ class Creation:
         since = self._matcher.own_since
         if not self.wanted.is_derived or since is None:
             return None
-        try:
-            found = self._poll(partial(self._matcher.find_own, None), since, self._began_at)
-        except ListBackupsDeniedError as error:
-            self._log.warning("Whether this run has a backup of the table is not known: %s", error)
-            return None
-        if found:
+        if found := self._poll(partial(self._matcher.find_own, None), since, self._began_at):
             self._log.warning("The table is gone or going; taking this run's backup of it, %s.", found.arn.text)
             self._log_reuse(found)
         return found

@@ -613,13 +613,6 @@ class TestClearedRuns:
         assert run(cleared(ti, clock)) == first
         assert "is from before" not in log()
 
-    def test_a_denied_listing_hides_no_missing_table(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """The run has no backup that anybody knows of."""
-        control_plane.drop_table("orders")
-        control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"))
-        with pytest.raises(TableNotFoundError):
-            run(cleared(begun(clock), clock, ran=False))
-
 
 class TestReuse:
     """``reuse_within`` counts from the run's start."""
