@@ -139,7 +139,7 @@ class _EachTable(FindOrCreate):
 
     def step(self, creation: Creation) -> None:
         """Go on with a table."""
-        table, context = self._tables[creation], creation.wanted.context
+        table = self._tables[creation]
         try:
             super().step(creation)
         except (TableNotFoundError, TableUnavailableError) as error:
@@ -147,11 +147,6 @@ class _EachTable(FindOrCreate):
                 raise
             self._report.skipped[table.name] = str(error)
             self._log.warning("Table %s is skipped, since the task does not name it: %s", table.name, error)
-        except BackupError:
-            raise
-        except Exception as error:
-            self._log.exception("A defect in one table; all others go on.")
-            raise BackupError.about(context, f"{type(error).__name__}: {error}.") from error
         else:
             self._report.done[table.name] = self.backups[creation].arn
 
