@@ -63,14 +63,11 @@ class Retry(Protocol):
         """Make the call and return what it returns."""
 
 
-def retrying(
-    deadline: Deadline, log: Any, must_stop: Callable[[], bool] = lambda: False, *, patience: float = math.inf
-) -> Retry:
+def retrying(deadline: Deadline, log: Any, *, patience: float = math.inf) -> Retry:
     """Return what makes a call again while it may yet succeed. The last attempt is made at the deadline.
 
     :param deadline: when to give up
     :param log: takes a line for each failure
-    :param must_stop: whether another attempt is out of the question
     :param patience: seconds after which to give up a call, within the deadline
     """
 
@@ -83,7 +80,7 @@ def retrying(
         attempts = Retrying(
             retry=retry_if_exception(may_pass),
             wait=lambda state: min(backoff(state.attempt_number), until.left),
-            stop=lambda _: until.passed or must_stop(),
+            stop=lambda _: until.passed,
             sleep=deadline.clock.sleep,
             before_sleep=log_failure,
             reraise=True,

@@ -174,8 +174,7 @@ class Restore:
         # Without a description there is a table already.
         overrides = self.request.overrides.arguments(description) if description else {}
         self.log.info("Restoring backup %s as table %s", self.request.arn.text, self.request.target_table_name)
-        retry = retrying(self.deadline, self.log, lambda: self._ambiguous > AMBIGUOUS_RETRIES)
-        return retry(self._start_once, overrides)
+        return retrying(self.deadline, self.log)(self._start_once, overrides)
 
     def _start_once(self, overrides: dict[str, Any]) -> Table:
         request, context = self.request, self.context
@@ -194,6 +193,7 @@ class Restore:
             if found := poll_until(self._find_target, self.deadline.within(DESCRIBE_LAG), DESCRIBE_INTERVAL):
                 return found
             self._ambiguous += 1
+            error.may_call_again = self._ambiguous <= AMBIGUOUS_RETRIES
             raise
 
     def _find_backup(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -116,12 +116,14 @@ class TestRetrying:
             retrying(Deadline.after(0), LOG)(call)
         assert call.count == 1
 
-    def test_the_caller_may_forbid_another_call(self, clock: Clock) -> None:
+    def test_an_ambiguous_failure_may_forbid_another_call(self, clock: Clock) -> None:
         """CreateBackup is not made again for ever."""
-        call = Calls(throttled())
-        with pytest.raises(ThrottledError):
-            retrying(Deadline.after(1000), LOG, must_stop=lambda: call.count == 3)(call)
-        assert call.count == 3
+        failure = AmbiguousOutcomeError.about(CONTEXT)
+        failure.may_call_again = False
+        call = Calls(failure)
+        with pytest.raises(AmbiguousOutcomeError):
+            retrying(Deadline.after(1000), LOG)(call)
+        assert call.count == 1
 
     def test_each_failure_is_logged(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         """With the seconds until the next call."""
