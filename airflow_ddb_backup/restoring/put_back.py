@@ -65,7 +65,7 @@ def put_back(request: SettingsRequest, target: SettingsOf, report: Report[str]) 
                 if setting.may_lock_out and report.failed and request.values.get(name):
                     report.skipped[name] = _NOT_TRIED
                 elif name in request.values:
-                    report.done[name] = _put_back(setting, request.values[name], request.source_arn, target)
+                    report.done[name] = _put_back(setting, request.values[name], target)
         except BackupError as error:
             report.failed[name] = error
         if outcome := outcomes(report).get(name):
@@ -82,11 +82,11 @@ def _has_already(setting: Setting, added: Any, target: SettingsOf) -> bool:
         return False
 
 
-def _put_back(setting: Setting, value: Any, source_arn: str, target: SettingsOf) -> str:
+def _put_back(setting: Setting, value: Any, target: SettingsOf) -> str:
     if not value:
         return SAME
     # The settings before have changed the table: each is put back on its own description.
-    if not (wanted := setting.adapt(value, source_arn, target.fresh())):
+    if not (wanted := setting.adapt(value, target.fresh())):
         return UNAVAILABLE
     present = setting.read(target.fresh())
     missing = setting.missing(wanted, present.value)

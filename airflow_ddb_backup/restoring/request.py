@@ -254,7 +254,6 @@ class SettingsRequest:
 
     :param backup_arn: the backup that the table is restored from
     :param target: the table's name
-    :param source_arn: the ARN of the table that the settings are of
     :param values: the value of each, plain JSON, with the tags that the task adds
     :param unavailable: the names of those that could not be known
     :raises InvalidValueError: a table can't have that many tags
@@ -262,7 +261,6 @@ class SettingsRequest:
 
     backup_arn: str
     target: str
-    source_arn: str
     values: Mapping[str, Any] = field(default_factory=dict)
     unavailable: Collection[str] = ()
 

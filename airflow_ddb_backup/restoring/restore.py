@@ -212,11 +212,9 @@ class Restore:
     def _read_settings(self, description: BackupDescription | None) -> SettingsRequest:
         """Read the settings: of another table, of the backup, or of the backed up table."""
         request = self.request
-        source_arn, values = request.arn.table_arn, dict[str, Any]()
+        values: dict[str, Any] = {}
         if request.settings and request.settings_from is not None:
             source = self._table(request.settings_from)
-            with needed_by(request.settings, source.context):
-                source_arn = source.arn
             values = read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
@@ -224,7 +222,7 @@ class Restore:
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
-        return SettingsRequest(request.arn.text, request.target_table_name, source_arn, values, unavailable)
+        return SettingsRequest(request.arn.text, request.target_table_name, values, unavailable)
 
     def _of_backed_up_table(self, description: BackupDescription | None) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there before and after."""

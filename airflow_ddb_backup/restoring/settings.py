@@ -183,14 +183,13 @@ class Setting(ABC):
         """
         return None if wanted == present else wanted
 
-    def adapt(self, wanted: Any, source: str, target: SettingsOf) -> Any:
+    def adapt(self, wanted: Any, target: SettingsOf) -> Any:
         """Return the value of one table as it has to be for another; empty: that one has no place for it.
 
         :param wanted: the value
-        :param source: the ARN of the table that it is of
         :param target: the other table
         """
-        del source, target
+        del target
         return wanted
 
 
@@ -318,9 +317,8 @@ class ContributorInsights(PartedSetting):
             request = {"TableName": table.name, "ContributorInsightsAction": "ENABLE", **named, **more}
             yield "UpdateContributorInsights", request
 
-    def adapt(self, wanted: dict[str, str | None], source: str, target: SettingsOf) -> dict[str, str | None]:
+    def adapt(self, wanted: dict[str, str | None], target: SettingsOf) -> dict[str, str | None]:
         """Leave out indexes that were not restored."""
-        del source
         return {index: mode for index, mode in wanted.items() if not index or index in target.global_indexes}
 
 
@@ -383,40 +381,38 @@ class AutoScaling(PartedSetting):
                     own = {named: name} if named else {}
                     yield put, {"ServiceNamespace": "dynamodb", **target, **own, **settings}
 
-    def adapt(self, wanted: dict[str, Any], source: str, target: SettingsOf) -> dict[str, Any]:
+    def adapt(self, wanted: dict[str, Any], target: SettingsOf) -> dict[str, Any]:
         """Leave out indexes that were not restored; on demand there is nothing to scale."""
-        del source
         billing = (target.description.get("BillingModeSummary") or {}).get("BillingMode")
         indexes = set() if billing == "PAY_PER_REQUEST" else {"", *target.global_indexes}
         return {key: value for key, value in wanted.items() if key.split(" ", 2)[1] in indexes}
 
 
 class ResourcePolicy(Setting):
-    """The resource policy, whose ARNs name the old table."""
+    """The resource policy. Its ARNs name the table, for which its value has a word: the new table has another ARN."""
 
     name = "resource_policy"
     actions = ("dynamodb:GetResourcePolicy", "dynamodb:PutResourcePolicy")
     may_lock_out = True
+    _THE_TABLE = "<the table's ARN>"
 
     def read(self, table: SettingsOf) -> State:
         """Return the policy's document; ``None``: there is none."""
         try:
-            return State(json.loads(table.call("GetResourcePolicy", "Policy", ResourceArn=table.arn)["Policy"]))
+            policy = json.loads(table.call("GetResourcePolicy", "Policy", ResourceArn=table.arn)["Policy"])
         except BackupError as error:
             response = getattr(error.__cause__, "response", None) or {}
             if response.get("Error", {}).get("Code") == "PolicyNotFoundException":
                 return State(None)
             raise
+        # The table, its indexes and its streams, and no table whose name begins so.
+        own = re.escape(table.arn) + r"(?![a-zA-Z0-9_.-])"
+        return State(json.loads(re.sub(own, self._THE_TABLE, json.dumps(policy))))
 
     def changes(self, table: SettingsOf, missing: Any) -> Iterable[Change]:
         """Put the policy, without the white space that counts for AWS's limit."""
-        yield "PutResourcePolicy", {"ResourceArn": table.arn, "Policy": json.dumps(missing, separators=(",", ":"))}
-
-    def adapt(self, wanted: Any, source: str, target: SettingsOf) -> Any:
-        """Let the ARNs of the table, its indexes and its streams name the new one."""
-        # Not of a table whose name begins so.
-        pattern = re.compile(re.escape(source) + r"(?![a-zA-Z0-9_.-])")
-        return json.loads(pattern.sub(target.arn, json.dumps(wanted)))
+        policy = json.dumps(missing, separators=(",", ":")).replace(self._THE_TABLE, table.arn)
+        yield "PutResourcePolicy", {"ResourceArn": table.arn, "Policy": policy}
 
 
 def _resource(table: str, index: str) -> str:

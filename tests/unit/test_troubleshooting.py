@@ -304,7 +304,7 @@ def put_one_back(plane: ControlPlane, name: str, value: object) -> object:
     about = exceptions.ErrorContext("orders-restored", arn, REGION)
     deadline, report = Deadline.after(600), Report[str]()
     target = SettingsOf(DynamoDBBackupHook(), about, "orders-restored", deadline, 60, Silent())
-    put_back(SettingsRequest(arn, "orders-restored", arn, {name: value}), target, report)
+    put_back(SettingsRequest(arn, "orders-restored", {name: value}), target, report)
     raise report.failed[name]
 
 

@@ -248,5 +248,5 @@ def table(name: str) -> SettingsOf:
 def put(values: dict[str, Any], unavailable: Sequence[str] = ()) -> dict[str, str]:
     """Put settings back on the target, and return how each went."""
     report = Report[str]()
-    put_back(SettingsRequest(BACKUP, "target", ARN, values, unavailable), table("target"), report)
+    put_back(SettingsRequest(BACKUP, "target", values, unavailable), table("target"), report)
     return outcomes(report)

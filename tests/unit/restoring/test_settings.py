@@ -14,14 +14,12 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.restoring.settings import (
     SETTINGS,
-    ResourcePolicy,
     read_settings,
 )
 from tests.simulator.control_plane import REGION
 from tests.unit.restoring.support import (
     ARN,
     NAMES,
-    POLICY,
     give,
     put,
     restore,
@@ -147,9 +145,9 @@ def test_all_settings_that_can_t_be_read_are_told_at_once(control_plane: Control
     assert control_plane.calls["DescribeTimeToLive"] == 1
 
 
-def test_arns_of_other_tables_stay(control_plane: ControlPlane) -> None:
-    """Also of one whose name begins with this one's."""
-    restore(control_plane)
-    adapted = ResourcePolicy().adapt(POLICY, ARN, table("target"))
-    new = ARN.replace("source", "target")
-    assert adapted["Statement"][0]["Resource"] == [new, f"{new}/index/*", f"{ARN}-eu"]
+def test_a_policy_names_its_own_table_by_a_word(control_plane: ControlPlane) -> None:
+    """The new table has another ARN; those of other tables stay, also of one whose name begins with this one's."""
+    give(control_plane, "resource_policy")
+    policy = read_settings(["resource_policy"], table("source"))["resource_policy"]
+    itself = "<the table's ARN>"
+    assert policy["Statement"][0]["Resource"] == [itself, f"{itself}/index/*", f"{ARN}-eu"]

@@ -230,7 +230,6 @@ class TestWaiting:
                 "try": 1,
                 "backup_arn": arn,
                 "target": "target",
-                "source_arn": ARN,
                 "values": {"tags": {"team": "shop", "tier": "1"}},
                 "unavailable": [],
             },
