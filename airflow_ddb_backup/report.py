@@ -41,6 +41,16 @@ class Report(Generic[_T]):
     account: str | None = None
     region: str | None = None
 
+    def fail(self, name: str, error: BackupError, log: Any) -> None:
+        """Take in and log why something has failed.
+
+        :param name: its name
+        :param error: the failure
+        :param log: the task's log
+        """
+        self.failed[name] = error
+        log.error("%s: %s", name, error)
+
     def told(self, summary: str, error: BaseException | None) -> dict[str, str | None]:
         """Return where it was, why the task has failed, and a message for people, ready to be sent.
 

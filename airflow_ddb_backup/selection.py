@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -27,7 +27,7 @@ from airflow_ddb_backup.exceptions import (
     OtherAccountError,
     TooManyTablesError,
 )
-from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED
+from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED, TABLE_PATIENCE
 from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.parameters import (
     LATER,
@@ -38,14 +38,15 @@ from airflow_ddb_backup.parameters import (
     is_pattern,
     set_checked,
 )
-from airflow_ddb_backup.retries import read_pages
+from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.retries import Retry
+    from airflow_ddb_backup.report import Report
 
 
 # AWS allows them in no tag: they are what is left of a template that nothing has rendered, such as a key.
@@ -66,15 +67,11 @@ class SelectedTable:
     :param name: the name
     :param arn: the ARN, if the task names the table by it
     :param named: the task names it, by name or ARN: if it does not exist, that is a failure
-    :param lacks_tags: the task names it, but it does not have the tags: it is to be skipped
-    :param error: why the task could not find out whether it has the tags
     """
 
     name: str
     arn: str | None = None
     named: bool = False
-    lacks_tags: bool = False
-    error: BackupError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +145,16 @@ class TableSelection:
         has = dict(tags)
         return all(has.get(key) in values for key, values in (self.table_tags or {}).items())
 
-    def check_size(self, tables: Iterable[SelectedTable], context: ErrorContext) -> None:
+    def check_size(self, names: Iterable[str], context: ErrorContext) -> None:
         """Refuse a selection that is empty or too large.
 
-        :param tables: the tables that are selected; those that lack the tags do not count
+        :param names: the tables that are selected
         :param context: the region, for messages
         :raises EmptySelectionError: there is none
         :raises AirflowSkipException: there is none, and the task is to be skipped then
         :raises TooManyTablesError: there are more than ``max_tables``
         """
-        found = sorted(table.name for table in tables if not table.lacks_tags)
+        found = sorted(names)
         if not found:
             error = EmptySelectionError.about(context, f"{self} selects 0 tables.")
             raise AirflowSkipException(str(error)) if self.if_empty is IfEmpty.SKIP else error
@@ -173,43 +170,51 @@ class TableSelection:
 
 
 def select_tables(
-    hook: DynamoDBBackupHook, selection: TableSelection, context: ErrorContext, retry: Retry, retry_of_one: Retry
+    hook: DynamoDBBackupHook,
+    selection: TableSelection,
+    report: Report[Any],
+    *,
+    context: ErrorContext,
+    deadline: Deadline,
+    log: Any,
 ) -> list[SelectedTable]:
-    """Return the selected tables, by name, and those that are named and lack the tags. Their number is not checked.
+    """Return the selected tables, by name. Their number is not checked.
 
     :param hook: makes the calls
     :param selection: what the task says about its tables
+    :param report: takes in which tables the task names and lack the tags, and of which that can't be known
     :param context: the region, for messages
-    :param retry: repeats a call that may yet succeed
-    :param retry_of_one: the same for a call about one table, whose failure is that table's
+    :param deadline: when to give up
+    :param log: the task's log
     :raises BackupError: a listing has failed
     """
-    selected = selection.named()
-    if selection.table_tags:
-        selected = {name: _asked(hook, table, selection, context, retry_of_one) for name, table in selected.items()}
+    retry, retry_of_one = retrying(deadline, log), retrying(deadline, log, patience=TABLE_PATIENCE)
+
+    def has_tags(table: SelectedTable) -> bool:
+        about = replace(context, table=table.name)
+        try:
+            arn = retry_of_one(hook.describe_table, about, table.arn or table.name).arn
+            tags = read_pages(lambda cursor: retry_of_one(hook.list_tags, about, arn, cursor), about)
+        except OtherAccountError:
+            raise
+        except BackupError as error:
+            report.fail(table.name, error, log)
+            return False
+        if selection.has_tags(tags or ()):
+            return True
+        report.skipped[table.name] = "It lacks the tags."
+        log.warning("Table %s is skipped: it lacks the tags.", table.name)
+        return False
+
+    named = selection.named()
+    selected = [table for table in named.values() if not selection.table_tags or has_tags(table)]
     if selection.has_patterns:
         chosen = set(read_pages(lambda cursor: retry(hook.list_tables, context, cursor), context) or ())
         if tags := selection.table_tags:
             tagged = read_pages(lambda cursor: retry(hook.list_tagged_tables, context, tags, cursor), context)
             chosen &= set(tagged or ())
-        for name in filter(selection.matches, chosen):
-            selected.setdefault(name, SelectedTable(name))
-    return [selected[name] for name in sorted(selected)]
-
-
-def _asked(
-    hook: DynamoDBBackupHook, named: SelectedTable, selection: TableSelection, context: ErrorContext, retry: Retry
-) -> SelectedTable:
-    """Return a named table with what its own tags say."""
-    about = replace(context, table=named.name)
-    try:
-        arn = retry(hook.describe_table, about, named.arn or named.name).arn
-        tags = read_pages(lambda cursor: retry(hook.list_tags, about, arn, cursor), about)
-    except OtherAccountError:
-        raise
-    except BackupError as error:
-        return replace(named, error=error)
-    return replace(named, lacks_tags=not selection.has_tags(tags or ()))
+        selected += [SelectedTable(name) for name in filter(selection.matches, chosen - named.keys())]
+    return sorted(selected, key=lambda table: table.name)
 
 
 def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:

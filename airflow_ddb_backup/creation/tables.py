@@ -75,11 +75,6 @@ class TablesReport(Report[BackupArn]):
         done = len(self.done.keys() - self.failed.keys())
         return f"{done} with a backup, {len(self.failed)} failed, {len(self.skipped)} skipped"
 
-    def fail(self, table: str, error: BackupError, log: Any) -> None:
-        """Take in and log why a table has failed."""
-        self.failed[table] = error
-        log.error("%s: %s", table, error)
-
     def conclude(self, log: Any, hint: str | None = None) -> None:
         """Log the counts, and raise if any table has failed; the log has each failure already.
 

@@ -164,13 +164,17 @@ class Prune:
         :raises BackupError: AWS refused, or time was up
         """
         request, report = self.request, self.report
-        tables = self._select()
+        tables = select_tables(
+            self.hook, request.selection, report, context=self.context, deadline=self.deadline, log=self.log
+        )
+        if not request.finds_tables:
+            request.selection.check_size([*(table.name for table in tables), *report.failed], self.context)
         listed = self._backups_of(tables)
         if request.finds_tables:
             gone = {backup.arn.table_name for backup in listed if is_candidate(backup, request.prefixes)}
             gone -= {table.name for table in tables}
             tables += [SelectedTable(name) for name in sorted(filter(request.selection.matches, gone))]
-            request.selection.check_size(tables, self.context)
+            request.selection.check_size((table.name for table in tables), self.context)
         # An ARN is that of one account's table, whatever its name.
         texts = {table.arn or table.name for table in tables}
         listed = [backup for backup in listed if texts & {backup.arn.table_name, backup.arn.table_arn}]
@@ -189,19 +193,6 @@ class Prune:
         self.log.info("%s", report.summary())
         report.raise_for_failures(DeletionsFailedError, self.context, report.deleted())
 
-    def _select(self) -> list[SelectedTable]:
-        """Return the selected tables; those that lack the tags are left out, and what could not be read has failed."""
-        selection = self.request.selection
-        selected = select_tables(self.hook, selection, self.context, self._call, self._call_about_one)
-        if not self.request.finds_tables:
-            selection.check_size(selected, self.context)
-        for table in selected:
-            if table.error:
-                self.report.failed[table.name] = table.error
-            elif table.lacks_tags:
-                self.log.warning("Table %s is left out: it lacks the tags.", table.name)
-        return [table for table in selected if not table.error and not table.lacks_tags]
-
     def _backups_of(self, tables: Sequence[SelectedTable]) -> list[Backup]:
         """Return all backups of some tables, and perhaps of others, each once.
 
@@ -216,7 +207,9 @@ class Prune:
 
     def _pages(self, table_name: str | None, most: int | None = None) -> list[Backup] | None:
         context, listing = replace(self.context, table=table_name), self.hook.list_backups
-        return read_pages(lambda cursor: self._call(listing, context, table_name, cursor=cursor), context, most)
+        return read_pages(
+            lambda cursor: self._call(math.inf, listing, context, table_name, cursor=cursor), context, most
+        )
 
     def _existing(
         self, tables: Sequence[SelectedTable], listed: Sequence[Backup], candidates: Sequence[Backup]
@@ -245,26 +238,17 @@ class Prune:
 
     def _describe(self, selected: SelectedTable) -> Table:
         context = replace(self.context, table=selected.name)
-        table = self._call_about_one(self.hook.describe_table, context, selected.arn or selected.name)
+        table = self._call(TABLE_PATIENCE, self.hook.describe_table, context, selected.arn or selected.name)
         # A DELETING table counts as gone.
         if table.status == TableStatus.DELETING:
             raise TableNotFoundError.about(context, f"It is {table.status}.")
         return table
 
-    def _call(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def _call(self, patience: float, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make a call that the plan is made from, and retry it; none begins after the deadline."""
-        return self._retry(math.inf, call, *args, **kwargs)
-
-    def _call_about_one(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Make a call about one table, and retry it for as long as it may hold up the others."""
-        return self._retry(TABLE_PATIENCE, call, *args, **kwargs)
-
-    def _retry(self, patience: float, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if self.deadline.passed:
             raise DeletionTimeoutError.about(self.context, "Nothing was deleted.")
-        returned = retrying(self.deadline, self.log, patience=patience)(call, *args, **kwargs)
-        self.report.account = self.hook.account
-        return returned
+        return retrying(self.deadline, self.log, patience=patience)(call, *args, **kwargs)
 
     @property
     def _began(self) -> datetime:
@@ -278,7 +262,7 @@ class Prune:
             "%s, account %s, region %s: backups named %s of %s table(s), by %s: "
             "%s kept (%s bytes), %s to delete (%s bytes)%s\n%s",
             "Plan only" if self.request.plan_only else "Plan",
-            self.report.account or "not known",
+            self.hook.account or "not known",
             self.report.region,
             ", ".join(f"{prefix}*" for prefix in self.request.prefixes),
             tables,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
     AmbiguousOutcomeError,
@@ -19,29 +21,23 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.parameters import LATER
+from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.selection import IfEmpty, SelectedTable, TableSelection, select_tables
 from tests.simulator.faults import EMPTY_RESPONSE, Answer, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.simulator.control_plane import ControlPlane
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+LOG = logging.getLogger(__name__)
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 CONTEXT = ErrorContext(region="us-east-1")
 
 
-def once(call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Make a call once."""
-    return call(*args, **kwargs)
-
-
-def select(**settings: Any) -> list[SelectedTable]:
+def select(report: Report[Any] | None = None, **settings: Any) -> list[SelectedTable]:
     """Select tables of the simulated account."""
-    hook = DynamoDBBackupHook(region_name="us-east-1")
-    return select_tables(hook, TableSelection(**settings), CONTEXT, once, once)
+    hook, selection = DynamoDBBackupHook(region_name="us-east-1"), TableSelection(**settings)
+    report = report or Report()
+    return select_tables(hook, selection, report, context=CONTEXT, deadline=Deadline.after(60), log=LOG)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +51,7 @@ def _tables(control_plane: ControlPlane) -> None:
 
 def names(**settings: Any) -> list[str]:
     """Return the names of selected tables."""
-    return [table.name for table in select(**{"table_names": ["*"], **settings}) if not table.lacks_tags]
+    return [table.name for table in select(**{"table_names": ["*"], **settings})]
 
 
 def test_plain_names_take_no_call(control_plane: ControlPlane) -> None:
@@ -103,15 +99,13 @@ def test_every_tag_must_match(table_tags: dict[str, list[str]], found: list[str]
 
 
 def test_tags_narrow_the_names(control_plane: ControlPlane) -> None:
-    """A named table that is gone stays a failure, one without the tag is to be skipped."""
+    """A named table that is gone has failed, one without the tag is skipped."""
     control_plane.drop_table("customers")
-    selected = select(table_names=["orders", "orders-us", "customers", "*-eu"], table_tags={"team": ["shop", "crm"]})
-    assert [(table.name, table.lacks_tags, type(table.error)) for table in selected] == [
-        ("customers", False, TableNotFoundError),
-        ("orders", False, type(None)),
-        ("orders-eu", False, type(None)),
-        ("orders-us", True, type(None)),
-    ]
+    table_names, report = ["orders", "orders-us", "customers", "*-eu"], Report[Any]()
+    selected = select(report, table_names=table_names, table_tags={"team": ["shop", "crm"]})
+    assert selected == [SelectedTable("orders", named=True), SelectedTable("orders-eu")]
+    assert {name: type(error) for name, error in report.failed.items()} == {"customers": TableNotFoundError}
+    assert report.skipped == {"orders-us": "It lacks the tags."}
 
 
 @pytest.mark.parametrize("named", ["orders", ARN])
@@ -131,9 +125,10 @@ def test_a_table_that_can_t_be_asked_is_told_with_its_reason(control_plane: Cont
     control_plane.policy = {
         "Statement": [ask, {"Effect": "Allow", "Action": "dynamodb:DescribeTable", "Resource": "*"}]
     }
-    customers, orders = select(table_names=["customers", "orders"], table_tags={"team": ["shop", "crm"]})
-    assert isinstance(customers.error, AccessDeniedError)
-    assert orders == SelectedTable("orders", named=True)
+    report = Report[Any]()
+    selected = select(report, table_names=["customers", "orders"], table_tags={"team": ["shop", "crm"]})
+    assert isinstance(report.failed["customers"], AccessDeniedError)
+    assert selected == [SelectedTable("orders", named=True)]
 
 
 def test_tables_that_are_gone_are_dropped(control_plane: ControlPlane) -> None:
@@ -163,7 +158,7 @@ def test_a_listing_that_is_not_aws_s_selects_nothing(
     control_plane: ControlPlane, settings: dict[str, Any], operation: str
 ) -> None:
     """It does not mean "no tables"."""
-    control_plane.fail_next(operation, EMPTY_RESPONSE)
+    control_plane.fail_next(operation, EMPTY_RESPONSE, times=99)
     with pytest.raises(AmbiguousOutcomeError):
         names(**settings)
 
@@ -187,18 +182,16 @@ def test_arns_name_one_account_and_region(part: str, other: str) -> None:
 
 
 def test_the_size_is_checked_with_its_numbers() -> None:
-    """And with what the task said; tables that lack the tags do not count."""
+    """And with what the task said."""
     selection = TableSelection(["*"], exclude=["orders"], table_tags={"a": ["b"]}, max_tables=6)
     said = r"table_names=\['\*'\], exclude=\['orders'\], table_tags=\{'a': \['b'\]\} selects"
-    tables = [SelectedTable(name) for name in "abcdefg"]
-    others = [SelectedTable("h", lacks_tags=True)]
     with pytest.raises(EmptySelectionError, match=f"{said} 0 tables"):
-        selection.check_size(others, CONTEXT)
+        selection.check_size([], CONTEXT)
     with pytest.raises(AirflowSkipException, match=f"{said} 0 tables"):
-        replace(selection, if_empty=IfEmpty.SKIP).check_size(others, CONTEXT)
-    selection.check_size(tables[:6] + others, CONTEXT)
+        replace(selection, if_empty=IfEmpty.SKIP).check_size([], CONTEXT)
+    selection.check_size("abcdef", CONTEXT)
     with pytest.raises(TooManyTablesError, match=f"{said} 7 tables, max_tables is 6: a, b, c, d, e, …"):
-        selection.check_size(tables + others, CONTEXT)
+        selection.check_size("abcdefg", CONTEXT)
 
 
 def test_values_of_tags_are_text() -> None:

@@ -143,7 +143,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
             report.plan_only = request.plan_only
             about = self.open_hook(ErrorContext(), request.selection.arn, deletes=not request.plan_only)
             report.region = about.region
-            Prune(self.hook, request, about, deadline, report, self.log).run()
+            try:
+                Prune(self.hook, request, about, deadline, report, self.log).run()
+            finally:
+                report.account = self.hook.account
         return report.as_dict()
 
     def _prefixes(self, of: Callable[[Any], Any]) -> tuple[str, ...]:

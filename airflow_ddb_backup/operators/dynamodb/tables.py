@@ -13,13 +13,11 @@ from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.creation.tables import TablesReport, create_backups
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, TriggerFailedError
-from airflow_ddb_backup.limits import TABLE_PATIENCE
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
 from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import push, reporting
-from airflow_ddb_backup.retries import retrying
 from airflow_ddb_backup.selection import select_tables
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting.awaiting import wait_on_worker
@@ -180,19 +178,11 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         selection = self._selection(rendered)
         about = self.open_hook(ErrorContext(), selection.arn)
         report.region = about.region
-        retry, retry_of_one = retrying(deadline, self.log), retrying(deadline, self.log, patience=TABLE_PATIENCE)
-        tables = select_tables(self.hook, selection, about, retry, retry_of_one)
-        selection.check_size(tables, about)
+        tables = select_tables(self.hook, selection, report, context=about, deadline=deadline, log=self.log)
+        selection.check_size([*(table.name for table in tables), *report.failed], about)
         self.log.info("Backing up %s tables", len(tables))
         wanted = {}
         for table in tables:
-            if table.lacks_tags:
-                report.skipped[table.name] = "It lacks the tags."
-                self.log.warning("Table %s is skipped: it lacks the tags.", table.name)
-                continue
-            if table.error:
-                report.fail(table.name, table.error, self.log)
-                continue
             each = replace(request, table_name=table.arn or table.name)
             wanted[table] = self._wanted(context, each, about.region, deadline, table.name)
         create_backups(self.hook, wanted, report=report, context=about, deadline=deadline, log=self.log)

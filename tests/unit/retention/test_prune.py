@@ -291,7 +291,7 @@ class TestDroppedTables:
         tags = {"backup": "nightly"}
         report = prune(context, table_names=["customers", "orders"], table_tags=tags, max_tables=1, keep_last=1)
         assert (report["deleted"], report["kept"]) == (made[:-1], 1)
-        assert "Table customers is left out: it lacks the tags" in log()
+        assert "Table customers is skipped: it lacks the tags" in log()
         with pytest.raises(EmptySelectionError):
             prune(context, table_names=["customers"], table_tags=tags, keep_last=1)
         assert set(others) < set(control_plane.backup_arns())
