@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.exceptions import ErrorContext
 
 # The parameters that may be left out: what a template renders to None must not pass for that.
-_OPTIONAL = ("aws_conn_id", "region_name", "account_id", "backup_name", "table_tags", "max_deletions")
+_OPTIONAL = (
+    "aws_conn_id",
+    "region_name",
+    "verify",
+    "account_id",
+    "backup_name",
+    "table_tags",
+    "max_deletions",
+    "settings_from",
+)
 _RULES = {
     "aws_conn_id": (
         # As Airflow takes it: RE_SANITIZE_CONN_ID of its models/connection.py.

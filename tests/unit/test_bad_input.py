@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_ddb_backup import exceptions
-from airflow_ddb_backup.exceptions import BackupError, InvalidValueError
+from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, InvalidValueError
 from tests.simulator.control_plane import REGION
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
 from tests.unit.conftest import FakeTaskInstance, context_of
@@ -206,6 +206,21 @@ def test_the_usual_arguments_are_right(control_plane: ControlPlane, arn: str, ki
     task: Any = kind(task_id="task", **usual_arguments(kind, arn))
     assert task.execute(context_of(FakeTaskInstance(task_id="task"))) is not None
     assert control_plane.calls
+
+
+@pytest.mark.parametrize("parameter", [one for one in PARAMETERS if one.name in one.kind.template_fields], ids=str)
+def test_a_template_that_renders_to_none_is_never_the_default(
+    control_plane: ControlPlane, arn: str, parameter: Parameter
+) -> None:
+    """A connection, a flag, a number, another table's settings: nothing is called."""
+    arguments = usual_arguments(parameter.kind, arn) | {parameter.name: TEMPLATE}
+    task: Any = parameter.kind(task_id="task", **arguments)
+    setattr(task, parameter.name, None)
+    asked = sum(control_plane.calls.values())
+    empty = EmptySelectionError if parameter.name == "table_names" else InvalidValueError
+    with pytest.raises(empty, match=parameter.name):
+        task.execute(context_of(FakeTaskInstance(task_id="task")))
+    assert sum(control_plane.calls.values()) == asked
 
 
 @pytest.mark.load
