@@ -208,7 +208,7 @@ def test_the_usual_arguments_are_right(control_plane: ControlPlane, arn: str, ki
     assert control_plane.calls
 
 
-@pytest.mark.parametrize("parameter", [one for one in PARAMETERS if one.name in one.kind.template_fields], ids=str)
+@pytest.mark.parametrize("parameter", [one for one in PARAMETERS if one.is_templated], ids=str)
 def test_a_template_that_renders_to_none_is_never_the_default(
     control_plane: ControlPlane, arn: str, parameter: Parameter
 ) -> None:
