@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.simulator.control_plane import ControlPlane
+from tests.system.rest_api import AIRFLOW_3_0
 from tests.system.standalone import EXAMPLE_DAGS, STANDALONE, SYSTEM_DAGS, Airflow, airflow, airflow_program
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def standalone() -> Iterator[Standalone]:
         elsewhere = airflow_program("triggerer", AWS_DEFAULT_REGION="eu-west-1")
         programs = [elsewhere if program.name == "triggerer" else program for program in STANDALONE]
         with airflow(environment, print, [EXAMPLE_DAGS, SYSTEM_DAGS], programs) as running:
-            for table in ("rewritten", "awaited", "regional", "searched"):
+            for table in ("rewritten", "awaited", "regional", "searched", "retried-one", "retried-many"):
                 plane.create_table(table)
             (arn,) = plane.add_backups("awaited", 1)
             plane.statuses[arn] = "CREATING"
@@ -71,6 +72,7 @@ def standalone() -> Iterator[Standalone]:
                 "no_region": start("no_region", {"table": "regional"}),
                 "good": start("example_dynamodb_backup_alert", {"table_name": "searched"}),
                 "bad": start("example_dynamodb_backup_alert", {"table_name": "serached"}),
+                "retried": start("retried", {}),
             }
             yield Standalone(running, plane, runs)
 
@@ -114,6 +116,19 @@ def test_the_triggerer_polls_in_the_region_of_the_worker(standalone: Standalone)
     assert run.end() == "success"
     assert ":us-east-1:" in run.xcom("back_up", "return_value")
     assert "defer" in run.task_log("back_up").lower()
+
+
+@pytest.mark.parametrize("task", ["one", "many"])
+def test_a_retry_after_a_deferral_waits_for_its_own_backup(standalone: Standalone, task: str) -> None:
+    """Airflow 3.0 and 3.1.0 resume it with the event of the first try: it runs from the top, and defers again."""
+    run = standalone.runs["retried"]
+    assert run.end() == "success"
+    _, made = (arn for arn in standalone.plane.backup_arns() if f"/retried-{task}/" in arn)
+    returned = run.xcom(task, "return_value")
+    assert returned == made if task == "one" else returned["backups"] == {"retried-many": made}
+    log = run.task_log(task, try_number=2)
+    assert "defer" in log.lower()
+    assert ("The event is of try 1, this is try 2" in log) == AIRFLOW_3_0
 
 
 def test_a_wait_that_no_triggerer_takes_is_out_of_time(standalone: Standalone) -> None:
