@@ -12,6 +12,8 @@ from typing import ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
+from airflow_ddb_backup.limits import LONGEST_TEXT
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
@@ -311,6 +313,15 @@ class TriggerFailedError(BackupError):
         "The backup or restore continues in AWS. See the triggerer's log: workers and triggerers need the same version "
         "of this package."
     )
+
+    @classmethod
+    def of_event(cls, context: ErrorContext, event: object) -> Self:
+        """Return the exception for an event that this package does not send.
+
+        :param context: the table, backup and region
+        :param event: the payload
+        """
+        return cls.about(context, f"Its event is not one that this package sends: {repr(event)[:LONGEST_TEXT]}.")
 
 
 class BackupLostError(PermanentError):

@@ -57,16 +57,16 @@ class DeferredWaitMixin:
         :param poll_interval: seconds between polls
         :param deadline: when time is up; the trigger keeps it, and says why
         :param region_name: the region that the worker used: the triggerer's environment may name another
-        :param carry: what the worker has decided; the trigger's event returns it, and the try
+        :param carry: what the worker has decided; the trigger's event returns it, with the try and the AWS settings
+            that were rendered
         """
+        aws = {"aws_conn_id": self.aws_conn_id, "region_name": region_name, "verify": self.verify}
         made = trigger(
             poll_interval=poll_interval,
             deadline=deadline.at,
-            aws_conn_id=self.aws_conn_id,
-            region_name=region_name,
-            verify=self.verify,
             botocore_config=self.botocore_config,
-            carry={"try": context["ti"].try_number, **(carry or {})},
+            carry={"try": context["ti"].try_number, "aws": aws, **(carry or {})},
+            **aws,
         )
         polls = last_polls_limit(len(made.serialize()[1].get("backup_arns", "1")))
         limit = timedelta(seconds=deadline.left + polls + AIRFLOW_LIMIT_AFTER)
@@ -77,12 +77,15 @@ class DeferredWaitMixin:
         """Come back from the triggerer; Airflow calls this in place of ``execute``.
 
         Airflow 3.0 and 3.1.0 resume a retry with the event of an earlier try: the task then runs from the top.
+        Otherwise it has the AWS settings from before: templates may render to something else by now.
         """
         method, kwargs = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method, next_kwargs
         event, present = (next_kwargs or {}).get("event"), context["ti"].try_number
         if isinstance(event, Mapping) and isinstance(event.get("carry"), Mapping) and "try" in event["carry"]:
             carry = dict(event["carry"])
-            if (made_by := carry.pop("try")) == present:
+            made_by, aws = carry.pop("try"), carry.pop("aws", {})
+            if made_by == present:
+                vars(self).update(aws)
                 kwargs = {"event": {**event, "carry": carry}}
             else:
                 self.log.warning("The event is of try %s, this is try %s: running from the top.", made_by, present)

@@ -84,8 +84,7 @@ class WaitResult:
             result = cls(WaitStatus(given["status"]), given[cls._key], str(given["message"]))
             if result._is_sound():
                 return result
-        detail = f"Its event is not one that this package sends: {event!r}."
-        raise TriggerFailedError.about(context or ErrorContext(), detail)
+        raise TriggerFailedError.of_event(context or ErrorContext(), event)
 
     def _is_sound(self) -> bool:
         """Return whether the package sends such an event: nothing unknown or incomplete is a success."""

@@ -167,9 +167,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         try:
             settings = SettingsRequest.from_dict((event or {})["carry"])
         except (KeyError, TypeError, ValueError) as error:
-            detail = f"Its event is not one that this package sends: {event!r}."
-            raise TriggerFailedError.about(self.awaited(context), detail) from error
-        self.region_name = settings.context.region
+            raise TriggerFailedError.of_event(self.awaited(context), event) from error
         arn = BackupArn.parse(settings.backup_arn)
         # A restore stays in the account of its backup.
         self.hook.open_for(settings.context, arn.region, account_id=arn.account)

@@ -145,9 +145,8 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
             backups = others.get("backups") or self._pushed(context, XCOM_BACKUP_ARNS)
             report = TablesReport.carried(backups, others)
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
-            detail = f"Its event is not one that this package sends: {event!r}."
             with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
-                raise TriggerFailedError.about(self.awaited(context), detail) from error
+                raise TriggerFailedError.of_event(self.awaited(context), event) from error
         with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
             self._add(report, result)
             returned = self._finish(context, report)

@@ -15,6 +15,7 @@ from airflow_ddb_backup.exceptions import (
     BackupSensorTimeoutError,
     BackupTimeoutError,
     ErrorContext,
+    InvalidValueError,
     OtherAccountError,
     OtherRegionError,
     PermanentError,
@@ -28,7 +29,7 @@ from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -101,6 +102,10 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         """Return what makes the trigger that goes on with these waits."""
         raise NotImplementedError
 
+    def _carry(self) -> Mapping[str, Any]:
+        """Return what the event must bring back beside the result: templates may render to something else by then."""
+        return {}
+
     def _result(self, ends: Sequence[WaitResult]) -> Any:
         """Return the sensor's result, or raise for a wait that has failed."""
         raise NotImplementedError
@@ -125,7 +130,8 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         ends = poll_on_worker(self.hook, self._waits, CALL_SECONDS, self.log)
         known = [end for end in ends if end]
         if len(known) < len(ends):
-            self.defer_wait(context, self._trigger(), self.poke_interval, deadline, region_name=self._waits[0].region)
+            region, carry = self._waits[0].region, self._carry()
+            self.defer_wait(context, self._trigger(), self.poke_interval, deadline, region_name=region, carry=carry)
         return self._result(known)
 
     def _execute_poking(self, context: Context) -> Any:
@@ -150,8 +156,11 @@ class ArnsSensor(WaitSensor):
     """Base of the sensors that wait for backups whose ARNs are known."""
 
     def awaited(self, context: Context) -> ErrorContext:
-        """Return the table, backup and region that this task waits for; of many the region."""
-        first, *others = self._arns()
+        """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
+        try:
+            first, *others = self._arns()
+        except (AirflowSkipException, InvalidValueError):
+            return ErrorContext(region=self.region_name)
         return ErrorContext(region=first.region) if others else first.context
 
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, TriggerFailedError
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.parameters import LATER, check_choice, check_texts, literal, rendered
 from airflow_ddb_backup.selection import IfEmpty
@@ -78,8 +78,14 @@ class DynamoDBBackupsSensor(ArnsSensor):
         :raises BackupLostError: the wait for some has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        BackupsResult.from_event(event).check(self.awaited(context), self.timeout_error)
-        return [arn.text for arn in self._arns()]
+        result = BackupsResult.from_event(event)
+        try:
+            arns = [BackupArn.from_response(text) for text in (event or {})["carry"]["backup_arns"]]
+            about = ErrorContext(region=arns[0].region)
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            raise TriggerFailedError.of_event(self.awaited(context), event) from error
+        result.check(about, self.timeout_error)
+        return [arn.text for arn in arns]
 
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         value, if_empty = of(self.backup_arns), check_choice("if_empty", self.if_empty, IfEmpty)
@@ -96,6 +102,9 @@ class DynamoDBBackupsSensor(ArnsSensor):
 
     def _trigger(self) -> Callable[..., BaseTrigger]:
         return partial(DynamoDBBackupsTrigger, backup_arns=[wait.key for wait in self._waits])
+
+    def _carry(self) -> Mapping[str, Any]:
+        return {"backup_arns": [wait.key for wait in self._waits]}
 
     def _result(self, ends: Sequence[WaitResult]) -> list[str]:
         BackupsResult.of(ends).check(ErrorContext(region=self._waits[0].region), self.timeout_error)

@@ -79,7 +79,9 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     task = make(kind, made["BackupDetails"]["BackupArn"], poll_interval=7, timeout=600, **SETTINGS)
     trigger, deferred = trigger_of(task, context)
     awaited = control_plane.backup_arns("eu-west-1")[-1]
-    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, "carry": {"try": 1}, **SETTINGS}
+    aws = {name: SETTINGS[name] for name in ("aws_conn_id", "region_name", "verify")}
+    carry = {"try": 1, "aws": aws}
+    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, "carry": carry, **SETTINGS}
     assert trigger.serialize()[1] == kwargs
     assert deferred.timeout == timedelta(seconds=660)
     assert deferred.method_name == "execute_complete"
@@ -112,7 +114,7 @@ def test_an_event_of_another_try_runs_the_task_from_the_top(
     event = SUCCESS | {"status": status, "carry": trigger.carry}
     with pytest.raises(TaskDeferred) as deferred:
         task.resume_execution("execute_complete", {"event": event}, context_of(retry(ti)))
-    assert deferred.value.trigger.carry == {"try": 2}
+    assert deferred.value.trigger.carry == dict(trigger.carry or {}, **{"try": 2})
     if status == "success":
         assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) in (DETAILS, ARN)
 

@@ -228,6 +228,7 @@ class TestWaiting:
             "table_name": "target",
             "carry": {
                 "try": 1,
+                "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
                 "backup_arn": arn,
                 "target": "target",
                 "values": {"tags": {"team": "shop", "tier": "1"}},
@@ -332,7 +333,7 @@ class TestResuming:
         ti = FakeTaskInstance(task_id="restore")
         event = success_event(clock, arn, ti, settings=["tags"], tags={"restored": "yes"})
         task = operator(arn, deferrable=True)
-        task.backup_arn = task.target_table_name = task.region_name = rendered
+        task.backup_arn = task.target_table_name = task.region_name = task.aws_conn_id = task.verify = rendered
         assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
         assert ti.xcoms["settings"] == {"tags": "applied"}
         assert tags_of(control_plane, TARGET) == SHOP | {"restored": "yes"}

@@ -106,7 +106,11 @@ class TestAll:
         assert [(table, one["permanent"]) for table, one in failed.items()] == [("nowhere", True)]
         assert kwargs == {
             "backup_arns": control_plane.backup_arns(),
-            "carry": {"try": 1, "skipped": {}},
+            "carry": {
+                "try": 1,
+                "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
+                "skipped": {},
+            },
             "poll_interval": 5,
             "aws_conn_id": "aws_default",
             "region_name": REGION,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 COUNT = 30
 # Airflow's own sensors sleep by a clock of their own: real seconds between two pokes.
 SOON = 0.001
+OTHER = "arn:aws:dynamodb:us-east-1:123456789012:table/others/backup/01795422913684-770da1ee"
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +53,19 @@ def wait(arns: Any, context: Context, **kwargs: Any) -> Any:
     try:
         return task.execute(context)
     except TaskDeferred as deferred:
-        trigger = DynamoDBBackupsTrigger(**deferred.trigger.serialize()[1])
+        return task.resume_execution("execute_complete", {"event": event_of(deferred)}, context)
 
-        async def event() -> Any:
-            return [event.payload async for event in trigger.run()]
 
-        with asyncio.Runner(loop_factory=awaiting.loop_factory) as runner:
-            (payload,) = runner.run(event())
-        return task.resume_execution("execute_complete", {"event": payload}, context)
+def event_of(deferred: TaskDeferred) -> Any:
+    """Run a trigger to its event."""
+    trigger = DynamoDBBackupsTrigger(**deferred.trigger.serialize()[1])
+
+    async def event() -> Any:
+        return [event.payload async for event in trigger.run()]
+
+    with asyncio.Runner(loop_factory=awaiting.loop_factory) as runner:
+        (payload,) = runner.run(event())
+    return payload
 
 
 DEFERRABLE = pytest.mark.parametrize("deferrable", [True, False])
@@ -172,7 +178,23 @@ def test_backups_of_several_regions_are_refused(context: Context, arns: list[str
         wait([*arns, arns[0].replace("us-east-1", "eu-west-1")], context)
 
 
-@pytest.mark.parametrize("event", [None, {}, {"status": "success"}, {"status": "success", "failed": [1]}], ids=repr)
+SUCCESS: dict[str, Any] = {"status": "success", "failed": {}, "message": ""}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        {},
+        {"status": "success"},
+        {"status": "success", "failed": [1]},
+        SUCCESS,
+        SUCCESS | {"carry": None},
+        SUCCESS | {"carry": {"backup_arns": []}},
+        SUCCESS | {"carry": {"backup_arns": ["arn"]}},
+    ],
+    ids=repr,
+)
 def test_no_event_but_its_own_is_a_success(context: Context, arns: list[str], event: Any) -> None:
     """Nothing unknown or incomplete."""
     task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns)
@@ -222,10 +244,45 @@ def test_what_the_triggerer_has_seen_is_not_asked_for_again(
 ) -> None:
     """The event says enough."""
     task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns)
-    event = {"event": {"status": "success", "failed": {}, "message": ""}}
+    event = {"event": SUCCESS | {"carry": {"backup_arns": arns}}}
     control_plane.calls.clear()
     assert task.resume_execution("execute_complete", event, context) == arns
     assert not control_plane.calls
+
+
+# What another task may have pushed meanwhile.
+RENDERED = pytest.mark.parametrize("rendered", [None, [], {}, "arns", [OTHER]], ids=repr)
+
+
+@RENDERED
+@pytest.mark.parametrize("if_empty", ["fail", "skip"])
+def test_what_the_template_renders_to_on_resume_does_not_matter(
+    control_plane: ControlPlane,
+    context: Context,
+    arns: list[str],
+    rendered: Any,
+    if_empty: Literal["fail", "skip"],
+) -> None:
+    """What was waited for comes with the event."""
+    control_plane.statuses[arns[3]] = "CREATING"
+    task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, deferrable=True, if_empty=if_empty)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    control_plane.statuses.clear()
+    event = event_of(deferred.value)
+    task.backup_arns = rendered
+    assert task.resume_execution("execute_complete", {"event": event}, context) == arns
+
+
+@RENDERED
+def test_no_triggerer_has_answered_and_the_template_renders_to_something_else(
+    context: Context, arns: list[str], rendered: Any
+) -> None:
+    """It is a timeout all the same, and no wrong value."""
+    task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, deferrable=True, if_empty="skip")
+    task.backup_arns = rendered
+    with pytest.raises(BackupSensorTimeoutError, match="No triggerer has reported"):
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
 
 
 def test_a_rescheduled_sensor_s_timeout_names_what_is_missing(

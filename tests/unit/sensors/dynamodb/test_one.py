@@ -211,6 +211,23 @@ def test_soft_fail_skips_whatever_ends_the_deferral(context: Context, resumption
         sensor(soft_fail=True).resume_execution(*resumption, context)
 
 
+@pytest.mark.parametrize("rendered", [None, "", "None"], ids=repr)
+def test_what_the_template_renders_to_on_resume_does_not_matter(
+    control_plane: ControlPlane, context: Context, backup_arn: str, rendered: Any
+) -> None:
+    """What was waited for comes with the event; without one it is a timeout all the same, and no wrong value."""
+    details = sensor(backup_arn).execute(context)
+    control_plane.creating_for = 9999
+    task = sensor(backup_arn, deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    task.backup_arn = rendered
+    event = {"status": "success", "backup": details, "message": "", "carry": deferred.value.trigger.carry}
+    assert task.resume_execution("execute_complete", {"event": event}, context) == details
+    with pytest.raises(BackupSensorTimeoutError, match="No triggerer has reported"):
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+
+
 def test_what_may_pass_does_not_end_the_wait(control_plane: ControlPlane, context: Context, backup_arn: str) -> None:
     """A throttled poke is followed by another."""
     control_plane.fail_next("DescribeBackup", THROTTLED)
