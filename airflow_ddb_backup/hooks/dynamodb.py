@@ -59,6 +59,8 @@ _T = TypeVar("_T")
 _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
+# AWS's responses have it, and a proxy's do not.
+_REQUEST_ID = "x-amzn-requestid"
 _OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
@@ -372,6 +374,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         try:
             with map_exceptions(context, sent=lambda: self._calling.sent):
                 response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
+                _check_origin(response, operation, context)
                 self._observe_clock(response, called_at)
                 self._observe_account(response, context, client)
                 return read(response)
@@ -393,9 +396,8 @@ class DynamoDBBackupHook(AwsBaseHook):
                     self._forget()
 
     def _observe_clock(self, response: Mapping[str, Any], called_at: float) -> None:
-        headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
         # A proxy's response has a date too, by the proxy's clock.
-        if "x-amzn-requestid" in headers:
+        if _REQUEST_ID in (headers := _headers(response)):
             self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
 
     def _observe_account(self, response: Mapping[str, Any], context: ErrorContext, client: Any) -> None:
@@ -465,6 +467,21 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _note_sending(self, **_: Any) -> None:
         self._calling.sent = True
+
+
+def _check_origin(response: Mapping[str, Any], operation: str, context: ErrorContext) -> None:
+    """Refuse a proxy's page of HTML, which botocore takes for a response without members. Emulators may label theirs so.
+
+    :raises AmbiguousOutcomeError: it is one
+    """
+    headers = _headers(response)
+    if _REQUEST_ID not in headers and headers.get("content-type", "").startswith("text/html"):
+        detail = f"{operation} was answered by a page of HTML, as a proxy sends it."
+        raise AmbiguousOutcomeError.about(context, detail)
+
+
+def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
+    return (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
 
 
 def _reads(operation: str) -> bool:

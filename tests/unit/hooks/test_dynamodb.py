@@ -226,6 +226,15 @@ class TestForeignResponses:
         with pytest.raises(AmbiguousOutcomeError, match="table 'orders', backup 'nightly', region 'us-east-1'"):
             calls[operation]()
 
+    def test_a_change_that_returns_nothing_is_ambiguous_too(
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane
+    ) -> None:
+        """Botocore takes a page of HTML for a response without members, as TagResource's own is."""
+        control_plane.fail_next("TagResource", HTML_OF_A_PROXY)
+        arn = hook.describe_table(CONTEXT, "orders").arn
+        with pytest.raises(AmbiguousOutcomeError, match="answered by a page of HTML"):
+            hook.call("TagResource", CONTEXT, ResourceArn=arn, Tags=[{"Key": "team", "Value": "shop"}])
+
     def test_a_proxy_that_says_too_many_has_passed_nothing_on(
         self, hook: DynamoDBBackupHook, control_plane: ControlPlane
     ) -> None:

@@ -27,6 +27,8 @@ from tests.simulator.control_plane import REGION
 from tests.simulator.faults import (
     DROPPED_AFTER_COMMIT,
     EMPTY_RESPONSE,
+    HTML_OF_A_PROXY,
+    HTML_OF_A_PROXY_AFTER_COMMIT,
     INTERNAL_ERROR_AFTER_COMMIT,
     THROTTLED,
     Answer,
@@ -62,6 +64,14 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("source")
+
+# Responses that are lost, or are a proxy's, who has passed the call on or not.
+LOST = {
+    "dropped": DROPPED_AFTER_COMMIT,
+    "internal error": INTERNAL_ERROR_AFTER_COMMIT,
+    "HTML after the commit": HTML_OF_A_PROXY_AFTER_COMMIT,
+    "HTML": HTML_OF_A_PROXY,
+}
 
 
 def move(names: list[str]) -> dict[str, str]:
@@ -441,20 +451,19 @@ class TestAfterARestore:
             described = control_plane.client().describe_contributor_insights(TableName="target", **named)
             assert described["ContributorInsightsStatus"] == "ENABLED"
 
-    @pytest.mark.parametrize("name", ["tags", "point_in_time_recovery", "ttl", "resource_policy"])
+    @pytest.mark.parametrize("foreign", [EMPTY_RESPONSE, HTML_OF_A_PROXY], ids=["empty", "HTML"])
+    @pytest.mark.parametrize("name", READS)
     def test_an_empty_answer_stops_neither_this_setting_nor_others(
-        self, control_plane: ControlPlane, name: str
+        self, control_plane: ControlPlane, name: str, foreign: Fault
     ) -> None:
         """It is asked for again."""
         names = (name, "deletion_protection")
         for one in names:
             give(control_plane, one)
-        control_plane.on_restore = lambda *_: control_plane.fail_next(READS[name], EMPTY_RESPONSE)
+        control_plane.on_restore = lambda *_: control_plane.fail_next(READS[name], foreign)
         assert restore_with(back_up(control_plane), *names) == dict.fromkeys(names, "applied")
 
-    @pytest.mark.parametrize(
-        "fault", [DROPPED_AFTER_COMMIT, INTERNAL_ERROR_AFTER_COMMIT], ids=["dropped", "internal error"]
-    )
+    @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
     @pytest.mark.parametrize("name", WRITES)
     def test_a_setting_whose_answer_was_lost_is_applied(
         self, control_plane: ControlPlane, name: str, fault: Fault
