@@ -470,7 +470,9 @@ class DynamoDBBackupHook(AwsBaseHook):
 
 
 def _check_origin(response: Mapping[str, Any], operation: str, context: ErrorContext) -> None:
-    """Refuse a proxy's page of HTML, which botocore takes for a response without members. Emulators may label theirs so.
+    """Refuse a proxy's page of HTML, which botocore takes for a response without members.
+
+    The media type alone says too little: emulators may use it too.
 
     :raises AmbiguousOutcomeError: it is one
     """

@@ -323,7 +323,8 @@ class ControlPlane:
     def _go_wrong(self, fault: Fault, call: _Call, refusal: Response | None) -> Response:
         if fault.answer is Answer.ALTERED:
             response = refusal or self._answer(call)
-            _set_content(response, fault.alter(json.loads(response.get_data())))
+            content: Any = fault.alter(json.loads(response.get_data()))
+            _set_content(response, {**fault.set_members, **content} if fault.adds else content)
             return response
         if fault.committed and not refusal:
             self._answer(call)

@@ -34,6 +34,7 @@ class Fault:
     :param text: the text of an error response
     :param drop_members: names of members that ``ALTERED`` drops, wherever they are
     :param set_members: values of members that ``ALTERED`` changes, wherever they are
+    :param adds: whether ``ALTERED`` also adds to a response those of ``set_members`` that it does not have
     :param table: the one table whose calls it happens to; empty: any call
     """
 
@@ -44,6 +45,7 @@ class Fault:
     text: str = "The simulation refuses this call"
     drop_members: Collection[str] = ()
     set_members: Mapping[str, object] = field(default_factory=dict, hash=False)
+    adds: bool = False
     table: str = ""
 
     def alter(self, content: object) -> object:

@@ -39,6 +39,8 @@ class Proxy:
         self.drops: list[Drop] = []
         #: how many tunnels there were
         self.tunnels = 0
+        #: the hosts and ports that tunnels were asked for
+        self.targets: list[str] = []
 
     @property
     def url(self) -> str:
@@ -85,9 +87,10 @@ class Proxy:
                 if not data:
                     return
                 head += data
+            self.targets.append(head.split(b" ", 2)[1].decode())
             if drop is Drop.ASKED:
                 return
-            target = urlsplit("//" + head.split(b" ", 2)[1].decode())
+            target = urlsplit(f"//{self.targets[-1]}")
             with socket.create_connection((str(target.hostname), target.port or 443)) as server:
                 client.sendall(_ESTABLISHED)
                 if drop is Drop.TUNNELLED:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_ddb_backup.clock import Clock as PackageClock
 from airflow_ddb_backup.exceptions import PermanentError, TablesFailedError, TablesFailedForGoodError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import THREADS
@@ -398,6 +400,21 @@ class TestLaterSteps:
         context = retry_of(context_for(clock))
         report = operator(table_names=TABLES[:1], timeout=60, wait_for_completion=False).execute(context)
         assert (list(report["backups"]), report["failed"]) == (TABLES[:1], {})
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_a_wall_clock_that_is_set_holds_up_no_table(
+    control_plane: ControlPlane, clock: StillClock, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """Tables that are throttled just then are tried again within seconds."""
+    stepped = SimpleNamespace(time=lambda: clock.time() + step, monotonic=clock.monotonic, sleep=clock.sleep)
+    control_plane.fail_next("CreateBackup", THROTTLED, times=60)
+    control_plane.before("CreateBackup", lambda: monkeypatch.setattr(PackageClock, "source", stepped))
+    begun = clock.monotonic()
+    report = operator().execute(context_for(clock))
+    assert PackageClock.source is stepped
+    assert report["backups"] == backed_up(control_plane)
+    assert clock.monotonic() - begun < 120
 
 
 class TestTimeouts:

@@ -35,6 +35,7 @@ from tests.simulator.faults import (
     UNAVAILABLE_PROXY,
     Fault,
 )
+from tests.simulator.proxy import Drop, Proxy
 from tests.simulator.tls import TlsFront, make_certificate
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
 
 CONTEXT = ErrorContext("orders", "nightly", "us-east-1")
+TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
+BACKUP_ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
 
 
 @pytest.fixture
@@ -206,6 +209,12 @@ class TestOneCall:
 def role(control_plane: ControlPlane, **extra: Any) -> str:
     """Return a connection with a role."""
     return control_plane.connection(role_arn="arn:aws:iam::123456789012:role/backup", **extra)
+
+
+def behind(proxy: Proxy) -> str:
+    """Return a connection to AWS itself, through a proxy."""
+    extra = {"region_name": "us-east-1", "config_kwargs": {"proxies": {"https": proxy.url}}}
+    return json.dumps({"conn_type": "aws", "login": "simulated", "password": "simulated", "extra": extra})
 
 
 class TestForeignResponses:
@@ -555,6 +564,37 @@ class TestOneHost:
     def test_it_is_the_default(self, control_plane: ControlPlane) -> None:
         """Botocore's own is an account's host."""
         assert self.mode() == "disabled"
+
+    @pytest.mark.parametrize(
+        ("operation", "request_"),
+        [
+            ("DescribeTable", {"TableName": TABLE_ARN}),
+            ("CreateBackup", {"TableName": TABLE_ARN, "BackupName": "nightly"}),
+            ("ListBackups", {"TableName": "orders"}),
+            ("DescribeBackup", {"BackupArn": BACKUP_ARN}),
+            ("DeleteBackup", {"BackupArn": BACKUP_ARN}),
+            ("RestoreTableFromBackup", {"BackupArn": BACKUP_ARN, "TargetTableName": "restored"}),
+            ("ListTagsOfResource", {"ResourceArn": TABLE_ARN}),
+        ],
+    )
+    def test_calls_with_and_without_an_arn_go_there(
+        self, monkeypatch: pytest.MonkeyPatch, operation: str, request_: dict[str, str]
+    ) -> None:
+        """A proxy sees the host that it is asked for; also of credentials that tell their account."""
+        with Proxy().serve() as proxy:
+            proxy.drops = [Drop.ASKED] * 9
+            monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", behind(proxy))
+            with pytest.raises(BackupError):
+                DynamoDBBackupHook().call(operation, CONTEXT, **request_)
+            assert proxy.targets == ["dynamodb.us-east-1.amazonaws.com:443"]
+
+    def test_a_message_names_the_host_that_was_tried(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever reads it can have it allowed."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(url="http://127.0.0.1:1"))
+        with pytest.raises(UnreachableError, match="127.0.0.1:1"):
+            DynamoDBBackupHook().describe_table(CONTEXT, "orders")
 
     def test_the_connection_may_decide(self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
         """As any argument of the configuration."""

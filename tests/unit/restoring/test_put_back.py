@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -240,21 +240,48 @@ class TestPartsAndStates:
         control_plane.clear_faults()
         assert put(values) == {name: "same"}
 
-    def test_what_has_failed_is_told_with_aws_s_reason(self, control_plane: ControlPlane) -> None:
+    @pytest.mark.parametrize(
+        ("name", "operation", "enabling", "failed", "told"),
+        [
+            (
+                "kinesis",
+                "DescribeKinesisStreamingDestination",
+                {"DestinationStatus": "ENABLING"},
+                {"DestinationStatus": "ENABLE_FAILED", "DestinationStatusDescription": "The stream is full."},
+                f"{KINESIS} The stream is full.",
+            ),
+            (
+                "contributor_insights",
+                "DescribeContributorInsights",
+                {"ContributorInsightsStatus": "ENABLING"},
+                {
+                    "ContributorInsightsStatus": "FAILED",
+                    "FailureException": {"ExceptionName": "Limit", "ExceptionDescription": "Too many rules."},
+                },
+                "Too many rules.; by-one Too many rules.",
+            ),
+        ],
+        ids=["kinesis", "insights"],
+    )
+    def test_what_has_failed_is_told_with_aws_s_reason(
+        self,
+        control_plane: ControlPlane,
+        name: str,
+        operation: str,
+        enabling: dict[str, Any],
+        failed: dict[str, Any],
+        told: str,
+    ) -> None:
         """Though the call was taken, and it was on its way at first."""
-        give(control_plane, "kinesis")
-        values = read_settings(["kinesis"], table("source"))
+        give(control_plane, name)
+        values = read_settings([name], table("source"))
         restore(control_plane)
-
-        def turn(times: int, **members: str) -> None:
-            fault = Fault(Answer.ALTERED, set_members=members)
-            control_plane.fail_next("DescribeKinesisStreamingDestination", fault, times=times)
-
-        turn(1)
-        turn(4, DestinationStatus="ENABLING")
-        turn(99, DestinationStatus="ENABLE_FAILED", DestinationStatusDescription="The stream is full.")
+        parts = len(values[name])
+        control_plane.fail_next(operation, Fault(Answer.ALTERED), times=parts)
+        control_plane.fail_next(operation, Fault(Answer.ALTERED, set_members=enabling), times=4 * parts)
+        control_plane.fail_next(operation, Fault(Answer.ALTERED, set_members=failed, adds=True), times=99)
         (outcome,) = put(values).values()
-        assert f"AWS could not turn it on: {KINESIS} The stream is full." in outcome
+        assert f"AWS could not turn it on: {told}" in outcome
 
     def test_a_change_of_ttl_within_an_hour_is_left_to_a_retry(self, control_plane: ControlPlane) -> None:
         """AWS takes it then: the failure is not permanent."""
@@ -268,15 +295,26 @@ class TestPartsAndStates:
         assert not isinstance(report.failed["ttl"], PermanentError)
         assert "multiple times" in str(report.failed["ttl"])
 
-    def test_recovery_of_a_young_table_is_waited_for(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """AWS may not be ready for it for minutes."""
+    @pytest.mark.parametrize("seconds", [90, 1200])
+    def test_recovery_of_a_young_table_is_waited_for(
+        self, control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float
+    ) -> None:
+        """AWS may not be ready for it for twenty minutes."""
         give(control_plane, "point_in_time_recovery")
         restore(control_plane)
         fault = Fault(code="ContinuousBackupsUnavailableException")
-        control_plane.fail_next("UpdateContinuousBackups", fault, times=30)
-        begun = clock.time()
+        control_plane.fail_next("UpdateContinuousBackups", fault, times=9999)
+        begun, end = clock.time(), clock.time() + seconds
+        sleep = clock.sleep
+
+        def until_it_is_ready(slept: float, until: Any = None) -> None:
+            sleep(slept, until)
+            if clock.time() >= end:
+                control_plane.clear_faults()
+
+        monkeypatch.setattr(clock, "sleep", until_it_is_ready)
         assert move(["point_in_time_recovery"]) == {"point_in_time_recovery": "applied"}
-        assert clock.time() - begun > 90
+        assert seconds <= clock.time() - begun < seconds + 60
 
 
 class TestAutoScaling:

@@ -253,6 +253,13 @@ def test_an_event_carries_the_whole_result(at: At) -> None:
 DETAILS = AVAILABLE.as_dict()
 
 
+def test_a_long_event_is_cut() -> None:
+    """It may name thousands of backups."""
+    with pytest.raises(TriggerFailedError) as failure:
+        WaitResult.from_event({"status": "x" * 100_000})
+    assert len(str(failure.value)) < 3000
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -365,6 +366,20 @@ class TestSkips:
             wait(arns, context, deferrable=deferrable, never_fail=True)
 
 
+def test_the_triggerer_has_time_for_a_last_answer_of_each(
+    control_plane: ControlPlane, clock: Clock, context: Context, arns: list[str]
+) -> None:
+    """At the sensor's interval and until its timeout; Airflow's own limit comes later the more there are."""
+    control_plane.statuses[arns[3]] = "CREATING"
+    task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, deferrable=True, poke_interval=20, timeout=600)
+    begun = clock.time()
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    kwargs = deferred.value.trigger.serialize()[1]
+    assert (kwargs["poll_interval"], kwargs["deadline"]) == (20, begun + 600)
+    assert deferred.value.timeout == timedelta(seconds=begun + 600 - clock.time() + 60 + (COUNT - 1) / 5)
+
+
 @pytest.mark.load
 class TestListings:
     """They are asked for where they help, and no further than needed."""
@@ -377,6 +392,19 @@ class TestListings:
         mine = [one["BackupArn"] for one in first_page[:6]]
         assert len(wait(mine, context)) == 6
         assert control_plane.calls["ListBackups"] - listings == 1
+
+    @DEFERRABLE
+    def test_thousands_beside_a_neighbour(
+        self, control_plane: ControlPlane, context: Context, deferrable: bool
+    ) -> None:
+        """It takes eight of ten calls a second: all are found AVAILABLE, in one poke too."""
+        arns = [str(arn) for arn in control_plane.add_backups("orders", 2500)]
+        control_plane.add_neighbour("ListBackups", 8)
+        if deferrable:
+            assert wait(arns, context, deferrable=True) == arns
+        else:
+            task = DynamoDBBackupsSensor(task_id="wait", backup_arns=arns, mode="reschedule")
+            assert task.poke(context).xcom_value == arns
 
     def test_thousands_of_backups(self, control_plane: ControlPlane, context: Context) -> None:
         """One trigger waits for them all."""
