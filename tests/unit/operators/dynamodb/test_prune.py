@@ -195,34 +195,6 @@ def test_patterns_with_sets_are_accepted_when_the_dag_is_parsed() -> None:
     assert operator(keep_last=1, keep_names=patterns, exclude=patterns, table_names=patterns).exclude == patterns
 
 
-@pytest.mark.parametrize("empty", [None, [], (), set()], ids=repr)
-@pytest.mark.parametrize("way", ["direct", "mapped", "partial"])
-def test_no_tables_are_an_empty_selection(control_plane: ControlPlane, context: Context, empty: Any, way: str) -> None:
-    """However they are given, and never all tables with the tags."""
-    made = nightly(control_plane, 3)
-    control_plane.tag_table("orders", backup="nightly")
-    settings: dict[str, Any] = {
-        "task_id": "prune",
-        "backup_name_prefix": "nightly-",
-        "keep_last": 1,
-        "table_tags": {"backup": "nightly"},
-    }
-    task: Any
-    with DAG("prune", schedule=None):
-        if way == "direct":
-            task = DynamoDBPruneBackupsOperator(**settings, table_names=empty)
-        elif way == "mapped":
-            mapped = DynamoDBPruneBackupsOperator.partial(**settings).expand(table_names=[empty])
-            task = mapped.unmap({"table_names": empty})
-        else:
-            del settings["keep_last"]
-            mapped = DynamoDBPruneBackupsOperator.partial(**settings, table_names=empty).expand(keep_last=[1])
-            task = mapped.unmap({"keep_last": 1})
-    with pytest.raises(EmptySelectionError):
-        task.execute(context)
-    assert control_plane.backup_arns() == made
-
-
 def test_tables_must_be_given() -> None:
     """No default could be taken for all of them."""
     with pytest.raises((TypeError, AirflowException), match="table_names"):
