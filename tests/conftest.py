@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
-from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import botocore.hooks
 import botocore.session
 import pytest
 from blockbuster import blockbuster_ctx
@@ -44,11 +45,28 @@ os.environ |= {
 (DAGS_FOLDER / "examples").symlink_to(EXAMPLE_DAGS)
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
-# Each new client reads its models of files, for a tenth of a second: here all of them share what one has read.
+# What botocore does for each new session and client, all of them here do once: a tenth of a second to read the models,
+# and the names of some hundred events.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+botocore.hooks.EventAliaser._alias_event_name = staticmethod(  # noqa: SLF001  # of the default aliases
+    cache(botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())._alias_event_name)  # noqa: SLF001
+)
+_accepts_kwargs = cache(botocore.hooks.accepts_kwargs)
+botocore.hooks.accepts_kwargs = lambda handler: _accepts_kwargs(getattr(handler, "__func__", handler))
 
 # Beside Airflow, botocore's models and moto, a full collection of garbage takes a quarter of a second.
 gc.set_threshold(10_000, 20, 100)
+
+
+def pytest_collection_finish() -> None:
+    """Collect no garbage in what is imported, which stays."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Collect all garbage once: pytest does so five times, and finds in it what could not be raised."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -105,13 +123,24 @@ def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
     """Serve the simulated control plane to the connection ``aws_default``, with the table ``orders``."""
     from tests.simulator.control_plane import ControlPlane
 
-    with suppress(ImportError):
-        # Airflow 3 compiles one pattern of all that it masks, anew with each connection.
-        monkeypatch.setattr(import_module("airflow.sdk.log"), "mask_secret", lambda *_, **__: None)
+    base_aws = import_module("airflow.providers.amazon.aws.hooks.base_aws")
+    # For AWS's statistics each client would walk through all frames, and for some of them through all modules.
+    monkeypatch.setattr(base_aws.AwsGenericHook, "_get_caller", lambda _: "Tests")
+    # Airflow masks each secret that it has ever seen, by one pattern, and compiles it again for each new one.
+    for masker in _secrets_maskers():
+        monkeypatch.setattr(masker, "patterns", set())
+        monkeypatch.setattr(masker, "replacer", None)
     with ControlPlane(clock=clock).serve() as plane:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
         plane.create_table("orders")
         yield plane
+
+
+@cache
+def _secrets_maskers() -> list[Any]:
+    # Airflow 3 has one for itself and one for its SDK.
+    modules = [module for name, module in sys.modules.items() if name.endswith(".secrets_masker")]
+    return [module._secrets_masker() for module in modules if hasattr(module, "_secrets_masker")]  # noqa: SLF001
 
 
 @pytest.fixture

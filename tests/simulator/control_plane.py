@@ -57,6 +57,8 @@ _LONGEST = 60.0
 _TRICKLE = 0.05
 # moto keeps its state in the process: one control plane at a time.
 _MOTO = DomainDispatcherApplication(create_backend_app)
+# moto lists its folders for each request.
+setattr(_MOTO, "get_backend_for_host", cache(_MOTO.get_backend_for_host))  # noqa: B010  # mypy takes it for a method
 _BACKENDS = get_backend("dynamodb")
 
 
@@ -248,13 +250,23 @@ class ControlPlane:
 
     def create_table(self, name: str, region: str = REGION, account: str = ACCOUNT) -> str:
         """Create an ACTIVE table and return its ARN."""
-        table = self.client(region, account).create_table(
-            TableName=name,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        return str(table["TableDescription"]["TableArn"])
+        with self._lock:
+            table = _BACKENDS[account][region].create_table(
+                name,
+                schema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                attr=[{"AttributeName": "id", "AttributeType": "S"}],
+                billing_mode="PAY_PER_REQUEST",
+                throughput=None,
+                warm_throughput=None,
+                global_indexes=[],
+                indexes=[],
+                streams=None,
+                sse_specification=None,
+                tags=[],
+                deletion_protection_enabled=False,
+            )
+            mark(table, self.clock.time())
+        return str(table.table_arn)
 
     def drop_table(self, name: str, region: str = REGION, account: str = ACCOUNT) -> None:
         """Drop a table at once; its backups stay, and a new table of its name has another TableId.
