@@ -70,11 +70,11 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests of real Airflow, one after the other, beside the others."""
+    """Let two processes begin with real Airflow: one with Airflow's processes, one with a database for ``DAG.test``."""
     system = Path(__file__).parent / "system"
     for item in items:
         if system in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("system"))
+            item.add_marker(pytest.mark.xdist_group("processes" if "standalone" in item.fixturenames else "dag_test"))
 
 
 @pytest.fixture

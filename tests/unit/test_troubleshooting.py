@@ -131,6 +131,11 @@ def message_of(error: BackupError) -> str:
     return " ".join(message.split())
 
 
+def whether_retried(error: BackupError) -> str:
+    """Return what the page says: Airflow goes by the class of what is raised."""
+    return WITHOUT_RETRY if isinstance(error, AirflowFailException | AirflowSensorTimeout) else WITH_RETRIES
+
+
 def the_same_every_time(operation: str, fault: Fault) -> Callable[[ControlPlane], None]:
     """Let every call of an operation go wrong."""
     return lambda plane: plane.fail_next(operation, fault, times=WHOLE_DAY)
@@ -390,28 +395,21 @@ def test_every_error_has_its_section() -> None:
 def test_a_wrong_use_gives_the_message(
     provoke: Callable[[str, str], BackupError], title: str, code: str, message: str
 ) -> None:
-    """As the page shows it."""
+    """As the page shows it, which also says whether the task is retried."""
     error = provoke(title, code)
     assert type(error).__name__ == title
     assert message_of(error) == message
+    assert SECTIONS[title].text.endswith(whether_retried(error))
 
 
 @pytest.mark.parametrize("title", [section.title for section in SECTIONS.values() if not section.uses])
 def test_an_error_has_the_message(provoke: Callable[[str, str], BackupError], title: str) -> None:
-    """As the page shows it, and the class's own words are in it."""
-    message = message_of(provoke(title, RIGHT))
+    """As the page shows it, with the class's own words, and the page says whether the task is retried."""
+    error = provoke(title, RIGHT)
+    message = message_of(error)
     assert [message] == SECTIONS[title].messages
     assert getattr(exceptions, title).summary in message
-
-
-@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
-def test_the_page_says_whether_the_task_is_retried(
-    provoke: Callable[[str, str], BackupError], section: Section
-) -> None:
-    """Airflow goes by the class of what is raised."""
-    error = provoke(section.title, [*section.uses, RIGHT][0])
-    final = isinstance(error, AirflowFailException | AirflowSensorTimeout)
-    assert section.text.endswith(WITHOUT_RETRY if final else WITH_RETRIES)
+    assert SECTIONS[title].text.endswith(whether_retried(error))
 
 
 @pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
