@@ -74,7 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     system = Path(__file__).parent / "system"
     for item in items:
         if system in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("processes" if "standalone" in item.fixturenames else "dag_test"))
+            fixtures = getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("processes" if "standalone" in fixtures else "dag_test"))
 
 
 @pytest.fixture
@@ -122,7 +123,9 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
 def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
     """Serve the simulated control plane to the connection ``aws_default``, with the table ``orders``."""
     from tests.simulator.control_plane import ControlPlane
+    from tests.simulator.patience import tell_patience
 
+    tell_patience(monkeypatch)
     base_aws = import_module("airflow.providers.amazon.aws.hooks.base_aws")
     # For AWS's statistics each client would walk through all frames, and for some of them through all modules.
     monkeypatch.setattr(base_aws.AwsGenericHook, "_get_caller", lambda _: "Tests")

@@ -28,6 +28,7 @@ from werkzeug.wrappers import Request, Response
 from tests.simulator import restores, settings, sts
 from tests.simulator.clock import CALL, Clock
 from tests.simulator.faults import Answer, Fault
+from tests.simulator.patience import PATIENCE, TIMED_OUT
 from tests.simulator.rules import (
     BACKUP_ARN,
     BACKUP_NAME,
@@ -348,13 +349,21 @@ class ControlPlane:
             return Response("{}", fault.status, content_type="application/x-amz-json-1.0")
         if fault.answer is Answer.TRICKLING:
             return Response(self._trickle(), 200, content_type="application/x-amz-json-1.0")
-        if fault.answer is Answer.BROKEN_TLS:
-            return Response(headers={BREAK: "yes"})
         if fault.answer is Answer.HANGING:
-            with self.clock.hang(call.id):
-                self._closing.wait(_LONGEST)
+            self._hang(call)
+        # What the TLS front and a client of this process are told by a header.
+        told = {Answer.BROKEN_TLS: BREAK, Answer.HANGING: call.patience and TIMED_OUT}.get(fault.answer)
+        if told:
+            return Response(headers={told: "yes"})
         # The server takes it for a client that has gone, and closes the connection without a word.
         raise ConnectionResetError
+
+    def _hang(self, call: _Call) -> None:
+        if call.patience:
+            self.clock.sleep(float(call.patience), until=self._closing)
+            return
+        with self.clock.hang(call.id):
+            self._closing.wait(_LONGEST)
 
     def _trickle(self) -> Iterator[bytes]:
         for _ in range(int(_LONGEST / _TRICKLE)):
@@ -603,6 +612,7 @@ class _Call:
         form = dict(parse_qsl(raw.decode())) if self.is_sts else {}
         self.operation = operation or form.get("Action", "")
         self.id = environ.get(f"HTTP_{CALL.replace('-', '_').upper()}", "")
+        self.patience: str = environ.get(f"HTTP_{PATIENCE.replace('-', '_').upper()}", "")
         self.raw = raw
         self.environ = environ
         self.body: dict[str, Any] = form if self.is_sts else json.loads(raw or b"{}")

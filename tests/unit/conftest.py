@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.loop import SkippingLoop
 
-# No example has a time limit: machines may be busy.
-hypothesis_settings.register_profile("unhurried", deadline=None)
+#: of each property, so many examples are tried
+EXAMPLES = int(os.environ.get("EXAMPLES", "25"))
+# None has a time limit: machines may be busy.
+hypothesis_settings.register_profile("unhurried", deadline=None, max_examples=EXAMPLES)
 hypothesis_settings.load_profile("unhurried")
 
 SETTINGS: dict[str, Any] = {

@@ -22,7 +22,7 @@ from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, InvalidValueError
 from tests.simulator.control_plane import REGION
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
-from tests.unit.conftest import FakeTaskInstance, context_of
+from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +237,9 @@ def test_a_nasty_value_is_refused_by_name_or_works(control_plane: ControlPlane, 
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=str)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain})
+@settings(
+    max_examples=max(4, EXAMPLES // 12), suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain}
+)
 @given(value=JSON | st.sampled_from(NASTY))
 @example(value={"a": [{"b": None}]})
 def test_any_value_is_refused_by_name_or_works(

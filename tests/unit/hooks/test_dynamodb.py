@@ -26,6 +26,7 @@ from airflow_ddb_backup.exceptions import (
     UnreachableError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.limits import CALL_SECONDS
 from tests.simulator.faults import (
     BAD_GATEWAY,
     EMPTY_RESPONSE,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
 CONTEXT = ErrorContext("orders", "nightly", "us-east-1")
@@ -184,20 +186,20 @@ class TestOneCall:
         assert (config.read_timeout, config.connect_timeout) == (3, 10)
 
     def test_a_call_ends_in_time_if_no_response_comes(
-        self, hook: DynamoDBBackupHook, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+        self, hook: DynamoDBBackupHook, control_plane: ControlPlane, clock: Clock
     ) -> None:
         """The backup may have been made."""
-        monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.3)
         control_plane.fail_next("CreateBackup", HANGING_AFTER_COMMIT)
+        begun = clock.time()
         with pytest.raises(AmbiguousOutcomeError):
             create(hook)
+        assert clock.time() - begun == CALL_SECONDS
         assert len(control_plane.backup_arns()) == 1
 
     def test_credentials_that_hang_end_in_time_and_nothing_is_sent(
         self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """STS has the same limits as DynamoDB."""
-        monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.3)
         once = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role(control_plane, **once))
         control_plane.fail_next("AssumeRole", HANGING_AFTER_COMMIT)

@@ -20,7 +20,6 @@ from airflow_ddb_backup.exceptions import (
     TableNotReadyError,
     TableUnavailableError,
 )
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import CALL_SECONDS
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.faults import HANGING_AFTER_COMMIT, HTML_OF_A_PROXY, INTERNAL_ERROR, THROTTLED, Fault
@@ -327,10 +326,9 @@ def test_a_table_s_arn_names_the_region_where_nothing_else_does(
 
 @pytest.mark.parametrize("operation", ["DescribeTable", "CreateBackup", "DescribeBackup"])
 def test_the_timeout_holds_while_a_call_hangs(
-    control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch, operation: str
+    control_plane: ControlPlane, context: Context, clock: Clock, operation: str
 ) -> None:
     """It holds for every call and everything that the server may do."""
-    monkeypatch.setattr(DynamoDBBackupHook, "call_seconds", 0.1)
     control_plane.creating_for = 9999
     control_plane.fail_next(operation, HANGING_AFTER_COMMIT, times=999)
     start = clock.time()
