@@ -1,0 +1,1 @@
+"""Which tables have a fresh backup, and the page in Airflow's web UI that shows it."""
