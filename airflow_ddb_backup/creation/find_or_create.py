@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.listing import Listing
-from airflow_ddb_backup.creation.matching import BackupMatcher
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from airflow_ddb_backup.creation.request import TableBackup
+    from airflow_ddb_backup.creation.matching import TableBackup
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import Table
 
@@ -93,9 +92,6 @@ class Creation:
         self.wanted = wanted
         self._hook = hook
         self._request = wanted.request
-        self._matcher = BackupMatcher(
-            wanted.run, wanted.name, wanted.is_derived, self._request.if_exists, self._request.reuse_within
-        )
         self._listing = listing
         self._log = log
         self._level = level
@@ -135,13 +131,12 @@ class Creation:
         :param listing: lists the table's backups; one that fails does not hold up the wait for the backup
         """
         self._listing = listing
-        table, matcher = self._table, self._matcher
-        since = matcher.own_since
+        table, wanted, since = self._table, self.wanted, self.wanted.own_since
         if not self.is_missing or table is None or since is None:
             return backup
 
         def own(listed: list[Backup]) -> list[Backup] | None:
-            return matcher.own(table, listed) if backup.arn in {one.arn for one in listed} else None
+            return wanted.own(table, listed) if backup.arn in {one.arn for one in listed} else None
 
         try:
             oldest, *younger = self._poll(own, since, self._ended_at) or [backup]
@@ -175,10 +170,10 @@ class Creation:
 
     def _find_of_a_table_that_is_gone(self) -> Backup | None:
         """Return the run's backup of a table that was dropped after it, such as by the step that it was made for."""
-        since = self._matcher.own_since
-        if not self.wanted.is_derived or since is None:
+        since = self.wanted.own_since
+        if not self._request.is_derived or since is None:
             return None
-        if found := self._poll(partial(self._matcher.find_own, None), since, self._began_at):
+        if found := self._poll(partial(self.wanted.find_own, None), since, self._began_at):
             self._log.warning("The table is gone or going; taking this run's backup of it, %s.", found.arn.text)
             self._log_reuse(found)
         return found
@@ -194,28 +189,28 @@ class Creation:
 
     def _existing(self, table: Table) -> Backup | None:
         """Return the backup that the run has already, or may reuse; ``None``: there is none."""
-        matcher = self._matcher
-        if (since := matcher.listed_since) is None:
+        wanted = self.wanted
+        if (since := wanted.listed_since) is None:
             return None
-        own = self._poll(partial(matcher.find_own, table), since, self._began_at) if matcher.own_since else None
+        own = self._poll(partial(wanted.find_own, table), since, self._began_at) if wanted.own_since else None
         # A backup of others may be missing without harm.
         listed = self._list(since, self._began_at)
-        if self._request.if_exists is IfExists.FAIL and (foreign := matcher.find_foreign(table, listed)):
+        if self._request.if_exists is IfExists.FAIL and (foreign := wanted.find_foreign(table, listed)):
             detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."
             raise BackupExistsError.about(foreign.arn.context, detail)
         if own:
-            self._warn_of_twins(own, matcher.own(table, listed)[1:])
-        elif earlier := matcher.find_own(None, listed):
+            self._warn_of_twins(own, wanted.own(table, listed)[1:])
+        elif earlier := wanted.find_own(None, listed):
             message = "The table was made again: backup %s, created at %s, is of the earlier table of its name."
             self._log.warning(message, earlier.arn.text, earlier.created_at.isoformat())
-        if found := own or matcher.find_reusable(table, listed):
+        if found := own or wanted.find_reusable(table, listed):
             self._log_reuse(found)
-        elif matcher.reuse_within and matcher.run.cleared:
+        elif self._request.reuse_within and wanted.run.cleared:
             message = (
                 "No backup was at most %s old when this run started, at %s. A new one is made; it may hold what the "
                 "run has begun to change already."
             )
-            self._log.warning(message, matcher.reuse_within, matcher.run.started.isoformat())
+            self._log.warning(message, self._request.reuse_within, wanted.run.started.isoformat())
         return found
 
     def _create(self) -> Backup | AmbiguousOutcomeError:
@@ -244,7 +239,7 @@ class Creation:
 
             def made(listed: list[Backup]) -> Backup | None:
                 # The listing's own responses have told more of AWS's clock by then.
-                return next(iter(self._matcher.made_since(self._called_since, table, listed)), None)
+                return next(iter(self.wanted.made_since(self._called_since, table, listed)), None)
 
             found = self._poll(made, self._called_since, self._ended_at)
         except BackupError as error:
@@ -289,7 +284,7 @@ class Creation:
         return self._hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
 
     def _log_reuse(self, found: Backup) -> None:
-        due = self._matcher.run.earliest
+        due = self.wanted.run.earliest
         self._log.log(self._level, "Reusing backup %s, created at %s", found.arn.text, found.created_at.isoformat())
         if found.created_at < due - SCHEDULER_CLOCK_TOLERANCE:
             message = "Backup %s is from before this run was due: it was created at %s, the run was due at %s."

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.creation.request import TableBackup
+    from airflow_ddb_backup.creation.matching import TableBackup
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.selection import SelectedTable
 
