@@ -39,7 +39,6 @@ from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
 from airflow_ddb_backup.models import (
     Backup,
     BackupArn,
-    BackupDescription,
     Page,
     Table,
     read_backup_page,
@@ -242,22 +241,13 @@ class DynamoDBBackupHook(AwsBaseHook):
         return self._call("ListBackups", context, read_backup_page, ExclusiveStartBackupArn=cursor, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
-        """Describe a backup.
-
-        :param arn: the backup
-        :raises BackupNotFoundError: there is no such backup
-        :raises BackupError: the call has failed
-        """
-        return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
-
-    def describe_backup_in_full(self, arn: BackupArn) -> BackupDescription:
         """Describe a backup, with what it says of the table that was backed up.
 
         :param arn: the backup
         :raises BackupNotFoundError: there is no such backup
         :raises BackupError: the call has failed
         """
-        return self._call("DescribeBackup", arn.context, BackupDescription.from_response, BackupArn=arn.text)
+        return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
 
     def restore_table(self, context: ErrorContext, arn: BackupArn, target: str, **overrides: Any) -> Table:
         """Start the restore of a backup.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import BackupDescription, Table
+    from airflow_ddb_backup.models import Backup, Table
     from airflow_ddb_backup.restoring.request import RestoreRequest
 
 _P = ParamSpec("_P")
@@ -113,9 +113,9 @@ class Restore:
         self._known = self.deadline.within(DESCRIBE_LAG)
         target = self._find_target()
         reads_backup = bool(request.settings) and request.settings_from is None
-        description = self._describe_backup(needed=target is None) if target is None or reads_backup else None
-        settings = self._read_settings(description)
-        return target or self._start(description), settings
+        backup = self._describe_backup(needed=target is None) if target is None or reads_backup else None
+        settings = self._read_settings(backup)
+        return target or self._start(backup), settings
 
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
@@ -150,29 +150,26 @@ class Restore:
             return False
         return table.created_at >= self.hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
 
-    def _describe_backup(self, *, needed: bool) -> BackupDescription | None:
+    def _describe_backup(self, *, needed: bool) -> Backup | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
         try:
-            description = retrying(self.deadline, self.log)(
-                self._find_backup, self.hook.describe_backup_in_full, self.request.arn
-            )
+            backup = retrying(self.deadline, self.log)(self._find_backup, self.hook.describe_backup, self.request.arn)
         except BackupError as error:
             if needed:
                 raise
             self.log.warning("The table is there already, but its backup can't be described: %s", error)
             return None
-        backup, status = description.backup, description.backup.status
         size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
         self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
-        if not needed or status == BackupStatus.AVAILABLE:
-            return description
-        kind = BackupNotRestorableError if status == BackupStatus.DELETED else BackupNotReadyError
-        raise kind.about(self.context, f"It is {status}.")
+        if not needed or backup.status == BackupStatus.AVAILABLE:
+            return backup
+        kind = BackupNotRestorableError if backup.status == BackupStatus.DELETED else BackupNotReadyError
+        raise kind.about(self.context, f"It is {backup.status}.")
 
-    def _start(self, description: BackupDescription | None) -> Table:
+    def _start(self, backup: Backup | None) -> Table:
         """Start the restore; return the table, which a call without a response may have made."""
         # Without a description there is a table already.
-        overrides = self.request.overrides.arguments(description) if description else {}
+        overrides = self.request.overrides.arguments(backup) if backup else {}
         self.log.info("Restoring backup %s as table %s", self.request.arn.text, self.request.target_table_name)
         return retrying(self.deadline, self.log)(self._start_once, overrides)
 
@@ -209,7 +206,7 @@ class Restore:
         self._not_found = 0
         return result
 
-    def _read_settings(self, description: BackupDescription | None) -> SettingsRequest:
+    def _read_settings(self, backup: Backup | None) -> SettingsRequest:
         """Read the settings: of another table, of the backup, or of the backed up table."""
         request = self.request
         values: dict[str, Any] = {}
@@ -218,28 +215,28 @@ class Restore:
             values = read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
-            values = self._of_backed_up_table(description)
+            values = self._of_backed_up_table(backup)
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
         return SettingsRequest(request.arn.text, request.target_table_name, values, unavailable)
 
-    def _of_backed_up_table(self, description: BackupDescription | None) -> dict[str, Any]:
+    def _of_backed_up_table(self, backup: Backup | None) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there before and after."""
-        held = description.features if description else {}
+        held = backup.features if backup else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
         source = self._table(self.request.arn.table_name)
         with needed_by(wanted, source.context):
-            if not wanted or not self._is_there(description):
+            if not wanted or not self._is_there(backup):
                 return values
         try:
             read = read_settings(wanted, source)
         except TableNotFoundError:
-            if self._is_there(description):
+            if self._is_there(backup):
                 raise
             return values
-        if not self._is_there(description):
+        if not self._is_there(backup):
             return values
         self._tell_others(source)
         return values | read
@@ -254,7 +251,7 @@ class Restore:
         if others:
             self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
 
-    def _is_there(self, description: BackupDescription | None) -> bool:
+    def _is_there(self, backup: Backup | None) -> bool:
         """Return whether the table that was backed up exists."""
         name = self.request.arn.table_name
         source = self._table(name)
@@ -267,7 +264,7 @@ class Restore:
             is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
-            elif description.backup.is_of(table) if description else is_older:
+            elif backup.is_of(table) if backup else is_older:
                 return True
             else:
                 reason = "is another than the one that was backed up"
