@@ -222,7 +222,7 @@ class Restore:
         return SettingsRequest(request.arn.text, request.target_table_name, values, unavailable)
 
     def _of_backed_up_table(self, backup: Backup | None) -> dict[str, Any]:
-        """Return the settings that the backup holds, and the others if the table is there before and after."""
+        """Return the settings that the backup holds, and the others if the table is there."""
         held = backup.features if backup else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
@@ -235,8 +235,6 @@ class Restore:
         except TableNotFoundError:
             if self._is_there(backup):
                 raise
-            return values
-        if not self._is_there(backup):
             return values
         self._tell_others(source)
         return values | read
