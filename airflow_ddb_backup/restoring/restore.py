@@ -11,30 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import map_exceptions
-from airflow_ddb_backup.exceptions import (
-    AmbiguousOutcomeError,
-    BackupError,
-    BackupNotFoundError,
-    BackupNotReadyError,
-    BackupNotRestorableError,
-    ErrorContext,
-    RestoreLostError,
-    TableInUseError,
-    TableNotFoundError,
-    TargetTableDeletingError,
-    TargetTableExistsError,
-)
-from airflow_ddb_backup.limits import (
-    AMBIGUOUS_RETRIES,
-    AWS_CLOCK_TOLERANCE,
-    BEGINNING_PATIENCE,
-    DESCRIBE_INTERVAL,
-    DESCRIBE_LAG,
-    NOT_FOUND_LIMIT,
-    READING_PATIENCE,
-    SCHEDULER_CLOCK_TOLERANCE,
-)
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
 from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, needed_by, read_settings
@@ -62,15 +41,15 @@ def confirm_restored(target: SettingsOf, backup_arn: str) -> None:
     """
     try:
         table = target.retry(target.hook.describe_table, target.context, target.name)
-    except TableNotFoundError as error:
+    except exceptions.TableNotFoundError as error:
         detail = "The restored table no longer exists. Clear the task to restore it again."
-        raise RestoreLostError.about(target.context, detail) from error
+        raise exceptions.RestoreLostError.about(target.context, detail) from error
     if table.restore is None or table.restore.backup_arn != backup_arn:
         detail = (
             "The table was restored, but there is another table of its name now, to which nothing was done. Choose "
             "another target_table_name, or delete that table yourself."
         )
-        raise RestoreLostError.about(target.context, detail)
+        raise exceptions.RestoreLostError.about(target.context, detail)
 
 
 @dataclass(slots=True)
@@ -109,8 +88,8 @@ class Restore:
         """
         request = self.request
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
-        self.deadline = self.deadline.within(BEGINNING_PATIENCE)
-        self._known = self.deadline.within(DESCRIBE_LAG)
+        self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
+        self._known = self.deadline.within(limits.DESCRIBE_LAG)
         target = self._find_target()
         reads_backup = bool(request.settings) and request.settings_from is None
         backup = self._describe_backup(needed=target is None) if target is None or reads_backup else None
@@ -125,21 +104,21 @@ class Restore:
         context = self.context
         try:
             table = retrying(self.deadline, self.log)(self.hook.describe_table, context, self.request.target_table_name)
-        except TableNotFoundError:
+        except exceptions.TableNotFoundError:
             return None
         if table.status == TableStatus.DELETING:
-            raise TargetTableDeletingError.about(context, "It is DELETING.")
+            raise exceptions.TargetTableDeletingError.about(context, "It is DELETING.")
         if table.restore is None:
-            raise TargetTableExistsError.about(context, "It was not made by a restore.")
+            raise exceptions.TargetTableExistsError.about(context, "It was not made by a restore.")
         if table.restore.backup_arn != self.request.arn.text:
             source = f"from backup {table.restore.backup_arn!r}" if table.restore.backup_arn else "to a point in time"
-            raise TargetTableExistsError.about(context, f"It was restored {source}.")
+            raise exceptions.TargetTableExistsError.about(context, f"It was restored {source}.")
         made = f"this backup's restore, created at {table.created_at.isoformat()}"
         is_own = self._is_own(table)
         if self.request.if_exists == IfTargetExists.FAIL and not is_own:
-            raise TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
+            raise exceptions.TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
         self.log.info("Table %s is %s; taking it.", table.arn, made)
-        if table.created_at < self.since - SCHEDULER_CLOCK_TOLERANCE and not is_own:
+        if table.created_at < self.since - limits.SCHEDULER_CLOCK_TOLERANCE and not is_own:
             message = "Table %s was restored before this run started, at %s: it may have been written to since."
             self.log.warning(message, table.name, self.since.isoformat())
         return table
@@ -148,7 +127,7 @@ class Restore:
         """Return whether a call of this try, whose response was lost, has made the table."""
         if self._called_at is None:
             return False
-        return table.created_at >= self.hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
+        return table.created_at >= self.hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
     def _describe_backup(self, *, needed: bool) -> Backup | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
@@ -163,7 +142,8 @@ class Restore:
         self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
         if not needed or backup.status == BackupStatus.AVAILABLE:
             return backup
-        kind = BackupNotRestorableError if backup.status == BackupStatus.DELETED else BackupNotReadyError
+        is_gone = backup.status == BackupStatus.DELETED
+        kind = exceptions.BackupNotRestorableError if is_gone else exceptions.BackupNotReadyError
         raise kind.about(self.context, f"It is {backup.status}.")
 
     def _start(self, backup: Backup | None) -> Table:
@@ -179,30 +159,32 @@ class Restore:
             return self._find_backup(
                 self.hook.restore_table, context, request.arn, request.target_table_name, **overrides
             )
-        except (TargetTableExistsError, TableInUseError) as error:
+        except (exceptions.TargetTableExistsError, exceptions.TableInUseError) as error:
             if found := self._find_target():
                 return found
             # It has gone since, or is not known everywhere yet.
-            raise TableInUseError.about(context, f"AWS knows no such table now, but said: {error}") from error
-        except AmbiguousOutcomeError as error:
+            detail = f"AWS knows no such table now, but said: {error}"
+            raise exceptions.TableInUseError.about(context, detail) from error
+        except exceptions.AmbiguousOutcomeError as error:
             self._called_at = self._called_at or error.began_at
             self.log.warning("%s Looking for the table.", error)
-            if found := poll_until(self._find_target, self.deadline.within(DESCRIBE_LAG), DESCRIBE_INTERVAL):
+            known = self.deadline.within(limits.DESCRIBE_LAG)
+            if found := poll_until(self._find_target, known, limits.DESCRIBE_INTERVAL):
                 return found
             self._ambiguous += 1
-            error.may_call_again = self._ambiguous <= AMBIGUOUS_RETRIES
+            error.may_call_again = self._ambiguous <= limits.AMBIGUOUS_RETRIES
             raise
 
     def _find_backup(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make a call that needs the backup, which may not be known everywhere yet if its ARN was just handed on."""
         try:
             result = call(*args, **kwargs)
-        except BackupNotFoundError as error:
+        except exceptions.BackupNotFoundError as error:
             self._not_found += 1
-            if self._not_found < NOT_FOUND_LIMIT or not (self._known and self._known.passed):
+            if self._not_found < limits.NOT_FOUND_LIMIT or not (self._known and self._known.passed):
                 raise
             detail = f"It was not found {self._not_found} times in a row: {error}"
-            raise BackupNotRestorableError.about(self.context, detail) from error
+            raise exceptions.BackupNotRestorableError.about(self.context, detail) from error
         self._not_found = 0
         return result
 
@@ -232,7 +214,7 @@ class Restore:
                 return values
         try:
             read = read_settings(wanted, source)
-        except TableNotFoundError:
+        except exceptions.TableNotFoundError:
             if self._is_there(backup):
                 raise
             return values
@@ -255,7 +237,7 @@ class Restore:
         source = self._table(name)
         try:
             table = source.retry(self.hook.describe_table, source.context, name)
-        except TableNotFoundError:
+        except exceptions.TableNotFoundError:
             reason = "is gone"
         else:
             made = self.request.arn.created_hint
@@ -274,4 +256,4 @@ class Restore:
 
     def _table(self, name: str) -> SettingsOf:
         context = ErrorContext(name, None, self.request.arn.region)
-        return SettingsOf(self.hook, context, name, self.deadline, READING_PATIENCE, self.log)
+        return SettingsOf(self.hook, context, name, self.deadline, limits.READING_PATIENCE, self.log)

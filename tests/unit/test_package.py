@@ -42,8 +42,12 @@ LAYERS = [
 
 def own_imports(module: Path) -> set[str]:
     """Return the modules of this package that one imports, for types or for real."""
-    nodes = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ImportFrom)]
-    names = {node.module for node in nodes if node.module}
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "airflow_ddb_backup":
+            names |= {f"airflow_ddb_backup.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
     return {name.removeprefix("airflow_ddb_backup.") for name in names if name.startswith("airflow_ddb_backup.")}
 
 
