@@ -117,6 +117,15 @@ THREADS = 10
 PROGRESS_INTERVAL = 30.0
 #: tables, backups or failures that a message names
 NAMED = 5
+#: tables that the text of a coverage report names, of each kind: a person reads no more in the morning (chosen)
+NAMED_IN_TEXT = 20
+#: bytes, as JSON, of a coverage report with the ARN of each newest backup; a larger one leaves the ARNs out (chosen:
+#: Airflow's database keeps it, as an XCom and with an asset's event)
+LARGEST_REPORT = 500_000
+#: the version of coverage reports: higher where a reader of this one would read another wrongly
+REPORT_VERSION = 1
+#: bytes in a kilobyte as AWS counts them (documented, https://aws.amazon.com/dynamodb/pricing/)
+KILO = 1024
 #: characters of AWS's own text in a message: an event or an XCom of megabytes would not be stored (chosen)
 LONGEST_TEXT = 2048
 #: deletions that a prune makes unasked: for each very table of the plan, and at least (chosen: the nights after an
@@ -172,15 +181,3 @@ LONGEST_ARN = 1024
 MOST_TAGS, MOST_TAG_VALUES = 50, 20
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Tag.html
 LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256
-
-# The page in Airflow's web UI.
-#: since this Airflow a plugin's app can tell by the cookie who is signed in, and has a place in the menu (documented,
-#: https://airflow.apache.org/docs/apache-airflow/stable/release_notes.html)
-PAGE_AIRFLOW = (3, 1, 3)
-#: the newest events of one task and asset among which the page looks for accounts and regions: one task, mapped over
-#: regions and accounts, makes so many in its last run at most (chosen)
-PAGE_EVENTS = 200
-#: reports and tables on one page: more would take longer than a second (chosen; 2,500 tables take a tenth of it)
-PAGE_REPORTS, PAGE_TABLES = 50, 10_000
-#: the largest number that the page takes for one: that of 64 bits
-LARGEST_NUMBER = 0x7FFF_FFFF_FFFF_FFFF

@@ -164,6 +164,18 @@ def check_span(parameter: str, value: object) -> timedelta | None:
     raise InvalidValueError.of(parameter, value, "a timedelta above 0, or None")
 
 
+def check_age(parameter: str, value: object) -> timedelta:
+    """Return how old something may be.
+
+    :param parameter: the name of the parameter
+    :param value: a ``timedelta`` above 0
+    :raises InvalidValueError: it is not
+    """
+    if isinstance(value, timedelta) and value > timedelta(0):
+        return value
+    raise InvalidValueError.of(parameter, value, "a timedelta above 0")
+
+
 def check_choice(parameter: str, value: object, choices: type[_Choice]) -> _Choice:
     """Return one of a parameter's choices.
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
 from airflow_ddb_backup.exceptions import BackupError, PermanentError
-from airflow_ddb_backup.limits import NAMED
+from airflow_ddb_backup.limits import KILO, NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
@@ -85,6 +86,25 @@ class Report(Generic[_T]):
         summary = kind.summarize(context, f"{len(self.failed)} failed, {detail}. {some}")
         message = f"{summary} {kind.hint if final or hint is None else hint}"
         raise kind(message)
+
+
+def age_of(age: timedelta) -> str:
+    """Return an age in its two largest units, such as ``3 d 4 h``."""
+    minutes = max(0, int(age.total_seconds() // 60))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def size_of(size: int) -> str:
+    """Return a number of bytes in its largest unit, as AWS counts them, such as ``1.2 GB``."""
+    amount, unit = float(size), "bytes"
+    for larger in ("KB", "MB", "GB", "TB", "PB"):
+        if amount < KILO:
+            break
+        amount, unit = amount / KILO, larger
+    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
 
 
 def carry(failed: Mapping[str, BackupError]) -> dict[str, Any]:

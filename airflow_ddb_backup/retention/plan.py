@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.limits import NAMED
 from airflow_ddb_backup.models import BackupStatus
+from airflow_ddb_backup.report import age_of
 from airflow_ddb_backup.retention.policy import MINIMUM_REDUNDANCY, Decision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from airflow_ddb_backup.models import Backup, Table
     from airflow_ddb_backup.retention.policy import RetentionPolicy
@@ -156,12 +157,3 @@ def prefixes_of(backups: Iterable[Backup]) -> str:
 def bytes_of(backups: Iterable[Backup]) -> int:
     """Return the size of some backups, as far as AWS has told it."""
     return sum(backup.size_bytes for backup in backups)
-
-
-def age_of(age: timedelta) -> str:
-    """Return an age in its two largest units, such as ``3 d 4 h``."""
-    minutes = max(0, int(age.total_seconds() // 60))
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

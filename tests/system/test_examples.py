@@ -155,6 +155,21 @@ def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert control_plane.backup_arns() == [good, bad]
 
 
+def test_coverage(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The alert names the tables without a fresh backup; with one there is no alert."""
+    for table in ("customers", "test-1"):
+        control_plane.create_table(table)
+    control_plane.add_backups("orders", 1, age=3600)
+    run = run_dag("example_dynamodb_backup_coverage")
+    assert run.state == "success"
+    (report,) = xcoms(run, "check")
+    assert isinstance(report, dict)
+    assert report["counts"] == {"fresh": 1, "late": 0, "none": 1, "unknown": 0}
+    assert xcoms(run, "alert") == [["customers"]]
+    control_plane.add_backups("customers", 1, age=3600)
+    assert xcoms(run_dag("example_dynamodb_backup_coverage"), "alert") == [None]
+
+
 def test_sensor(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """The sensor ends once the backup that another task has started is AVAILABLE."""
     control_plane.creating_for = CREATING_FOR
@@ -242,6 +257,7 @@ def test_every_operator_and_sensor_has_an_example() -> None:
         if isinstance(node, ast.Call)
     }
     assert called >= {
+        "DynamoDBBackupCoverageOperator",
         "DynamoDBBackupTablesOperator",
         "DynamoDBBackupsSensor",
         "DynamoDBCreateBackupOperator",

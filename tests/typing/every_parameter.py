@@ -10,6 +10,7 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupCoverageOperator,
     DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
@@ -24,6 +25,19 @@ ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/0179542291368
 def right() -> None:
     """Give every parameter a value of its type."""
     with DAG("every_parameter", schedule=None):
+        DynamoDBBackupCoverageOperator(
+            task_id="check",
+            table_names=["*"],
+            exclude=["test-*"],
+            table_tags={"backup": "nightly"},
+            max_tables=10,
+            if_empty="skip",
+            max_age=timedelta(hours=26),
+            fail_on=["late", "none"],
+            point_in_time_recovery=True,
+            timeout=600,
+            account_id="123456789012",
+        )
         DynamoDBBackupTablesOperator(
             task_id="back_up_many",
             table_names=["orders", "shop-*"],
@@ -116,6 +130,7 @@ def right() -> None:
 
 def wrong() -> None:
     """Give one parameter of each class a value of another type, and leave a required one out."""
+    DynamoDBBackupCoverageOperator(task_id="0", fail_on=["fresh"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     DynamoDBBackupTablesOperator(task_id="a", table_names=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBBackupTablesOperator(task_id="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     DynamoDBBackupTablesOperator(task_id="c", table_names=["orders"], if_empty="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -61,6 +61,7 @@ def test_only_what_no_retry_can_fix_fails_the_task_at_once() -> None:
         "TableNotFoundError",
         "TableUnavailableError",
         "TablesFailedForGoodError",
+        "TablesNotFreshForGoodError",
         "TargetTableExistsError",
         "TooManyDeletionsError",
         "TooManyTablesError",

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_ddb_backup.exceptions import PermanentError
 from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupCoverageOperator,
     DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
@@ -261,6 +262,44 @@ def test_each_setting_s_actions_are_documented(setting: Setting) -> None:
     _, row = (POLICIES.parent / "iam.rst").read_text().split(f"    * - ``{setting.name}``\n")
     row = row.partition("    * -")[0].partition("\n\n")[0]
     assert re.findall(r"``([\w:-]+)``", row) == list(setting.actions)
+
+
+COVERAGE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "all": (policy("coverage"), {}),
+    "recovery": (policy("coverage", "point_in_time_recovery"), {"point_in_time_recovery": True}),
+}
+
+
+def covered(control_plane: ControlPlane, context: Context, document: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Check ``orders`` under a policy; return its status, or fail where it is not known."""
+    control_plane.add_backups("orders", 1)
+    control_plane.policy = document
+    task = DynamoDBBackupCoverageOperator(task_id="check", fail_on=["unknown"], **settings)
+    return str(task.execute(context)["tables"][0]["status"])
+
+
+@pytest.mark.parametrize("name", COVERAGE)
+def test_a_check_runs_under_its_policy(control_plane: ControlPlane, context: Context, name: str) -> None:
+    """It needs no more than the documentation says."""
+    assert covered(control_plane, context, *COVERAGE[name]) == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [(name, action) for name, (document, _) in COVERAGE.items() for action in actions(document)]
+)
+def test_a_check_names_its_missing_action(
+    control_plane: ControlPlane, context: Context, name: str, action: str
+) -> None:
+    """It needs no less."""
+    document, settings = COVERAGE[name]
+    with pytest.raises(PermanentError, match=action):
+        covered(control_plane, context, without(document, action), settings)
+
+
+def test_a_check_of_named_tables_needs_no_list_tables(control_plane: ControlPlane, context: Context) -> None:
+    """As the documentation says."""
+    document = without(policy("coverage"), "dynamodb:ListTables")
+    assert covered(control_plane, context, document, {"table_names": ["orders"]}) == "fresh"
 
 
 def test_without_waiting_it_needs_no_describe_backup(control_plane: ControlPlane, context: Context) -> None:

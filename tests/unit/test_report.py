@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ from airflow_ddb_backup.exceptions import (
     ThrottledError,
 )
 from airflow_ddb_backup.limits import NAMED
-from airflow_ddb_backup.report import Report, carried, carry, push, reporting
+from airflow_ddb_backup.report import Report, age_of, carried, carry, push, reporting, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,3 +208,32 @@ class TestReporting:
             raise PASSES
         assert "The report could not be pushed: {'orders': 'arn'}" in log()
         assert ti.xcoms == {}
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (timedelta(seconds=59), "0 min"),
+        (timedelta(seconds=-5), "0 min"),
+        (timedelta(minutes=61), "1 h 1 min"),
+        (timedelta(days=2, hours=3, minutes=4), "2 d 3 h"),
+    ],
+)
+def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
+    """As people say it."""
+    assert age_of(age) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1,023 bytes"),
+        (1024, "1.0 KB"),
+        (1536 * 1024**2, "1.5 GB"),
+        (2**61, "2,048.0 PB"),
+    ],
+)
+def test_a_size_has_its_largest_unit(size: int, text: str) -> None:
+    """As AWS's console shows it."""
+    assert size_of(size) == text

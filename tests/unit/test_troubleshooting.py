@@ -17,6 +17,7 @@ from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import BackupError, PermanentError, SomeFailedError, TransientError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupCoverageOperator,
     DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
@@ -53,7 +54,10 @@ UNKNOWN = {
     "TooManyTablesError": {"table", "backup"},
     "TooManyDeletionsError": {"table", "backup"},
     "DeletionsFailedForGoodError": {"backup"},
+    "CoverageTimeoutError": {"table", "backup"},
     "DeletionTimeoutError": {"table", "backup"},
+    "TablesNotFreshError": {"table", "backup"},
+    "TablesNotFreshForGoodError": {"backup"},
     "SettingsDeniedError": {"backup"},
 }
 WITHOUT_RETRY = "Fails at once."
@@ -200,6 +204,7 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "DeletionsFailedError": lambda plane: old_backups(plane, 2, INTERNAL_ERROR),
     "DeletionsFailedForGoodError": lambda plane: old_backups(plane, 2),
     "DeletionTimeoutError": lambda plane: plane.delays.update(ListBackups=61),
+    "CoverageTimeoutError": lambda plane: (plane.create_table("customers"), plane.delays.update(ListTables=61)),
     "BackupNotReadyError": lambda plane: setattr(plane, "creating_for", WHOLE_DAY),
     "TargetTableExistsError": lambda plane: plane.create_table("orders-restored"),
     "TargetTableDeletingError": lambda plane: plane.statuses.update({"orders-restored": "DELETING"}),
@@ -355,6 +360,7 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
 def execute(code: str, plane: ControlPlane, context: Context) -> object:
     """Execute the operator or sensor that a piece of code makes."""
     names = {
+        "DynamoDBBackupCoverageOperator": DynamoDBBackupCoverageOperator,
         "DynamoDBBackupTablesOperator": DynamoDBBackupTablesOperator,
         "DynamoDBCreateBackupOperator": DynamoDBCreateBackupOperator,
         "DynamoDBDeleteBackupOperator": DynamoDBDeleteBackupOperator,

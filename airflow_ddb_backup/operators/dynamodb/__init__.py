@@ -1,5 +1,6 @@
 """The operators: their parameters, and an execute that tells its story in a few lines."""
 
+from airflow_ddb_backup.operators.dynamodb.coverage import DynamoDBBackupCoverageOperator
 from airflow_ddb_backup.operators.dynamodb.create import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.operators.dynamodb.delete import DynamoDBDeleteBackupOperator
 from airflow_ddb_backup.operators.dynamodb.prune import DynamoDBPruneBackupsOperator
@@ -7,6 +8,7 @@ from airflow_ddb_backup.operators.dynamodb.restore import DynamoDBRestoreTableFr
 from airflow_ddb_backup.operators.dynamodb.tables import DynamoDBBackupTablesOperator
 
 __all__ = [
+    "DynamoDBBackupCoverageOperator",
     "DynamoDBBackupTablesOperator",
     "DynamoDBCreateBackupOperator",
     "DynamoDBDeleteBackupOperator",

@@ -10,9 +10,9 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.common.compat.sdk import Asset, conf
 
 from airflow_ddb_backup.connection import ConnectionMixin
-from airflow_ddb_backup.creation.matching import Run, TableBackup
+from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.creation.names import derive_backup_name
-from airflow_ddb_backup.creation.request import BackupRequest, IfExists
+from airflow_ddb_backup.creation.request import BackupRequest, IfExists, TableBackup
 from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotReusedTimeoutError,
@@ -61,6 +61,12 @@ def namespace() -> str:
 
 class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Base of all operators."""
+
+    def _hand_to_outlets(self, context: Context, extra: Mapping[str, Any]) -> None:
+        """Put something into each outlet asset's event, in the process that ends the task."""
+        for outlet in self.outlets:
+            if isinstance(outlet, _ASSETS):
+                context["outlet_events"][cast("Asset", outlet)].extra.update(extra)
 
 
 class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
@@ -120,9 +126,3 @@ class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
         """Return an XCom that this task has pushed in this try; ``None``: it has not."""
         ti = context["ti"]
         return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
-
-    def _hand_to_outlets(self, context: Context, extra: Mapping[str, Any]) -> None:
-        """Put something into each outlet asset's event, in the process that ends the task."""
-        for outlet in self.outlets:
-            if isinstance(outlet, _ASSETS):
-                context["outlet_events"][cast("Asset", outlet)].extra.update(extra)

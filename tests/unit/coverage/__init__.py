@@ -1,1 +1,1 @@
-"""Tests of the report on which tables have a fresh backup, and of its page."""
+"""The coverage story: what makes a table fresh, the check, and its page."""

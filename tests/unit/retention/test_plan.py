@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.models import Backup, BackupArn, Table
-from airflow_ddb_backup.retention.plan import age_of, is_candidate, make_plan, prefixes_of
+from airflow_ddb_backup.retention.plan import is_candidate, make_plan, prefixes_of
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from tests.unit.retention.support import NOW, POLICIES
 
@@ -74,20 +73,6 @@ def test_the_rows_say_why() -> None:
         "delete  orders  nightly-1  2026-11-23T12:00:00+00:00  2 d 0 h   no rule keeps it",
     ]
     assert made.summary() == ["orders: 1 kept, 1 to delete"]
-
-
-@pytest.mark.parametrize(
-    ("age", "text"),
-    [
-        (timedelta(seconds=59), "0 min"),
-        (timedelta(seconds=-5), "0 min"),
-        (timedelta(minutes=61), "1 h 1 min"),
-        (timedelta(days=2, hours=3, minutes=4), "2 d 3 h"),
-    ],
-)
-def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
-    """As people say it."""
-    assert age_of(age) == text
 
 
 def test_dropped_tables_without_ids_are_left_alone() -> None:
