@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -194,6 +194,7 @@ class Backup:
     :param created_at: when it was requested, by AWS's clock
     :param table_id: the very table that was backed up; ``None``: not in the response
     :param kind: ``USER``, ``SYSTEM`` or ``AWS_BACKUP``; ``None``: not in the response
+    :param source: ``SourceTableFeatureDetails``, in AWS's shape; ``None``: only DescribeBackup tells
     """
 
     arn: BackupArn
@@ -203,13 +204,17 @@ class Backup:
     created_at: datetime
     table_id: str | None = None
     kind: str | None = None
+    source: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @classmethod
-    def from_details(cls, details: Mapping[str, Any], table_id: str | None = None) -> Self:
+    def from_details(
+        cls, details: Mapping[str, Any], table_id: str | None = None, source: Mapping[str, Any] | None = None
+    ) -> Self:
         """Read the ``BackupDetails`` of CreateBackup and DescribeBackup, or a summary of ListBackups.
 
         :param details: that part of the response
         :param table_id: the table's ID, where the response has it elsewhere
+        :param source: the features of the table, where the response has them
         """
         return cls(
             arn=BackupArn.from_response(details["BackupArn"]),
@@ -219,6 +224,7 @@ class Backup:
             created_at=details["BackupCreationDateTime"].astimezone(UTC),
             table_id=details.get("TableId", table_id),
             kind=details.get("BackupType"),
+            source=source,
         )
 
     @classmethod
@@ -230,8 +236,26 @@ class Backup:
     def from_description(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup or DeleteBackup response."""
         description = response["BackupDescription"]
-        table = description.get("SourceTableDetails") or {}
-        return cls.from_details(description["BackupDetails"], table.get("TableId"))
+        table, source = description.get("SourceTableDetails") or {}, description.get("SourceTableFeatureDetails")
+        return cls.from_details(description["BackupDetails"], table.get("TableId"), source)
+
+    @property
+    def indexes(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
+        """The table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape."""
+        return {kind: tuple((self.source or {}).get(kind) or ()) for kind in INDEX_KINDS}
+
+    @property
+    def features(self) -> dict[str, str | None]:
+        """The settings that a backup holds, by the names that users give them; empty: the response does not tell.
+
+        They are ``ttl``, the attribute, and ``stream``, the view type; ``None``: it is off.
+        """
+        if self.source is None:
+            return {}
+        return {
+            "ttl": ttl_attribute(self.source.get("TimeToLiveDescription") or {}),
+            "stream": stream_view(self.source.get("StreamDescription") or {}),
+        }
 
     def is_of(self, table: Table) -> bool:
         """Return whether it is of this very table, and not of an earlier one of the same name.
@@ -259,36 +283,6 @@ class Backup:
             "size_bytes": self.size_bytes,
             "created_at": self.created_at.isoformat(),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class BackupDescription:
-    """A backup, and what it says of the table that was backed up.
-
-    :param backup: the backup
-    :param indexes: the table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape
-    :param features: the settings that a backup holds, by the names that users give them: ``ttl``, the attribute, and
-        ``stream``, the view type; ``None``: it is off. Empty: the response does not tell
-    """
-
-    backup: Backup
-    indexes: Mapping[str, tuple[Mapping[str, Any], ...]]
-    features: Mapping[str, str | None]
-
-    @classmethod
-    def from_response(cls, response: Mapping[str, Any]) -> Self:
-        """Read a DescribeBackup response."""
-        found = response["BackupDescription"].get("SourceTableFeatureDetails")
-        details: Mapping[str, Any] = found or {}
-        features: dict[str, str | None] = {}
-        if found is not None:
-            features["ttl"] = ttl_attribute(details.get("TimeToLiveDescription") or {})
-            features["stream"] = stream_view(details.get("StreamDescription") or {})
-        return cls(
-            backup=Backup.from_description(response),
-            indexes={kind: tuple(details.get(kind) or ()) for kind in INDEX_KINDS},
-            features=features,
-        )
 
 
 @dataclass(frozen=True, slots=True)

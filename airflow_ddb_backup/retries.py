@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception
 
+from airflow_ddb_backup import limits
 from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, InvalidRequestError, TransientError
-from airflow_ddb_backup.limits import (
-    BACKOFF_JITTER,
-    FIRST_BACKOFF,
-    LAST_ROUND,
-    LONGEST_BACKOFF,
-    MOST_LISTINGS,
-    PROGRESS_INTERVAL,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -52,8 +45,8 @@ def backoff(failures: int) -> float:
 
     :param failures: how many tries in a row have failed, 1 or more
     """
-    jitter = random.uniform(0, BACKOFF_JITTER)  # noqa: S311  # no secret
-    return min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), LONGEST_BACKOFF) + jitter
+    jitter = random.uniform(0, limits.BACKOFF_JITTER)  # noqa: S311  # no secret
+    return min(limits.FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), limits.LONGEST_BACKOFF) + jitter
 
 
 class Retry(Protocol):
@@ -117,7 +110,7 @@ def read_pages(
     :raises AmbiguousOutcomeError: AWS returns a cursor again, or refuses cursors again and again
     """
     refusal: InvalidRequestError | None = None
-    for _ in range(MOST_LISTINGS):
+    for _ in range(limits.MOST_LISTINGS):
         items: list[_T] = []
         seen: set[str | None] = set()
         cursor: str | None = None
@@ -138,7 +131,7 @@ def read_pages(
                 return items
         else:
             raise AmbiguousOutcomeError.about(context, f"AWS returned the cursor {cursor!r} twice.")
-    detail = f"AWS has refused a cursor of the listing {MOST_LISTINGS} times."
+    detail = f"AWS has refused a cursor of the listing {limits.MOST_LISTINGS} times."
     raise AmbiguousOutcomeError.about(context, detail) from refusal
 
 
@@ -183,19 +176,19 @@ def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: A
     """
     attempt = _Attempt(work, deadline, log)
     clock, pending = deadline.clock, list(items)
-    report_at = clock.monotonic() + PROGRESS_INTERVAL
+    report_at = clock.monotonic() + limits.PROGRESS_INTERVAL
     while pending:
         again = []
         with closing(_attempts(attempt, pending, threads)) as attempts:
             for count, (item, is_open) in enumerate(attempts, start=1):
                 again += [item] if is_open else []
                 if clock.monotonic() >= report_at:
-                    report_at = clock.monotonic() + PROGRESS_INTERVAL
+                    report_at = clock.monotonic() + limits.PROGRESS_INTERVAL
                     log.info("%s", work.progress(len(pending) - count + len(again)))
         pending, attempt.round = again, attempt.round + 1
         if pending:
             left = deadline.left
-            deadline.sleep(min(backoff(attempt.round), left - LAST_ROUND if left > LAST_ROUND else left))
+            deadline.sleep(min(backoff(attempt.round), left - limits.LAST_ROUND if left > limits.LAST_ROUND else left))
             pending = pending if deadline.passed else work.confirm(pending)
 
 

@@ -6,28 +6,11 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.listing import Listing
-from airflow_ddb_backup.creation.matching import BackupMatcher
 from airflow_ddb_backup.creation.request import IfExists
-from airflow_ddb_backup.exceptions import (
-    AmbiguousOutcomeError,
-    BackupError,
-    BackupExistsError,
-    CreationTimeoutError,
-    PointInTimeRecoveryDisabledError,
-    TableNotFoundError,
-    TableNotReadyError,
-    TableUnavailableError,
-)
-from airflow_ddb_backup.limits import (
-    AMBIGUOUS_RETRIES,
-    AWS_CLOCK_TOLERANCE,
-    LISTING_INTERVAL,
-    LISTING_LAG,
-    SCHEDULER_CLOCK_TOLERANCE,
-    TABLE_PATIENCE,
-)
+from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.models import Backup, TableStatus
 from airflow_ddb_backup.retries import Work, may_pass, poll_until, rounds
 
@@ -35,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from airflow_ddb_backup.creation.request import TableBackup
+    from airflow_ddb_backup.creation.matching import TableBackup
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import Table
 
@@ -55,7 +38,7 @@ def find_or_create(hook: DynamoDBBackupHook, wanted: TableBackup, log: Any) -> B
     creation = Creation(hook, wanted, listing, log)
     work = FindOrCreate()
     rounds([creation], work, wanted.deadline, log)
-    return creation.settle(work.backups[creation], listing.for_at_most(TABLE_PATIENCE))
+    return creation.settle(work.backups[creation], listing.for_at_most(limits.TABLE_PATIENCE))
 
 
 class FindOrCreate(Work["Creation"]):
@@ -70,7 +53,7 @@ class FindOrCreate(Work["Creation"]):
 
     def untried(self, creation: Creation) -> BackupError:
         """Return why it has failed."""
-        return CreationTimeoutError.about(creation.wanted.context, "It was not tried.")
+        return exceptions.CreationTimeoutError.about(creation.wanted.context, "It was not tried.")
 
     def progress(self, open_items: int) -> str:
         """Return how many have none."""
@@ -93,9 +76,6 @@ class Creation:
         self.wanted = wanted
         self._hook = hook
         self._request = wanted.request
-        self._matcher = BackupMatcher(
-            wanted.run, wanted.name, wanted.is_derived, self._request.if_exists, self._request.reuse_within
-        )
         self._listing = listing
         self._log = log
         self._level = level
@@ -108,7 +88,7 @@ class Creation:
         # When the last call of CreateBackup began at the earliest, and when it ended.
         self._called_at = self._ended_at = self._began_at
         # What it has raised, while its outcome is ambiguous; and how many calls raised that.
-        self._ambiguous: AmbiguousOutcomeError | None = None
+        self._ambiguous: exceptions.AmbiguousOutcomeError | None = None
         self._ambiguous_calls = 0
 
     def find_or_create(self) -> Backup:
@@ -135,13 +115,12 @@ class Creation:
         :param listing: lists the table's backups; one that fails does not hold up the wait for the backup
         """
         self._listing = listing
-        table, matcher = self._table, self._matcher
-        since = matcher.own_since
+        table, wanted, since = self._table, self.wanted, self.wanted.own_since
         if not self.is_missing or table is None or since is None:
             return backup
 
         def own(listed: list[Backup]) -> list[Backup] | None:
-            return matcher.own(table, listed) if backup.arn in {one.arn for one in listed} else None
+            return wanted.own(table, listed) if backup.arn in {one.arn for one in listed} else None
 
         try:
             oldest, *younger = self._poll(own, since, self._ended_at) or [backup]
@@ -154,7 +133,7 @@ class Creation:
     def _find(self) -> Backup | None:
         try:
             self._table = table = self._table or self._ready_table()
-        except (TableNotFoundError, TableUnavailableError):
+        except (exceptions.TableNotFoundError, exceptions.TableUnavailableError):
             if found := self._find_of_a_table_that_is_gone():
                 return found
             raise
@@ -167,18 +146,18 @@ class Creation:
         context = self.wanted.context
         table = self._hook.describe_table(context, self._request.table_name)
         if table.status == TableStatus.CREATING:
-            raise TableNotReadyError.about(context, f"It is {table.status}.")
+            raise exceptions.TableNotReadyError.about(context, f"It is {table.status}.")
         if table.status == TableStatus.DELETING:
             # CreateBackup would succeed for a second or two.
-            raise TableUnavailableError.about(context, f"It is {table.status}.")
+            raise exceptions.TableUnavailableError.about(context, f"It is {table.status}.")
         return table
 
     def _find_of_a_table_that_is_gone(self) -> Backup | None:
         """Return the run's backup of a table that was dropped after it, such as by the step that it was made for."""
-        since = self._matcher.own_since
-        if not self.wanted.is_derived or since is None:
+        since = self.wanted.own_since
+        if not self._request.is_derived or since is None:
             return None
-        if found := self._poll(partial(self._matcher.find_own, None), since, self._began_at):
+        if found := self._poll(partial(self.wanted.find_own, None), since, self._began_at):
             self._log.warning("The table is gone or going; taking this run's backup of it, %s.", found.arn.text)
             self._log_reuse(found)
         return found
@@ -190,40 +169,40 @@ class Creation:
         described = self._hook.call(operation, context, needs=needed, TableName=table)[needed]
         recovery = described.get("PointInTimeRecoveryDescription") or {}
         if (status := recovery.get("PointInTimeRecoveryStatus", "not known")) != "ENABLED":
-            raise PointInTimeRecoveryDisabledError.about(context, f"It is {status}.")
+            raise exceptions.PointInTimeRecoveryDisabledError.about(context, f"It is {status}.")
 
     def _existing(self, table: Table) -> Backup | None:
         """Return the backup that the run has already, or may reuse; ``None``: there is none."""
-        matcher = self._matcher
-        if (since := matcher.listed_since) is None:
+        wanted = self.wanted
+        if (since := wanted.listed_since) is None:
             return None
-        own = self._poll(partial(matcher.find_own, table), since, self._began_at) if matcher.own_since else None
+        own = self._poll(partial(wanted.find_own, table), since, self._began_at) if wanted.own_since else None
         # A backup of others may be missing without harm.
         listed = self._list(since, self._began_at)
-        if self._request.if_exists is IfExists.FAIL and (foreign := matcher.find_foreign(table, listed)):
+        if self._request.if_exists is IfExists.FAIL and (foreign := wanted.find_foreign(table, listed)):
             detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."
-            raise BackupExistsError.about(foreign.arn.context, detail)
+            raise exceptions.BackupExistsError.about(foreign.arn.context, detail)
         if own:
-            self._warn_of_twins(own, matcher.own(table, listed)[1:])
-        elif earlier := matcher.find_own(None, listed):
+            self._warn_of_twins(own, wanted.own(table, listed)[1:])
+        elif earlier := wanted.find_own(None, listed):
             message = "The table was made again: backup %s, created at %s, is of the earlier table of its name."
             self._log.warning(message, earlier.arn.text, earlier.created_at.isoformat())
-        if found := own or matcher.find_reusable(table, listed):
+        if found := own or wanted.find_reusable(table, listed):
             self._log_reuse(found)
-        elif matcher.reuse_within and matcher.run.cleared:
+        elif self._request.reuse_within and wanted.run.cleared:
             message = (
                 "No backup was at most %s old when this run started, at %s. A new one is made; it may hold what the "
                 "run has begun to change already."
             )
-            self._log.warning(message, matcher.reuse_within, matcher.run.started.isoformat())
+            self._log.warning(message, self._request.reuse_within, wanted.run.started.isoformat())
         return found
 
-    def _create(self) -> Backup | AmbiguousOutcomeError:
+    def _create(self) -> Backup | exceptions.AmbiguousOutcomeError:
         self._check_time()
         self._called_at = self._clock.monotonic()
         try:
             return self._hook.create_backup(self.wanted.context, self._request.table_name, self.wanted.name)
-        except AmbiguousOutcomeError as error:
+        except exceptions.AmbiguousOutcomeError as error:
             self._log.log(self._level, "%s Looking for the backup.", error)
             # Not before the call itself, which may have waited for the rate: another run's may have been made then.
             self._called_at = error.began_at or self._called_at
@@ -232,7 +211,7 @@ class Creation:
         finally:
             self._ended_at = self._clock.monotonic()
 
-    def _made_in_spite_of(self, ambiguous: AmbiguousOutcomeError) -> Backup:
+    def _made_in_spite_of(self, ambiguous: exceptions.AmbiguousOutcomeError) -> Backup:
         """Return the backup that a call has made whose outcome is ambiguous.
 
         :param ambiguous: what the call has raised
@@ -244,17 +223,18 @@ class Creation:
 
             def made(listed: list[Backup]) -> Backup | None:
                 # The listing's own responses have told more of AWS's clock by then.
-                return next(iter(self._matcher.made_since(self._called_since, table, listed)), None)
+                return next(iter(self.wanted.made_since(self._called_since, table, listed)), None)
 
             found = self._poll(made, self._called_since, self._ended_at)
         except BackupError as error:
-            failure = AmbiguousOutcomeError(f"{ambiguous} Could not determine whether it made the backup: {error}")
+            message = f"{ambiguous} Could not determine whether it made the backup: {error}"
+            failure = exceptions.AmbiguousOutcomeError(message)
             failure.may_call_again = may_pass(error)
             raise failure from error
         self._ambiguous = None
         self._ambiguous_calls += 1
         if found is None:
-            ambiguous.may_call_again = self._ambiguous_calls <= AMBIGUOUS_RETRIES
+            ambiguous.may_call_again = self._ambiguous_calls <= limits.AMBIGUOUS_RETRIES
             raise ambiguous
         return found
 
@@ -266,32 +246,32 @@ class Creation:
         :param made_by: when it was made at the latest, by the monotonic clock
         :raises CreationTimeoutError: the task's time was up before that
         """
-        known = Deadline.after(made_by + LISTING_LAG - self._clock.monotonic(), self._clock)
+        known = Deadline.after(made_by + limits.LISTING_LAG - self._clock.monotonic(), self._clock)
 
         def look() -> _T | None:
             self._check_time()
             # Tables that share a listing need no other while it is young.
-            young = max(made_by, self._clock.monotonic() - LISTING_INTERVAL)
+            young = max(made_by, self._clock.monotonic() - limits.LISTING_INTERVAL)
             return find(self._list(since, known.ends if known.passed else young))
 
-        return poll_until(look, known, LISTING_INTERVAL)
+        return poll_until(look, known, limits.LISTING_INTERVAL)
 
     def _list(self, since: datetime, begun_after: float) -> list[Backup]:
         return self._listing.backups(self.wanted.context, self.wanted.table, since, begun_after)
 
     def _check_time(self) -> None:
         if self.wanted.deadline.passed:
-            raise CreationTimeoutError.about(self.wanted.context)
+            raise exceptions.CreationTimeoutError.about(self.wanted.context)
 
     @property
     def _called_since(self) -> datetime:
         """When the last call began at the earliest, by AWS's clock."""
-        return self._hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
+        return self._hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
     def _log_reuse(self, found: Backup) -> None:
-        due = self._matcher.run.earliest
+        due = self.wanted.run.earliest
         self._log.log(self._level, "Reusing backup %s, created at %s", found.arn.text, found.created_at.isoformat())
-        if found.created_at < due - SCHEDULER_CLOCK_TOLERANCE:
+        if found.created_at < due - limits.SCHEDULER_CLOCK_TOLERANCE:
             message = "Backup %s is from before this run was due: it was created at %s, the run was due at %s."
             self._log.warning(message, found.arn.text, found.created_at.isoformat(), due.isoformat())
 

@@ -15,8 +15,11 @@ from airflow_ddb_backup.models import BackupStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.creation.request import BackupRequest
+    from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.models import Backup, Table
 
 
@@ -63,18 +66,14 @@ class Run:
 class BackupMatcher:
     """Tells which backups are a run's.
 
-    :param run: the try
+    :param request: what the task asks for
     :param name: the backup's name
-    :param derived: the name is this run's alone; otherwise every run may have it
-    :param if_exists: what to do when the run has its backup already
-    :param reuse_within: how old, when the run started, any other backup may be that does as well; ``None``: no other
+    :param run: the try
     """
 
-    run: Run
+    request: BackupRequest
     name: str
-    derived: bool
-    if_exists: IfExists = IfExists.REUSE
-    reuse_within: timedelta | None = None
+    run: Run
 
     @property
     def own_since(self) -> datetime | None:
@@ -83,20 +82,26 @@ class BackupMatcher:
         A run that was cleared may have started again since: then only a derived name, which no other run has, tells its
         backup from theirs. For a given name the scheduler's clock gets no tolerance: another run's is worse than none.
         """
-        run, refuses = self.run, self.if_exists is IfExists.FAIL
-        may_have_own = run.cleared if self.derived and not refuses else run.try_number > 1
-        if not may_have_own or self.if_exists is IfExists.CREATE:
+        run, derived, if_exists = self.run, self.request.is_derived, self.request.if_exists
+        refuses = if_exists is IfExists.FAIL
+        may_have_own = run.cleared if derived and not refuses else run.try_number > 1
+        if not may_have_own or if_exists is IfExists.CREATE:
             return None
-        if not self.derived:
+        if not derived:
             return run.started
         return (run.started if refuses else run.earliest) - SCHEDULER_CLOCK_TOLERANCE
 
     @property
     def listed_since(self) -> datetime | None:
         """The time since which all backups that matter were made, of any table; ``None``: none matters."""
-        reusable = None if self.reuse_within is None else self.run.started - self.reuse_within
-        refused = FIRST_BACKUP if self.if_exists is IfExists.FAIL else None
-        return min(filter(None, (self.own_since, reusable, refused)), default=None)
+        refused = FIRST_BACKUP if self.request.if_exists is IfExists.FAIL else None
+        return min(filter(None, (self.own_since, self.reusable_since, refused)), default=None)
+
+    @property
+    def reusable_since(self) -> datetime | None:
+        """The earliest time at which any other backup may have been made that does as well; ``None``: no other does."""
+        within = self.request.reuse_within
+        return None if within is None else self.run.started - within
 
     def find_own(self, table: Table | None, backups: Iterable[Backup]) -> Backup | None:
         """Return the run's backup: the oldest, which holds the state before anything that an earlier try went on to do.
@@ -133,9 +138,8 @@ class BackupMatcher:
         :param table: the table
         :param backups: what ListBackups has shown, in any order
         """
-        if self.reuse_within is None:
+        if (since := self.reusable_since) is None:
             return None
-        since = self.run.started - self.reuse_within
         young = [backup for backup in of_table(table, backups) if backup.created_at >= since]
         return (min if self.run.cleared else max)(young, key=_age, default=None)
 
@@ -148,6 +152,23 @@ class BackupMatcher:
         own = self.own(table, backups)
         same = self.made_since(table.created_at, table, backups)
         return next((backup for backup in same if backup not in own), None)
+
+
+@dataclass(frozen=True, slots=True)
+class TableBackup(BackupMatcher):
+    """The backup of one table that one try of a task is to have.
+
+    :param context: the table, backup name and region, for messages
+    :param deadline: when to give up
+    """
+
+    context: ErrorContext
+    deadline: Deadline
+
+    @property
+    def table(self) -> str:
+        """The table's name, without the ARN."""
+        return self.request.table_name.rpartition("/")[2]
 
 
 def of_table(table: Table | None, backups: Iterable[Backup]) -> list[Backup]:

@@ -1,4 +1,4 @@
-"""The backup that a task asks for: its parameters, which check themselves, and the try that asks. No I/O."""
+"""The backup that a task asks for: its parameters, which check themselves. No I/O."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ from airflow_ddb_backup.parameters import (
 
 if TYPE_CHECKING:
     from datetime import timedelta
-
-    from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.creation.matching import Run
-    from airflow_ddb_backup.exceptions import ErrorContext
 
 
 class IfExists(StrEnum):
@@ -75,34 +71,11 @@ class BackupRequest:
             raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
 
     @property
+    def is_derived(self) -> bool:
+        """Whether the backup's name is its run's alone; otherwise every run may have it."""
+        return self.backup_name is None
+
+    @property
     def table_arn(self) -> str | None:
         """The table's ARN; ``None``: the task names the table by its name."""
         return self.table_name if TABLE_ARN.fullmatch(self.table_name) else None
-
-
-@dataclass(frozen=True, slots=True)
-class TableBackup:
-    """The backup of one table that one try of a task is to have.
-
-    :param request: what the task asks for
-    :param name: the backup's name
-    :param run: the try
-    :param context: the table, backup name and region, for messages
-    :param deadline: when to give up
-    """
-
-    request: BackupRequest
-    name: str
-    run: Run
-    context: ErrorContext
-    deadline: Deadline
-
-    @property
-    def is_derived(self) -> bool:
-        """Whether the name is this run's alone; otherwise every run may have it."""
-        return self.request.backup_name is None
-
-    @property
-    def table(self) -> str:
-        """The table's name, without the ARN."""
-        return self.request.table_name.rpartition("/")[2]

@@ -9,16 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.creation.find_or_create import Creation, FindOrCreate
 from airflow_ddb_backup.creation.listing import Listing
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    ErrorContext,
-    OtherAccountError,
-    TableNotFoundError,
-    TablesFailedError,
-    TableUnavailableError,
-)
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import TABLE_PATIENCE, THREADS
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.report import Report, carried, carry
@@ -28,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.creation.request import TableBackup
+    from airflow_ddb_backup.creation.matching import TableBackup
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.selection import SelectedTable
 
@@ -85,7 +79,7 @@ class TablesReport(Report[BackupArn]):
         self.failed = dict(sorted(self.failed.items()))
         (log.error if self.failed else log.info)("Tables: %s", self.counts())
         have = f"{len(self.done.keys() - self.failed.keys())} have a backup"
-        self.raise_for_failures(TablesFailedError, ErrorContext(region=self.region), have, hint)
+        self.raise_for_failures(exceptions.TablesFailedError, ErrorContext(region=self.region), have, hint)
 
 
 def create_backups(
@@ -137,7 +131,7 @@ class _EachTable(FindOrCreate):
         table = self._tables[creation]
         try:
             super().step(creation)
-        except (TableNotFoundError, TableUnavailableError) as error:
+        except (exceptions.TableNotFoundError, exceptions.TableUnavailableError) as error:
             if table.named:
                 raise
             self._report.skipped[table.name] = str(error)
@@ -147,7 +141,7 @@ class _EachTable(FindOrCreate):
 
     def failed(self, creation: Creation, error: BackupError) -> None:
         """Report a table that has failed: the reason first, since Airflow's UI cuts lines, and the long name last."""
-        if isinstance(error, OtherAccountError):
+        if isinstance(error, exceptions.OtherAccountError):
             # Nothing more may be made there.
             raise error
         told = type(error)(f"{error} For backup {creation.wanted.name!r}.")

@@ -20,26 +20,14 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.endpoint import DEFAULT_TIMEOUT
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.clock import Clock
-from airflow_ddb_backup.exceptions import (
-    AccountNotCertainError,
-    AmbiguousOutcomeError,
-    BackupError,
-    ConnectionNotFoundError,
-    CredentialsError,
-    ErrorContext,
-    NoRegionSetError,
-    OtherAccountError,
-    OtherRegionError,
-    ThrottledError,
-    UnreachableError,
-)
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
 from airflow_ddb_backup.models import (
     Backup,
     BackupArn,
-    BackupDescription,
     Page,
     Table,
     read_backup_page,
@@ -115,7 +103,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             return config
         # The base class has put it there.
         del self.__dict__["conn_config"]
-        kind = AccountNotCertainError if is_default else ConnectionNotFoundError
+        kind = exceptions.AccountNotCertainError if is_default else exceptions.ConnectionNotFoundError
         raise kind.about(self._context, f"aws_conn_id is {self.aws_conn_id!r}, which is not found.")
 
     @property
@@ -148,7 +136,7 @@ class DynamoDBBackupHook(AwsBaseHook):
                 session = botocore.session.Session(profile=self.conn_config.profile_name)
                 region = session.get_config_variable("region")
         if region is None:
-            raise NoRegionSetError.about(context)
+            raise exceptions.NoRegionSetError.about(context)
         return str(region)
 
     def open_for(
@@ -178,7 +166,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._context = context
         opened = self._context = replace(context, region=self.resolve_region(context))
         if arn_region not in {None, opened.region}:
-            raise OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
+            raise exceptions.OtherRegionError.about(opened, f"The ARN is of {arn_region!r}.")
         _ = self.conn_config
         return opened
 
@@ -244,22 +232,13 @@ class DynamoDBBackupHook(AwsBaseHook):
         return self._call("ListBackups", context, read_backup_page, ExclusiveStartBackupArn=cursor, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
-        """Describe a backup.
-
-        :param arn: the backup
-        :raises BackupNotFoundError: there is no such backup
-        :raises BackupError: the call has failed
-        """
-        return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
-
-    def describe_backup_in_full(self, arn: BackupArn) -> BackupDescription:
         """Describe a backup, with what it says of the table that was backed up.
 
         :param arn: the backup
         :raises BackupNotFoundError: there is no such backup
         :raises BackupError: the call has failed
         """
-        return self._call("DescribeBackup", arn.context, BackupDescription.from_response, BackupArn=arn.text)
+        return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
 
     def restore_table(self, context: ErrorContext, arn: BackupArn, target: str, **overrides: Any) -> Table:
         """Start the restore of a backup.
@@ -360,7 +339,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         limit = self._limits.get(operation)
         # A thread that waits longer than this would hold up its table's other work.
         if limit and not limit.acquire(self.call_seconds):
-            raise ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
+            raise exceptions.ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self._client_for(service, context)
         is_known = self.account or self.expected_account
         while is_known and "TableName" in request and client not in self._confirmed and not _reads(operation):
@@ -383,15 +362,15 @@ class DynamoDBBackupHook(AwsBaseHook):
         except BackupError as error:
             self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
             self._learn_from(error, limit, client, service)
-            if isinstance(error, AmbiguousOutcomeError):
+            if isinstance(error, exceptions.AmbiguousOutcomeError):
                 error.began_at = called_at
             raise
 
     def _learn_from(self, error: BackupError, limit: RateLimit | None, client: Any, service: str) -> None:
         """Slow down after a throttled call; after refused credentials or a dead endpoint, open a new client."""
-        if limit and isinstance(error, ThrottledError):
+        if limit and isinstance(error, exceptions.ThrottledError):
             limit.throttled()
-        if isinstance(error, CredentialsError | UnreachableError):
+        if isinstance(error, exceptions.CredentialsError | exceptions.UnreachableError):
             with self._lock:
                 # Unless another thread has done so since this one was used.
                 if self._clients.get(service) is client:
@@ -411,10 +390,10 @@ class DynamoDBBackupHook(AwsBaseHook):
             return
         if self.expected_account not in {None, account}:
             detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
-            raise OtherAccountError.about(context, detail)
+            raise exceptions.OtherAccountError.about(context, detail)
         if self.account not in {None, account}:
             detail = f"The calls go to account {account!r}, and went to {self.account!r} before."
-            raise OtherAccountError.about(context, detail)
+            raise exceptions.OtherAccountError.about(context, detail)
         if self.account is None:
             self.log.info("AWS account %s, region %s", account, self._context.region)
         self.account = account
@@ -481,7 +460,7 @@ def _check_origin(response: Mapping[str, Any], operation: str, context: ErrorCon
     headers = _headers(response)
     if _REQUEST_ID not in headers and headers.get("content-type", "").startswith("text/html"):
         detail = f"{operation} was answered by a page of HTML, as a proxy sends it."
-        raise AmbiguousOutcomeError.about(context, detail)
+        raise exceptions.AmbiguousOutcomeError.about(context, detail)
 
 
 def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.boto_errors import map_exceptions
-from airflow_ddb_backup.exceptions import (
-    AccessDeniedError,
-    BackupError,
-    ContinuousBackupsUnavailableError,
-    PermanentError,
-    SettingNotTakenError,
-    TableInUseError,
-)
+from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.limits import SETTING_INTERVAL, SETTING_LAG, SETTING_PATIENCE
 from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.restoring.settings import SETTINGS
@@ -29,7 +23,7 @@ SAME = "same"
 UNAVAILABLE = "unavailable"
 _NOT_TRIED = "failed: not tried, since it may deny the retry that puts back what has failed"
 # AWS takes one UpdateTable at a time, and turns on the backups of a young table by itself.
-_NOT_READY = (TableInUseError, ContinuousBackupsUnavailableError)
+_NOT_READY = (exceptions.TableInUseError, exceptions.ContinuousBackupsUnavailableError)
 _NEVER_PUT_BACK = (
     "Not restored; recreate these: CloudWatch alarms, IAM policies that name the old table, Lambda event source "
     "mappings, global table replicas, the stream's own resource policy, warm throughput, and entries of AWS Backup "
@@ -97,7 +91,7 @@ def _put_back(setting: Setting, value: Any, target: SettingsOf) -> str:
     # a refusal counts once reads have had their lag.
     try:
         state = _settle(setting, wanted, target)
-    except AccessDeniedError as error:
+    except exceptions.AccessDeniedError as error:
         if refusals or not setting.may_lock_out:
             raise
         target.log.warning("Setting %s is put back, and keeps this task from reading it: %s", setting.name, error)
@@ -143,8 +137,9 @@ def _settle(setting: Setting, wanted: Any, target: SettingsOf) -> State:
 def _reason(missing: Any, state: State, refusals: list[BackupError], target: SettingsOf) -> BackupError:
     """Return why a table lacks a setting: AWS's own reason, its refusal, or none that is known."""
     if failed := [f"{part} {reason}".lstrip() for part, reason in state.failed.items() if part in missing]:
-        return SettingNotTakenError.about(target.context, f"AWS could not turn it on: {'; '.join(failed)}")
+        return exceptions.SettingNotTakenError.about(target.context, f"AWS could not turn it on: {'; '.join(failed)}")
     if refusals:
         # The task is retried if that may help with any of them.
-        return min(refusals, key=lambda error: isinstance(error, PermanentError))
-    return SettingNotTakenError.about(target.context, f"It reads as {state.value!r}, and not as {missing!r}.")
+        return min(refusals, key=lambda error: isinstance(error, exceptions.PermanentError))
+    detail = f"It reads as {state.value!r}, and not as {missing!r}."
+    return exceptions.SettingNotTakenError.about(target.context, detail)

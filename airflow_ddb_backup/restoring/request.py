@@ -30,7 +30,7 @@ from airflow_ddb_backup.restoring.settings import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from airflow_ddb_backup.models import BackupDescription
+    from airflow_ddb_backup.models import Backup
 
 #: the names of all settings, and of those that are put back unless a task says otherwise
 SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
@@ -103,10 +103,10 @@ class Overrides:
             rule = "'all', or a list of names of indexes"
             check_texts("exclude_indexes", self.exclude_indexes, rule, lambda name: check_name("exclude_indexes", name))
 
-    def arguments(self, description: BackupDescription) -> dict[str, Any]:
+    def arguments(self, backup: Backup) -> dict[str, Any]:
         """Return the arguments of RestoreTableFromBackup; none of them is an empty structure.
 
-        :param description: the backup, whose indexes those that are kept are taken from
+        :param backup: the backup, as described: those of its indexes that are kept are taken from it
         :raises InvalidValueError: the backup has no index of a name in ``exclude_indexes``
         """
         given = {
@@ -118,7 +118,7 @@ class Overrides:
         arguments = {
             name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items() if value
         }
-        return arguments | self._indexes(description)
+        return arguments | self._indexes(backup)
 
     def _encryption(self) -> dict[str, Any]:
         if self.kms_key_id is None:
@@ -129,17 +129,17 @@ class Overrides:
         key = {} if self.kms_key_id == _MANAGED_KEY else {"KMSMasterKeyId": self.kms_key_id}
         return {"Enabled": True, "SSEType": "KMS", **key}
 
-    def _indexes(self, description: BackupDescription) -> dict[str, list[dict[str, Any]]]:
-        if self.exclude_indexes == ALL and not description.features:
+    def _indexes(self, backup: Backup) -> dict[str, list[dict[str, Any]]]:
+        if self.exclude_indexes == ALL and backup.source is None:
             # The response does not tell which there are.
             return {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
-        known = [str(index["IndexName"]) for indexes in description.indexes.values() for index in indexes]
+        known = [str(index["IndexName"]) for indexes in backup.indexes.values() for index in indexes]
         excluded = set(known) if self.exclude_indexes == ALL else set(self.exclude_indexes)
         if unknown := sorted(excluded.difference(known)):
             rule = f"'all', or names of the backup's indexes, which are {known}"
             raise InvalidValueError.of("exclude_indexes", unknown, rule)
         lists: dict[str, list[dict[str, Any]]] = {}
-        for kind, indexes in description.indexes.items():
+        for kind, indexes in backup.indexes.items():
             kept = [index for index in indexes if index["IndexName"] not in excluded]
             if kept and kind == "VectorIndexes" and self.billing_mode == BillingMode.PROVISIONED:
                 names = [index["IndexName"] for index in kept]

@@ -11,30 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import map_exceptions
-from airflow_ddb_backup.exceptions import (
-    AmbiguousOutcomeError,
-    BackupError,
-    BackupNotFoundError,
-    BackupNotReadyError,
-    BackupNotRestorableError,
-    ErrorContext,
-    RestoreLostError,
-    TableInUseError,
-    TableNotFoundError,
-    TargetTableDeletingError,
-    TargetTableExistsError,
-)
-from airflow_ddb_backup.limits import (
-    AMBIGUOUS_RETRIES,
-    AWS_CLOCK_TOLERANCE,
-    BEGINNING_PATIENCE,
-    DESCRIBE_INTERVAL,
-    DESCRIBE_LAG,
-    NOT_FOUND_LIMIT,
-    READING_PATIENCE,
-    SCHEDULER_CLOCK_TOLERANCE,
-)
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.models import BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
 from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, needed_by, read_settings
@@ -46,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import BackupDescription, Table
+    from airflow_ddb_backup.models import Backup, Table
     from airflow_ddb_backup.restoring.request import RestoreRequest
 
 _P = ParamSpec("_P")
@@ -62,15 +41,15 @@ def confirm_restored(target: SettingsOf, backup_arn: str) -> None:
     """
     try:
         table = target.retry(target.hook.describe_table, target.context, target.name)
-    except TableNotFoundError as error:
+    except exceptions.TableNotFoundError as error:
         detail = "The restored table no longer exists. Clear the task to restore it again."
-        raise RestoreLostError.about(target.context, detail) from error
+        raise exceptions.RestoreLostError.about(target.context, detail) from error
     if table.restore is None or table.restore.backup_arn != backup_arn:
         detail = (
             "The table was restored, but there is another table of its name now, to which nothing was done. Choose "
             "another target_table_name, or delete that table yourself."
         )
-        raise RestoreLostError.about(target.context, detail)
+        raise exceptions.RestoreLostError.about(target.context, detail)
 
 
 @dataclass(slots=True)
@@ -109,13 +88,13 @@ class Restore:
         """
         request = self.request
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
-        self.deadline = self.deadline.within(BEGINNING_PATIENCE)
-        self._known = self.deadline.within(DESCRIBE_LAG)
+        self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
+        self._known = self.deadline.within(limits.DESCRIBE_LAG)
         target = self._find_target()
         reads_backup = bool(request.settings) and request.settings_from is None
-        description = self._describe_backup(needed=target is None) if target is None or reads_backup else None
-        settings = self._read_settings(description)
-        return target or self._start(description), settings
+        backup = self._describe_backup(needed=target is None) if target is None or reads_backup else None
+        settings = self._read_settings(backup)
+        return target or self._start(backup), settings
 
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
@@ -125,21 +104,21 @@ class Restore:
         context = self.context
         try:
             table = retrying(self.deadline, self.log)(self.hook.describe_table, context, self.request.target_table_name)
-        except TableNotFoundError:
+        except exceptions.TableNotFoundError:
             return None
         if table.status == TableStatus.DELETING:
-            raise TargetTableDeletingError.about(context, "It is DELETING.")
+            raise exceptions.TargetTableDeletingError.about(context, "It is DELETING.")
         if table.restore is None:
-            raise TargetTableExistsError.about(context, "It was not made by a restore.")
+            raise exceptions.TargetTableExistsError.about(context, "It was not made by a restore.")
         if table.restore.backup_arn != self.request.arn.text:
             source = f"from backup {table.restore.backup_arn!r}" if table.restore.backup_arn else "to a point in time"
-            raise TargetTableExistsError.about(context, f"It was restored {source}.")
+            raise exceptions.TargetTableExistsError.about(context, f"It was restored {source}.")
         made = f"this backup's restore, created at {table.created_at.isoformat()}"
         is_own = self._is_own(table)
         if self.request.if_exists == IfTargetExists.FAIL and not is_own:
-            raise TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
+            raise exceptions.TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
         self.log.info("Table %s is %s; taking it.", table.arn, made)
-        if table.created_at < self.since - SCHEDULER_CLOCK_TOLERANCE and not is_own:
+        if table.created_at < self.since - limits.SCHEDULER_CLOCK_TOLERANCE and not is_own:
             message = "Table %s was restored before this run started, at %s: it may have been written to since."
             self.log.warning(message, table.name, self.since.isoformat())
         return table
@@ -148,31 +127,29 @@ class Restore:
         """Return whether a call of this try, whose response was lost, has made the table."""
         if self._called_at is None:
             return False
-        return table.created_at >= self.hook.clock.earliest(self._called_at) - AWS_CLOCK_TOLERANCE
+        return table.created_at >= self.hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
-    def _describe_backup(self, *, needed: bool) -> BackupDescription | None:
+    def _describe_backup(self, *, needed: bool) -> Backup | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
         try:
-            description = retrying(self.deadline, self.log)(
-                self._find_backup, self.hook.describe_backup_in_full, self.request.arn
-            )
+            backup = retrying(self.deadline, self.log)(self._find_backup, self.hook.describe_backup, self.request.arn)
         except BackupError as error:
             if needed:
                 raise
             self.log.warning("The table is there already, but its backup can't be described: %s", error)
             return None
-        backup, status = description.backup, description.backup.status
         size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
         self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
-        if not needed or status == BackupStatus.AVAILABLE:
-            return description
-        kind = BackupNotRestorableError if status == BackupStatus.DELETED else BackupNotReadyError
-        raise kind.about(self.context, f"It is {status}.")
+        if not needed or backup.status == BackupStatus.AVAILABLE:
+            return backup
+        is_gone = backup.status == BackupStatus.DELETED
+        kind = exceptions.BackupNotRestorableError if is_gone else exceptions.BackupNotReadyError
+        raise kind.about(self.context, f"It is {backup.status}.")
 
-    def _start(self, description: BackupDescription | None) -> Table:
+    def _start(self, backup: Backup | None) -> Table:
         """Start the restore; return the table, which a call without a response may have made."""
         # Without a description there is a table already.
-        overrides = self.request.overrides.arguments(description) if description else {}
+        overrides = self.request.overrides.arguments(backup) if backup else {}
         self.log.info("Restoring backup %s as table %s", self.request.arn.text, self.request.target_table_name)
         return retrying(self.deadline, self.log)(self._start_once, overrides)
 
@@ -182,34 +159,36 @@ class Restore:
             return self._find_backup(
                 self.hook.restore_table, context, request.arn, request.target_table_name, **overrides
             )
-        except (TargetTableExistsError, TableInUseError) as error:
+        except (exceptions.TargetTableExistsError, exceptions.TableInUseError) as error:
             if found := self._find_target():
                 return found
             # It has gone since, or is not known everywhere yet.
-            raise TableInUseError.about(context, f"AWS knows no such table now, but said: {error}") from error
-        except AmbiguousOutcomeError as error:
+            detail = f"AWS knows no such table now, but said: {error}"
+            raise exceptions.TableInUseError.about(context, detail) from error
+        except exceptions.AmbiguousOutcomeError as error:
             self._called_at = self._called_at or error.began_at
             self.log.warning("%s Looking for the table.", error)
-            if found := poll_until(self._find_target, self.deadline.within(DESCRIBE_LAG), DESCRIBE_INTERVAL):
+            known = self.deadline.within(limits.DESCRIBE_LAG)
+            if found := poll_until(self._find_target, known, limits.DESCRIBE_INTERVAL):
                 return found
             self._ambiguous += 1
-            error.may_call_again = self._ambiguous <= AMBIGUOUS_RETRIES
+            error.may_call_again = self._ambiguous <= limits.AMBIGUOUS_RETRIES
             raise
 
     def _find_backup(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make a call that needs the backup, which may not be known everywhere yet if its ARN was just handed on."""
         try:
             result = call(*args, **kwargs)
-        except BackupNotFoundError as error:
+        except exceptions.BackupNotFoundError as error:
             self._not_found += 1
-            if self._not_found < NOT_FOUND_LIMIT or not (self._known and self._known.passed):
+            if self._not_found < limits.NOT_FOUND_LIMIT or not (self._known and self._known.passed):
                 raise
             detail = f"It was not found {self._not_found} times in a row: {error}"
-            raise BackupNotRestorableError.about(self.context, detail) from error
+            raise exceptions.BackupNotRestorableError.about(self.context, detail) from error
         self._not_found = 0
         return result
 
-    def _read_settings(self, description: BackupDescription | None) -> SettingsRequest:
+    def _read_settings(self, backup: Backup | None) -> SettingsRequest:
         """Read the settings: of another table, of the backup, or of the backed up table."""
         request = self.request
         values: dict[str, Any] = {}
@@ -218,28 +197,26 @@ class Restore:
             values = read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
-            values = self._of_backed_up_table(description)
+            values = self._of_backed_up_table(backup)
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
         return SettingsRequest(request.arn.text, request.target_table_name, values, unavailable)
 
-    def _of_backed_up_table(self, description: BackupDescription | None) -> dict[str, Any]:
-        """Return the settings that the backup holds, and the others if the table is there before and after."""
-        held = description.features if description else {}
+    def _of_backed_up_table(self, backup: Backup | None) -> dict[str, Any]:
+        """Return the settings that the backup holds, and the others if the table is there."""
+        held = backup.features if backup else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
         source = self._table(self.request.arn.table_name)
         with needed_by(wanted, source.context):
-            if not wanted or not self._is_there(description):
+            if not wanted or not self._is_there(backup):
                 return values
         try:
             read = read_settings(wanted, source)
-        except TableNotFoundError:
-            if self._is_there(description):
+        except exceptions.TableNotFoundError:
+            if self._is_there(backup):
                 raise
-            return values
-        if not self._is_there(description):
             return values
         self._tell_others(source)
         return values | read
@@ -254,20 +231,20 @@ class Restore:
         if others:
             self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
 
-    def _is_there(self, description: BackupDescription | None) -> bool:
+    def _is_there(self, backup: Backup | None) -> bool:
         """Return whether the table that was backed up exists."""
         name = self.request.arn.table_name
         source = self._table(name)
         try:
             table = source.retry(self.hook.describe_table, source.context, name)
-        except TableNotFoundError:
+        except exceptions.TableNotFoundError:
             reason = "is gone"
         else:
             made = self.request.arn.created_hint
             is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
-            elif description.backup.is_of(table) if description else is_older:
+            elif backup.is_of(table) if backup else is_older:
                 return True
             else:
                 reason = "is another than the one that was backed up"
@@ -279,4 +256,4 @@ class Restore:
 
     def _table(self, name: str) -> SettingsOf:
         context = ErrorContext(name, None, self.request.arn.region)
-        return SettingsOf(self.hook, context, name, self.deadline, READING_PATIENCE, self.log)
+        return SettingsOf(self.hook, context, name, self.deadline, limits.READING_PATIENCE, self.log)

@@ -6,25 +6,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from airflow_ddb_backup.exceptions import (
-    AccessDeniedError,
-    BackupError,
-    BackupInUseError,
-    BackupNotFoundError,
-    DeletionsFailedError,
-    DeletionTimeoutError,
-    InvalidValueError,
-    OtherAccountError,
-    TableNotFoundError,
-    TooManyDeletionsError,
-)
-from airflow_ddb_backup.limits import (
-    DELETIONS_PER_GROUP,
-    FEWEST_DELETIONS,
-    IN_USE_PATIENCE,
-    LARGEST_LISTED_PLAN,
-    TABLE_PATIENCE,
-)
+from airflow_ddb_backup import exceptions, limits
+from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.models import Backup, BackupStatus, TableStatus
 from airflow_ddb_backup.parameters import check_count, check_flag, check_name, check_timeout, set_checked
 from airflow_ddb_backup.report import Report
@@ -83,10 +66,10 @@ class PruneRequest:
         )
         if not self.policy.has_rules:
             rule = "above 0, unless another keep_ rule or older_than is set: a policy without one deletes everything"
-            raise InvalidValueError.of("keep_last", self.policy.keep_last, rule)
+            raise exceptions.InvalidValueError.of("keep_last", self.policy.keep_last, rule)
         if self.dropped_tables and self.selection.table_tags:
             rule = "False with table_tags: a deleted table's tags can't be read"
-            raise InvalidValueError.of("dropped_tables", self.dropped_tables, rule)
+            raise exceptions.InvalidValueError.of("dropped_tables", self.dropped_tables, rule)
 
     @property
     def finds_tables(self) -> bool:
@@ -191,7 +174,7 @@ class Prune:
         self._check_size(plan)
         rounds(plan.deletions, _Deletions(self, plan), self.deadline, self.log)
         self.log.info("%s", report.summary())
-        report.raise_for_failures(DeletionsFailedError, self.context, report.deleted())
+        report.raise_for_failures(exceptions.DeletionsFailedError, self.context, report.deleted())
 
     def _backups_of(self, tables: Sequence[SelectedTable]) -> list[Backup]:
         """Return all backups of some tables, and perhaps of others, each once.
@@ -228,26 +211,26 @@ class Prune:
             if must_exist or table.name in about:
                 try:
                     existing[table.name] = self._describe(table)
-                except (DeletionTimeoutError, OtherAccountError):
+                except (exceptions.DeletionTimeoutError, exceptions.OtherAccountError):
                     raise
                 except BackupError as error:
-                    if must_exist or not isinstance(error, TableNotFoundError):
+                    if must_exist or not isinstance(error, exceptions.TableNotFoundError):
                         self.log.warning("Nothing of table %s is deleted: %s", table.name, error)
                         self.report.failed[table.name] = error
         return existing
 
     def _describe(self, selected: SelectedTable) -> Table:
         context = replace(self.context, table=selected.name)
-        table = self._call(TABLE_PATIENCE, self.hook.describe_table, context, selected.arn or selected.name)
+        table = self._call(limits.TABLE_PATIENCE, self.hook.describe_table, context, selected.arn or selected.name)
         # A DELETING table counts as gone.
         if table.status == TableStatus.DELETING:
-            raise TableNotFoundError.about(context, f"It is {table.status}.")
+            raise exceptions.TableNotFoundError.about(context, f"It is {table.status}.")
         return table
 
     def _call(self, patience: float, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Make a call that the plan is made from, and retry it; none begins after the deadline."""
         if self.deadline.passed:
-            raise DeletionTimeoutError.about(self.context, "Nothing was deleted.")
+            raise exceptions.DeletionTimeoutError.about(self.context, "Nothing was deleted.")
         return retrying(self.deadline, self.log, patience=patience)(call, *args, **kwargs)
 
     @property
@@ -257,7 +240,7 @@ class Prune:
 
     def _log_plan(self, plan: Plan, tables: int) -> None:
         rows = plan.rows(self._began)
-        small = len(rows) <= LARGEST_LISTED_PLAN
+        small = len(rows) <= limits.LARGEST_LISTED_PLAN
         self.log.info(
             "%s, account %s, region %s: backups named %s of %s table(s), by %s: "
             "%s kept (%s bytes), %s to delete (%s bytes)%s\n%s",
@@ -280,12 +263,12 @@ class Prune:
     def _check_size(self, plan: Plan) -> None:
         count, most = len(plan.deletions), self.request.max_deletions
         if most is None:
-            most = max(FEWEST_DELETIONS, DELETIONS_PER_GROUP * len(plan.groups))
+            most = max(limits.FEWEST_DELETIONS, limits.DELETIONS_PER_GROUP * len(plan.groups))
         if count > most:
             prefixes = ", ".join(map(repr, self.request.prefixes))
             plans = f"it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
             detail = f"The prefix is {prefixes}; {plans}"
-            raise TooManyDeletionsError.about(self.context, detail)
+            raise exceptions.TooManyDeletionsError.about(self.context, detail)
 
 
 class _Deletions:
@@ -316,11 +299,11 @@ class _Deletions:
         try:
             if not self._prune.request.plan_only:
                 self._log.info("%s", delete_backup(self._hook, backup.arn))
-        except BackupInUseError as error:
-            if not self._patience.setdefault(backup, self._prune.deadline.within(IN_USE_PATIENCE)).passed:
+        except exceptions.BackupInUseError as error:
+            if not self._patience.setdefault(backup, self._prune.deadline.within(limits.IN_USE_PATIENCE)).passed:
                 raise
             self.failed(backup, error)
-        except AccessDeniedError as error:
+        except exceptions.AccessDeniedError as error:
             # The table's other deletions would be denied too.
             self._confirmed[str(group)] = error
             raise
@@ -329,7 +312,7 @@ class _Deletions:
 
     def failed(self, backup: Backup, error: BackupError) -> None:
         """Leave a backup that is in use to the next prune; anything else is a failure."""
-        if isinstance(error, BackupInUseError):
+        if isinstance(error, exceptions.BackupInUseError):
             self._report.in_use.append(backup.arn.text)
             self._log.warning("%s The next prune tries again.", error)
             return
@@ -340,7 +323,7 @@ class _Deletions:
 
     def untried(self, backup: Backup) -> BackupError:
         """Return why a backup was not deleted that time was up for."""
-        return DeletionTimeoutError.about(backup.arn.context, "It was not tried.")
+        return exceptions.DeletionTimeoutError.about(backup.arn.context, "It was not tried.")
 
     def confirm(self, backups: list[Backup]) -> list[Backup]:
         """Have each table confirmed again in the next round."""
@@ -377,5 +360,5 @@ class _Deletions:
     def _status(self, arn: BackupArn) -> str:
         try:
             return self._hook.describe_backup(arn).status
-        except BackupNotFoundError:
+        except exceptions.BackupNotFoundError:
             return BackupStatus.DELETED

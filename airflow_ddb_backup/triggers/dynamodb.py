@@ -114,7 +114,7 @@ class DynamoDBBackupsTrigger(_WaitTrigger):
     backup_arns: list[str]
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
-        return [BackupWait(BackupArn.parse(arn), deadline) for arn in self.backup_arns]
+        return [BackupWait(BackupArn.parse(arn), deadline, one_of_many=True) for arn in self.backup_arns]
 
     def _payload(self, results: Sequence[Any]) -> dict[str, Any]:
         return BackupsResult.of(results).as_event()

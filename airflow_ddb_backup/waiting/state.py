@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -292,6 +292,7 @@ class BackupWait(Wait):
 
     :param arn: the backup
     :param deadline: when time is up
+    :param one_of_many: its messages have the reason first, and the long ARN last: Airflow's UI cuts lines
     """
 
     operation = "DescribeBackup"
@@ -300,8 +301,9 @@ class BackupWait(Wait):
     _timeout_error = BackupTimeoutError
     _not_found = f"It was not found {{times}} times in a row: {{error}} {_LOST_HINT}"
 
-    def __init__(self, arn: BackupArn, deadline: Deadline) -> None:
-        super().__init__(arn.account, arn.context, {"BackupArn": arn.text}, deadline, arn.created_hint)
+    def __init__(self, arn: BackupArn, deadline: Deadline, *, one_of_many: bool = False) -> None:
+        context = replace(arn.context, backup=None) if one_of_many else arn.context
+        super().__init__(arn.account, context, {"BackupArn": arn.text}, deadline, arn.created_hint)
         self.arn = arn
         self._subject = f"Backup {arn.text}"
         self._backup: Backup | None = None
@@ -328,6 +330,8 @@ class BackupWait(Wait):
         return f"status {status}{self._elapsed(self._created_at)}.{self._last_failure()}"
 
     def _result(self, status: WaitStatus, message: str) -> WaitResult:
+        if self.context.backup is None:
+            message = f"{message} For backup {self.arn.text!r}."
         return WaitResult(status, self._backup.as_dict() if self._backup else self._unknown(), message)
 
     def _unknown(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.common.compat.sdk import Asset, conf
 
 from airflow_ddb_backup.connection import ConnectionMixin
-from airflow_ddb_backup.creation.matching import Run
+from airflow_ddb_backup.creation.matching import Run, TableBackup
 from airflow_ddb_backup.creation.names import derive_backup_name
-from airflow_ddb_backup.creation.request import BackupRequest, IfExists, TableBackup
+from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.exceptions import (
     BackupError,
     BackupNotReusedTimeoutError,

@@ -200,12 +200,13 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
                 del kept["backups"]
             trigger = partial(DynamoDBBackupsTrigger, backup_arns=[arn.text for arn in report.done.values()])
             self.defer_wait(context, trigger, interval, deadline, region_name=str(report.region), carry=kept)
-        waits = [BackupWait(arn, deadline) for arn in report.done.values()]
+        waits = [BackupWait(arn, deadline, one_of_many=True) for arn in report.done.values()]
         return BackupsResult.of(wait_on_worker(self.hook, waits, interval, self.log))
 
     def _add(self, report: TablesReport, result: BackupsResult) -> None:
+        # The wait has logged each already.
         for arn, error in result.errors(self.timeout_error).items():
-            report.fail(BackupArn.from_response(arn).table_name, error, self.log)
+            report.failed[BackupArn.from_response(arn).table_name] = error
 
     def _known(self, context: Context, failure: BaseException) -> dict[str, Any]:
         """Return the report of a wait whose end is not known, from what was known before it."""

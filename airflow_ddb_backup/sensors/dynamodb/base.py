@@ -175,4 +175,4 @@ class ArnsSensor(WaitSensor):
             if (arn.region, arn.account) != (opened.region, arns[0].account):
                 detail = f"The ARN is of account {arn.account!r} and region {arn.region!r}."
                 raise kind.about(replace(arn.context, region=opened.region), detail)
-        return [BackupWait(arn, deadline) for arn in arns]
+        return [BackupWait(arn, deadline, one_of_many=len(arns) > 1) for arn in arns]

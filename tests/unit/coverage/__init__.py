@@ -1,1 +1,1 @@
-"""The coverage story: what makes a table fresh, the check, and its page."""
+"""Tests of the report on which tables have a fresh backup, and of its page."""

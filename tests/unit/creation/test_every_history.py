@@ -21,9 +21,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.find_or_create import find_or_create
-from airflow_ddb_backup.creation.matching import Run
+from airflow_ddb_backup.creation.matching import Run, TableBackup
 from airflow_ddb_backup.creation.names import derive_backup_name
-from airflow_ddb_backup.creation.request import BackupRequest, TableBackup
+from airflow_ddb_backup.creation.request import BackupRequest
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE

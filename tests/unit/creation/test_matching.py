@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_ddb_backup.creation.matching import BackupMatcher, Run, of_table
-from airflow_ddb_backup.creation.request import IfExists
+from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.limits import FIRST_BACKUP
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
@@ -37,7 +37,9 @@ def matcher(
 ) -> BackupMatcher:
     """Return the matcher of a later try in a run that was due, and started, at noon."""
     fields: dict[str, Any] = {"due": NOON, "started": NOON, "try_number": 2}
-    return BackupMatcher(Run(**fields | run), "nightly", derived, if_exists, reuse_within)
+    given = None if derived else "nightly"
+    request = BackupRequest("orders", given, if_exists=if_exists, reuse_within=reuse_within)
+    return BackupMatcher(request, "nightly", Run(**fields | run))
 
 
 @pytest.mark.parametrize(

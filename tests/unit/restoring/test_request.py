@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import BackupDescription
+from airflow_ddb_backup.models import Backup
 from airflow_ddb_backup.restoring.request import BillingMode, Overrides
 from tests.unit.restoring.support import ARN
 
@@ -45,7 +45,7 @@ VECTOR = {
 
 def description(
     *global_indexes: dict[str, Any], local: tuple[dict[str, Any], ...] = (), vector: tuple[dict[str, Any], ...] = ()
-) -> BackupDescription:
+) -> Backup:
     """Return the description of a backup of a table with some indexes."""
     details = {
         "BackupArn": f"{ARN}/backup/01795422913684-770da1ee",
@@ -58,7 +58,7 @@ def description(
         "LocalSecondaryIndexes": list(local),
         "VectorIndexes": list(vector),
     }
-    return BackupDescription.from_response(
+    return Backup.from_description(
         {"BackupDescription": {"BackupDetails": details, "SourceTableFeatureDetails": features}}
     )
 

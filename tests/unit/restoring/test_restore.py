@@ -50,7 +50,6 @@ from tests.unit.restoring.support import (
     restore_with,
     run,
     sent,
-    tags_of,
 )
 
 if TYPE_CHECKING:
@@ -471,24 +470,6 @@ class TestSource:
             run(arn)
         assert clock.time() - begun < 400
         assert not sent(control_plane)
-
-    def test_settings_of_a_table_that_replaces_the_source_meanwhile_are_not_taken(
-        self, control_plane: ControlPlane, arn: str
-    ) -> None:
-        """It is another table, whose tags are its own."""
-        give(control_plane, "tags")
-
-        def replace() -> None:
-            control_plane.drop_table("source")
-            make_source(control_plane)
-            control_plane.tag_table("source", team="somebody-else")
-
-        control_plane.fail_next("ListTagsOfResource", THROTTLED, times=5)
-        control_plane.before("ListTagsOfResource", replace)
-        ti = FakeTaskInstance(task_id="restore")
-        run(arn, ti=ti)
-        assert ti.xcoms["settings"]["tags"] == "unavailable"
-        assert tags_of(control_plane, TARGET) == {}
 
     def test_a_later_try_without_settings_asks_for_no_backup(self, control_plane: ControlPlane, arn: str) -> None:
         """Nothing of it is needed for a table that is there already."""

@@ -261,6 +261,36 @@ class TestWaiting:
         assert len(ti.xcoms["report"]["backups"]) == 39
 
     @pytest.mark.parametrize("deferrable", [True, False])
+    @pytest.mark.parametrize(
+        ("status", "reason"), [("DELETED", "It was deleted"), ("CREATING", "Last status CREATING")]
+    )
+    def test_each_failure_is_logged_once(
+        self,
+        control_plane: ControlPlane,
+        clock: Clock,
+        log: Callable[[], str],
+        deferrable: bool,
+        status: str,
+        reason: str,
+    ) -> None:
+        """The reason first and the long name of the backup last, since Airflow's UI cuts lines."""
+        control_plane.creating_for = 60
+        lost = {"table-01", "table-02"}
+        control_plane.on_commit = lambda arn, _: control_plane.statuses.update(
+            {arn: status} if arn.split("/")[1] in lost else {}
+        )
+        context, task = context_for(clock), operator(table_names=TABLES[:5], deferrable=deferrable, timeout=120)
+        with pytest.raises(TablesFailedError):
+            resumed(task, context) if deferrable else task.execute(context)
+        lines = [line for line in log().splitlines() if reason in line]
+        assert len(lines) == len(lost)
+        for arn in (arn for arn in control_plane.backup_arns() if arn.split("/")[1] in lost):
+            ((before, after),) = (line.split(reason) for line in lines if arn in line)
+            assert f"table '{arn.split('/')[1]}'" in before
+            assert arn in after
+            assert arn not in before
+
+    @pytest.mark.parametrize("deferrable", [True, False])
     def test_time_is_up(self, control_plane: ControlPlane, clock: Clock, deferrable: bool) -> None:
         """Of those that are not AVAILABLE; a retry waits for them."""
         control_plane.on_commit = lambda arn, _: control_plane.statuses.update(

@@ -1,0 +1,114 @@
+"""The page "DynamoDB backups": the newest coverage report of each AWS account and region, from the metadata database.
+
+A report is the extra of an asset event. Events are many, and have no index by what their extra holds. So for each asset
+that a task has as its outlet the newest event of that task, which the index of the events finds, tells whether the task
+makes reports. Of the tasks that do, the newest events are asked for their account and region, and only the reports that
+are shown are read as a whole.
+
+Airflow mounts a plugin's app without any check of its own, so the app itself asks who is signed in. A user sees the
+reports of the DAGs that they may see. AWS is not called, nothing is written, and no script runs.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.common.db.common import SessionDep  # noqa: TC002  # FastAPI reads the annotations
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset
+from airflow.models.asset import AssetEvent, TaskOutletAssetReference
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy import JSON, select, type_coerce
+
+from airflow_ddb_backup.coverage.view import KIND, read_report, render, render_refusal
+from airflow_ddb_backup.limits import PAGE_EVENTS, PAGE_REPORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy.orm import Session
+
+REFUSALS = {
+    401: "You are not signed in: sign in to Airflow, and open this page again.",
+    403: "You may not see this page: it needs Airflow's permission to read assets.",
+}
+# One type of column in every version and database.
+_EXTRA = type_coerce(AssetEvent.extra, JSON)
+
+app = FastAPI(
+    title="DynamoDB backups",
+    dependencies=[Depends(requires_access_asset(method="GET"))],
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+)
+
+
+@app.get("/")
+def show(session: SessionDep, user: GetUserDep, status: str = "") -> Response:
+    """Show the reports.
+
+    :param session: of the metadata database
+    :param user: who is signed in
+    :param status: the status whose tables are shown
+    """
+    dag_ids = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
+    now, nonce = datetime.now(tz=UTC), token_urlsafe()
+    reports = [read_report(extra, now) for extra in newest_reports(session, dag_ids)]
+    return _response(render(reports, status, now, nonce), nonce)
+
+
+@app.exception_handler(HTTPException)
+def refuse(_request: Request, error: HTTPException) -> Response:
+    """Say why somebody may not see the page."""
+    nonce = token_urlsafe()
+    refusal = REFUSALS.get(error.status_code, str(error.detail))
+    return _response(render_refusal(refusal, nonce), nonce, error.status_code)
+
+
+def newest_reports(session: Session, dag_ids: Collection[str]) -> list[Any]:
+    """Return the newest report of each account and region.
+
+    :param session: of the metadata database
+    :param dag_ids: the DAGs whose reports may be shown
+    """
+    outlet, newest_first = TaskOutletAssetReference, (AssetEvent.timestamp.desc(), AssetEvent.id.desc())
+    is_report = _EXTRA["kind"].as_string() == KIND
+    of_outlet = (
+        AssetEvent.asset_id == outlet.asset_id,
+        AssetEvent.source_dag_id == outlet.dag_id,
+        AssetEvent.source_task_id == outlet.task_id,
+    )
+    newest = select(AssetEvent.id).where(*of_outlet).order_by(*newest_first).limit(1).scalar_subquery()
+    candidates = [event for dag_id, event in session.execute(select(outlet.dag_id, newest)) if dag_id in dag_ids]
+    source = (AssetEvent.asset_id, AssetEvent.source_dag_id, AssetEvent.source_task_id)
+    makers = session.execute(select(*source).where(AssetEvent.id.in_(candidates), is_report)).all()
+
+    whose = (_EXTRA["account"].as_string(), _EXTRA["region"].as_string())
+    found: list[Any] = []
+    for maker in makers:
+        made_by = [column == value for column, value in zip(source, maker, strict=True)]
+        events = select(AssetEvent.timestamp, AssetEvent.id, *whose).where(*made_by, is_report)
+        found += session.execute(events.order_by(*newest_first).limit(PAGE_EVENTS)).all()
+    ids: dict[tuple[Any, Any], int] = {}
+    for _, event, account, region in sorted(found, key=lambda row: row[:2], reverse=True):
+        ids.setdefault((account, region), event)
+    shown = list(ids.values())[:PAGE_REPORTS]
+    return list(session.scalars(select(_EXTRA).where(AssetEvent.id.in_(shown))))
+
+
+def _response(page: bytes, nonce: str, status_code: int = 200) -> Response:
+    """Return the page, with what keeps a forged report from doing anything, and others from framing it."""
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return HTMLResponse(page, status_code, headers)

@@ -1,0 +1,259 @@
+"""A coverage report as the page shows it: read, put in order, rendered. No I/O, but for the template.
+
+A report is a JSON value that a task has left in the metadata database. Whoever may write DAGs can forge one, another
+version of the package may have other members, and some may be missing. So nothing is taken for granted: the page says
+what can't be read, and shows the rest. A table whose status can't be read is ``unknown``, never ``fresh``, and a report
+that does not say how old it is counts as stale.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LARGEST_NUMBER, LONGEST_TEXT, PAGE_TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: what marks the extra of an asset event as a coverage report
+KIND = "dynamodb_backup_coverage"
+#: the version of reports that the page knows
+VERSION = 1
+
+
+class Status(StrEnum):
+    """How a table is covered, in the order in which tables need attention."""
+
+    UNKNOWN = "unknown"
+    NONE = "none"
+    LATE = "late"
+    FRESH = "fresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a report; ``None``: the report does not say.
+
+    :param name: the table's name
+    :param status: its status
+    :param newest: when its newest backup was created
+    :param backups: the number of its backups
+    :param size: their bytes
+    :param recovery: its point-in-time recovery, in a word
+    """
+
+    name: str
+    status: Status
+    newest: datetime | None
+    backups: int | None
+    size: int | None
+    recovery: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report, as far as it can be read; ``None``: it does not say.
+
+    :param account: the AWS account
+    :param region: the region
+    :param checked_at: when it was made
+    :param max_age: seconds that the newest backup of a fresh table is old at most
+    :param stale: whether the report itself is older than that
+    :param counts: the number of tables of each status
+    :param backups: the number of all backups
+    :param size: their bytes
+    :param tables: the tables that it lists, those that need attention first
+    :param error: why its task has failed
+    :param problems: what can't be read, in full sentences
+    """
+
+    account: str | None
+    region: str | None
+    checked_at: datetime | None
+    max_age: int | None
+    stale: bool
+    counts: Mapping[Status, int]
+    backups: int | None
+    size: int | None
+    tables: Sequence[Table]
+    error: str | None
+    problems: Sequence[str]
+
+    @property
+    def total(self) -> int:
+        """The number of all tables."""
+        return sum(self.counts.values())
+
+    @property
+    def shows_recovery(self) -> bool:
+        """Whether point-in-time recovery was read."""
+        return any(table.recovery for table in self.tables)
+
+    def of(self, status: Status | None) -> list[Table]:
+        """Return the listed tables of a status.
+
+        :param status: the status; ``None``: any
+        """
+        return [table for table in self.tables if status in {None, table.status}]
+
+    def bar(self) -> list[tuple[Status, float, float]]:
+        """Return each status with the start and the length of its part of a bar, in percent."""
+        parts, start = [], 0.0
+        for status in Status:
+            length = 100 * self.counts[status] / max(self.total, 1)
+            parts.append((status, start, length))
+            start += length
+        return parts
+
+
+def read_report(extra: object, now: datetime) -> Report:
+    """Read a report, whatever it holds.
+
+    :param extra: the extra of an asset event, a JSON value
+    :param now: the present time
+    """
+    found = extra if isinstance(extra, Mapping) else {}
+    listed = found.get("tables")
+    entries = listed if isinstance(listed, list) else []
+    tables = sorted(filter(None, map(_table, entries)), key=_needs_attention)
+    counts = _counts(found.get("counts"), tables)
+    checked_at, max_age = _time(found.get("checked_at")), _number(found.get("max_age_seconds"))
+    if checked_at is not None and (checked_at - now).total_seconds() > LARGEST_CLOCK_ERROR:
+        checked_at = None
+    stale = checked_at is None or max_age is None or (now - checked_at).total_seconds() > max_age
+
+    problems = []
+    if found.get("version") != VERSION:
+        problems.append(
+            f"It is not of version {VERSION}, which this page knows: some of it may be missing or wrong here. "
+            "Install one version of airflow-ddb-backup on workers and API servers."
+        )
+    if checked_at is None or max_age is None:
+        problems.append("It does not say when it was made, or how old a fresh backup may be.")
+    if len(tables) < len(entries):
+        problems.append(f"{len(entries) - len(tables):,} of its tables can't be read.")
+    if any(isinstance(entry, Mapping) and _status(entry.get("status")) is None for entry in entries):
+        problems.append("It has statuses that this page does not know. Their tables are shown as unknown.")
+    if len(tables) < (total := sum(counts.values())):
+        problems.append(f"It lists {len(tables):,} of {total:,} tables.")
+    return Report(
+        account=_text(found.get("account")),
+        region=_text(found.get("region")),
+        checked_at=checked_at,
+        max_age=max_age,
+        stale=stale,
+        counts=counts,
+        backups=_number(found.get("backups")),
+        size=_number(found.get("bytes")),
+        tables=tables,
+        error=_text(found.get("error")),
+        problems=problems,
+    )
+
+
+def render(reports: Iterable[Report], status: str, now: datetime, nonce: str) -> bytes:
+    """Return the page.
+
+    :param reports: the newest report of each account and region
+    :param status: the status whose tables are shown; what is none means all tables
+    :param now: the present time
+    :param nonce: by which the Content-Security-Policy allows the page's own style
+    """
+    ordered = sorted(reports, key=lambda report: (report.account or "", report.region or ""))
+    counts = Counter({one: sum(report.counts[one] for report in ordered) for one in Status})
+    return _render(reports=ordered, counts=counts, shown=_status(status), now=now, nonce=nonce, refusal=None)
+
+
+def render_refusal(refusal: str, nonce: str) -> bytes:
+    """Return the page for somebody who may not see it.
+
+    :param refusal: why not, in a full sentence
+    :param nonce: by which the Content-Security-Policy allows the page's own style
+    """
+    return _render(refusal=refusal, nonce=nonce)
+
+
+def _render(**values: object) -> bytes:
+    # JSON has characters that UTF-8 has not: halves of surrogate pairs.
+    return _TEMPLATE.render(statuses=list(Status), most=PAGE_TABLES, **values).encode(errors="replace")
+
+
+def _table(entry: object) -> Table | None:
+    if not isinstance(entry, Mapping) or (name := _text(entry.get("table_name"))) is None:
+        return None
+    recovery = entry.get("point_in_time_recovery")
+    return Table(
+        name=name,
+        status=_status(entry.get("status")) or Status.UNKNOWN,
+        newest=_time(entry.get("newest_backup_at")),
+        backups=_number(entry.get("backups")),
+        size=_number(entry.get("bytes")),
+        recovery=("on" if recovery else "off") if isinstance(recovery, bool) else _text(recovery),
+    )
+
+
+def _needs_attention(table: Table) -> tuple[int, datetime, str]:
+    """Order tables by status, then those first whose newest backup is the oldest."""
+    return list(Status).index(table.status), table.newest or datetime.min.replace(tzinfo=UTC), table.name
+
+
+def _counts(told: object, tables: Sequence[Table]) -> dict[Status, int]:
+    """Return the number of tables of each status: what is listed, unless the report tells of more than it lists."""
+    listed = Counter(table.status for table in tables)
+    counts = {status: (_number(told.get(status)) or 0) if isinstance(told, Mapping) else 0 for status in Status}
+    return counts if sum(counts.values()) > len(tables) else {status: listed[status] for status in Status}
+
+
+def _status(value: object) -> Status | None:
+    return next((status for status in Status if status == value), None)
+
+
+def _text(value: object) -> str | None:
+    return value[:LONGEST_TEXT] if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER else None
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return time and (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC))
+    except (OverflowError, ValueError):
+        return None
+
+
+def _age(since: datetime, until: datetime) -> str:
+    """Return how long ago something was, in its two largest units, such as ``3 d 4 h``."""
+    hours, minutes = divmod(max(until - since, timedelta()) // timedelta(minutes=1), 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (0 if days else minutes, "min")]
+    return " ".join(f"{number:,} {unit}" for number, unit in units if number) or "0 min"
+
+
+def _size(number: int) -> str:
+    """Return bytes as AWS's console shows them, such as ``1.2 GB``."""
+    size, units = float(number), ["bytes", "KB", "MB", "GB", "TB", "PB", "EB"]
+    while size >= 1000 and len(units) > 1:  # noqa: PLR2004  # SI
+        size, units = size / 1000, units[1:]
+    return f"{number:,} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
+
+
+_ENVIRONMENT = Environment(
+    autoescape=True,
+    loader=FileSystemLoader(Path(__file__).parent),
+    lstrip_blocks=True,
+    trim_blocks=True,
+    undefined=StrictUndefined,
+)
+_ENVIRONMENT.filters |= {"age": _age, "size": _size}
+_TEMPLATE = _ENVIRONMENT.get_template("page.html")

@@ -1,0 +1,232 @@
+"""The page "DynamoDB backups" in Airflow's own web application, on a real metadata database."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_ddb_backup.coverage.plugin import is_supported
+from tests.coverage_reports import HOUR, NOW, dozen, forged, leave, many, remove_all, report, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+    from starlette.testclient import TestClient
+
+pytestmark = pytest.mark.skipif(
+    not is_supported(import_module("airflow").__version__), reason="this Airflow has no such pages"
+)
+PAGE = "/dynamodb-backups/"
+
+
+@pytest.fixture(scope="module")
+def application(_airflow_database: None) -> Any:
+    """Return Airflow's web application, with its plugins."""
+    from airflow.api_fastapi.app import create_app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_hex(64))
+        yield create_app(apps="core")
+
+
+@pytest.fixture
+def signed_out(application: Any) -> TestClient:
+    """Return a browser that has not signed in."""
+    from starlette.testclient import TestClient
+
+    return TestClient(application)
+
+
+@pytest.fixture
+def browser(signed_out: TestClient) -> TestClient:
+    """Return the browser of somebody who may see everything and change nothing."""
+    signed_out.cookies["_token"] = token("viewer")
+    return signed_out
+
+
+@pytest.fixture
+def session(application: Any) -> Iterator[Session]:
+    """Return a session of the metadata database, without any assets."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        yield session
+        session.rollback()
+        remove_all(session)
+
+
+def token(role: str) -> str:
+    """Return what Airflow's sign-in gives to a user.
+
+    :param role: of the user; empty: none
+    """
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    return str(get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="ada", role=role)))
+
+
+def test_it_shows_a_report_to_who_is_signed_in(browser: TestClient, session: Session) -> None:
+    """By the cookie that Airflow's web UI has."""
+    leave(session, dozen())
+    response = browser.get(PAGE)
+    assert response.status_code == 200
+    assert "customers" in response.text
+
+
+def test_it_is_in_the_menu(browser: TestClient) -> None:
+    """Under Browse, in a frame."""
+    plugins = browser.get("/api/v2/plugins", headers={"Authorization": f"Bearer {token('admin')}"}).json()["plugins"]
+    (plugin,) = (one for one in plugins if one["name"] == "dynamodb_backups")
+    (view,) = plugin["external_views"]
+    assert (view["name"], view["href"], view["category"]) == ("DynamoDB backups", PAGE, "browse")
+
+
+@pytest.mark.parametrize("cookie", [None, "", "no token", "a.b.c"])
+def test_it_is_refused_to_who_is_not_signed_in(signed_out: TestClient, session: Session, cookie: str | None) -> None:
+    """Nothing of any report is told."""
+    leave(session, dozen())
+    if cookie is not None:
+        signed_out.cookies["_token"] = cookie
+    response = signed_out.get(PAGE)
+    assert response.status_code in {401, 403}
+    assert "customers" not in response.text
+
+
+def test_it_is_refused_to_who_may_not_see_assets(signed_out: TestClient, session: Session) -> None:
+    """The page says which permission is missing."""
+    leave(session, dozen())
+    signed_out.cookies["_token"] = token("")
+    response = signed_out.get(PAGE)
+    assert response.status_code == 403
+    assert "permission to read assets" in response.text
+    assert "customers" not in response.text
+
+
+def test_reports_of_dags_that_a_user_may_not_see_are_left_out(
+    browser: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As are their events in Airflow's own pages."""
+    from airflow.api_fastapi.app import get_auth_manager
+
+    leave(session, report(table("secret")), dag_id="hidden")
+    leave(session, report(table("orders"), region="eu-west-1"), dag_id="open", asset="another")
+    monkeypatch.setattr(get_auth_manager(), "get_authorized_dag_ids", lambda **_: {"open"})
+    text = browser.get(PAGE).text
+    assert "orders" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_it_can_only_be_read(browser: TestClient, method: str) -> None:
+    """There is nothing that a forged request could do."""
+    assert browser.request(method, PAGE).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json", "page.html", "../coverage/page.py"])
+def test_there_is_nothing_else(browser: TestClient, path: str) -> None:
+    """No description, and no file."""
+    assert "customers" not in (response := browser.get(PAGE + path)).text
+    assert response.status_code == 404 or "<title>Airflow" in response.text
+
+
+def test_the_browser_runs_and_loads_nothing(browser: TestClient, session: Session) -> None:
+    """Whatever a report holds; and no other site frames the page."""
+    leave(session, forged())
+    response = browser.get(PAGE)
+    policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
+    nonce = policy.pop("style-src").strip("'").removeprefix("nonce-")
+    assert response.text.count(nonce) == 1
+    assert policy == {
+        "default-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'self'",
+    }
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_a_nonce_is_used_once(browser: TestClient, session: Session) -> None:
+    """A report can't know the next one."""
+    assert len({browser.get(PAGE).headers["Content-Security-Policy"] for _ in range(3)}) == 3
+
+
+def test_the_newest_report_of_each_account_and_region_is_shown(browser: TestClient, session: Session) -> None:
+    """Of one mapped task, and of another DAG's."""
+    old = [report(table(f"old-{region}"), region=region) for region in ("eu-west-1", "us-east-1")]
+    new = [report(table(f"new-{region}"), region=region) for region in ("eu-west-1", "us-east-1")]
+    leave(session, *old, at=NOW - HOUR)
+    leave(session, *new)
+    leave(session, report(table("older")), dag_id="other", at=NOW - HOUR)
+    leave(session, report(table("theirs"), account="999900001111"), dag_id="other")
+    text = browser.get(PAGE).text
+    assert [name in text for name in ("new-eu-west-1", "new-us-east-1", "theirs")] == [True] * 3
+    assert [name in text for name in ("old-eu-west-1", "old-us-east-1", "older")] == [False] * 3
+
+
+def test_events_that_are_no_reports_are_left_out(browser: TestClient, session: Session) -> None:
+    """Of other tasks, newer ones of the same asset too."""
+    leave(session, report(table("orders")), at=NOW - HOUR)
+    leave(session, {}, {"backup_arn": "arn"}, {"kind": "other"}, task_id="write")
+    leave(session, {"kind": "other"}, dag_id="etl", asset="elsewhere")
+    text = browser.get(PAGE).text
+    assert "orders" in text
+    assert text.count("<section") == 1
+
+
+def test_the_report_of_a_task_that_is_gone_is_left_out(browser: TestClient, session: Session) -> None:
+    """Nobody would make a newer one."""
+    leave(session, report(table("orders")), is_outlet=False)
+    assert "There is no report yet." in browser.get(PAGE).text
+
+
+def test_a_status_filters(browser: TestClient, session: Session) -> None:
+    """By a link."""
+    leave(session, dozen())
+    text = browser.get(PAGE, params={"status": "late"}).text
+    assert "customers" in text
+    assert "sessions" not in text
+
+
+def test_a_forged_report_is_escaped(browser: TestClient, session: Session) -> None:
+    """Also if the database holds its account and region."""
+    leave(session, forged())
+    assert "<script" not in (text := browser.get(PAGE).text)
+    assert "&lt;script&gt;" in text
+
+
+def test_many_events_are_not_read_whole(browser: TestClient, session: Session) -> None:
+    """The number of queries does not grow with them, and one report is read for each that is shown."""
+    for number in range(30):
+        leave(session, *({} for _ in range(20)), task_id=f"write-{number}", asset=f"asset-{number}")
+    leave(session, *(report(table("orders"), text=f"{number}") for number in range(40)))
+    seen: list[str] = []
+    with listening(session.get_bind(), seen):
+        browser.get(PAGE)
+    asked = [statement for statement in seen if "asset_event" in statement]
+    assert len(asked) == 4
+
+
+@contextmanager
+def listening(engine: Any, seen: list[str]) -> Iterator[None]:
+    """Note the statements that a database is sent."""
+    from sqlalchemy import event
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_2500_tables_are_on_one_page(browser: TestClient, session: Session) -> None:
+    """All of them."""
+    leave(session, many(2500))
+    assert browser.get(PAGE).text.count("<tr>") == 2501
