@@ -35,13 +35,20 @@ class RestApi:
         self.say = say
         self.http = httpx.Client(base_url=url, timeout=60)
 
-    def wait_until_healthy(self, check: Callable[[], object] = lambda: None) -> None:
-        """Wait until Airflow can run tasks, and log in.
+    def wait_until_served(self, check: Callable[[], object] = lambda: None) -> None:
+        """Wait until the web server responds.
 
         :param check: raises once waiting is in vain
         """
         self.say("waiting for the API")
         wait_until("the API", lambda: self.get(f"{_PREFIX}/version"), check=check)
+
+    def wait_until_healthy(self, check: Callable[[], object] = lambda: None) -> None:
+        """Wait until Airflow can run tasks, and log in.
+
+        :param check: raises once waiting is in vain
+        """
+        self.wait_until_served(check)
         if not AIRFLOW_2:
             token = self.http.get("/auth/token").raise_for_status().json()["access_token"]
             self.http.headers["Authorization"] = f"Bearer {token}"

@@ -42,7 +42,7 @@ class Airflow:
     :param home: its AIRFLOW_HOME
     :param environment: more environment variables, such as connections
     :param say: takes lines on the progress
-    :param programs: what runs beside the web server
+    :param programs: what runs beside the web server; without any, no task can run
     :param dags: the folders with its DAGs
     """
 
@@ -61,6 +61,7 @@ class Airflow:
         where = ["--port", str(port), "--workers", "1"]
         server = ["webserver", "--hostname", "127.0.0.1"] if AIRFLOW_2 else ["api-server", "--host", "127.0.0.1"]
         self._programs = [airflow_program(server[0], *server, *where), *programs]
+        self._runs_tasks = bool(programs)
         self.api = RestApi(self.url, say)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         logs = {
@@ -84,7 +85,8 @@ class Airflow:
         with self.api.http, self.processes.stopped_at_the_end():
             for program in self._programs:
                 self.processes.start(program)
-            self.api.wait_until_healthy(self.processes.check_running)
+            wait = self.api.wait_until_healthy if self._runs_tasks else self.api.wait_until_served
+            wait(self.processes.check_running)
             yield self
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import secrets
 import shutil
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.coverage_reports import HOUR, NOW, dozen, forged, leave, many, remove_all, report, table
 from tests.simulator.control_plane import ControlPlane
 from tests.system.standalone import SYSTEM_DAGS, airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
     from tests.system.rest_api import Run
+    from tests.system.standalone import Airflow
 
 CHROMIUM = shutil.which("chromium")
 MISSING = "chromium is not on this machine: apt-get install chromium"
@@ -91,20 +96,26 @@ def runs() -> Iterator[Runs]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """Open a browser without a past."""
+def playwright() -> Iterator[Playwright]:
+    """Start what drives browsers."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("browser"),
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            viewport={"width": 1440, "height": 720},
-        )
-        context.set_default_timeout(60_000)
-        yield context.new_page()
-        context.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def page(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Open a browser without a past."""
+    context = playwright.chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("browser"),
+        executable_path=CHROMIUM,
+        args=FLAGS,
+        viewport={"width": 1440, "height": 720},
+    )
+    context.set_default_timeout(60_000)
+    yield context.new_page()
+    context.close()
 
 
 def assert_shows(page: Page, *parts: str) -> None:
@@ -167,3 +178,241 @@ def test_a_timeout_says_what_it_waited_for(page: Page, runs: Runs) -> None:
     last = page.inner_text("body").partition("Last status CREATING, ")[2]
     assert 55 <= int(last.partition(" s after it was started.")[0]) < 90
     take_picture(page, "timeout")
+
+
+class Coverage:
+    """An Airflow without tasks, whose metadata database has the coverage reports that a test leaves.
+
+    :param running: the Airflow
+    :param browser: opens its pages
+    """
+
+    def __init__(self, running: Airflow, browser: Browser) -> None:
+        from sqlalchemy import create_engine
+
+        self.airflow = running.url
+        self.url = f"{running.url}/dynamodb-backups/"
+        self._processes = running.processes
+        self._engine = create_engine(f"sqlite:///{running.processes.home}/airflow.db")
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+
+    def has(self, *reports: Any) -> None:
+        """Leave these reports, and no others."""
+        from sqlalchemy.orm import Session
+
+        with Session(self._engine) as session:
+            remove_all(session)
+            leave(session, *reports)
+
+    def open(self, user: str = "ada", **options: Any) -> Page:
+        """Open a new browser window.
+
+        :param user: who is signed in; empty: nobody
+        :param options: of the window
+        """
+        context = self._browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
+        context.set_default_timeout(60_000)
+        self._contexts.append(context)
+        if user:
+            body = {"username": user, "password": PASSWORDS[user]}
+            token = context.request.post(f"{self.airflow}/auth/token", data=body).json()["access_token"]
+            context.add_cookies([{"name": "_token", "value": token, "url": self.airflow, "httpOnly": True}])
+        return context.new_page()
+
+    def show(self, query: str = "", **options: Any) -> Page:
+        """Open the page in a new window.
+
+        :param query: what follows the page's address
+        :param options: of the window
+        """
+        page = self.open(**options)
+        page.goto(self.url + query)
+        return page
+
+    def server_seconds(self) -> float:
+        """Return the processor time that the API server has taken."""
+        return self._processes.cpu_seconds()["api-server"]
+
+    def close(self) -> None:
+        """Close all windows."""
+        while self._contexts:
+            self._contexts.pop().close()
+
+
+PASSWORDS = {"ada": secrets.token_urlsafe(), "eve": secrets.token_urlsafe()}
+
+
+@pytest.fixture(scope="module")
+def _coverage(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coverage]:
+    passwords = tmp_path_factory.mktemp("airflow") / "passwords.json"
+    passwords.write_text(json.dumps(PASSWORDS))
+    settings = {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        # Who may see everything and change nothing, and who may do neither.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ada:viewer,eve:",
+    }
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with airflow(settings, print, [], programs=[]) as running:
+        yield Coverage(running, browser)
+    browser.close()
+
+
+@pytest.fixture
+def coverage(_coverage: Coverage) -> Iterator[Coverage]:
+    """Return an Airflow whose page has no report yet."""
+    _coverage.has()
+    yield _coverage
+    _coverage.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_in_the_menu(coverage: Coverage, scheme: str) -> None:
+    """Under Browse; it is shown inside Airflow's web UI, in the colours that the user prefers."""
+    coverage.has(dozen())
+    page = coverage.open(color_scheme=scheme)
+    page.goto(coverage.airflow)
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="DynamoDB backups").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("cell", name="late").first.wait_for()
+    ground = frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    take_picture(page, f"coverage_{scheme}")
+
+
+def test_signing_in_opens_the_page(coverage: Coverage) -> None:
+    """By Airflow's own form, and its cookie."""
+    coverage.has(dozen())
+    page = coverage.open(user="")
+    page.goto(coverage.airflow)
+    page.get_by_label("Username").fill("ada")
+    page.locator("input[type=password]").fill(PASSWORDS["ada"])
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Browse").wait_for()
+    page.goto(coverage.url)
+    assert_shows(page, "Account 111122223333, us-east-1", "customers", "late")
+
+
+@pytest.mark.parametrize(("user", "reason"), [("", "You are not signed in"), ("eve", "You may not see this page")])
+def test_a_stranger_is_refused(coverage: Coverage, user: str, reason: str) -> None:
+    """Who has not signed in, and whose token has no right to see assets."""
+    coverage.has(dozen())
+    page = coverage.show(user=user)
+    assert_shows(page, reason)
+    assert "customers" not in page.inner_text("body")
+
+
+def test_without_a_report_there_is_help(coverage: Coverage) -> None:
+    """What to write, and what to run."""
+    assert_shows(coverage.show(), "There is no report yet.", "DynamoDBBackupCoverageOperator", "outlets")
+
+
+def colours(page: Page) -> set[str]:
+    """Return the colours of the statuses that a page shows."""
+    found = page.locator(".status").evaluate_all("found => found.map(one => getComputedStyle(one).color)")
+    return set(found)
+
+
+def test_a_stale_report_is_grey(coverage: Coverage) -> None:
+    """Its statuses have no colours any more, and it says what that means."""
+    coverage.has(dozen())
+    assert len(colours(coverage.show())) == 4
+    coverage.has(dozen(checked_at=(NOW - 48 * HOUR).isoformat()))
+    page = coverage.show()
+    assert_shows(page, "Stale:")
+    assert len(colours(page)) == 1
+
+
+def test_2500_tables_are_shown_within_a_second(coverage: Coverage) -> None:
+    """Of processor time, of server and browser together: a machine that has nothing else to do takes no longer."""
+    coverage.has(many(2500))
+    coverage.show()
+    page = coverage.open()
+    tools = page.context.new_cdp_session(page)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = coverage.server_seconds()
+    page.goto(coverage.url)
+    assert page.locator("tbody tr").count() == 2500
+    server = coverage.server_seconds() - before
+    metrics = {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
+    browser = metrics["TaskDuration"]
+    print(f"2,500 tables: {server:.2f} s of the server, {browser:.2f} s of the browser")  # noqa: T201  # the figure
+    assert 0 < browser < server + browser < 1
+
+
+def test_two_accounts_are_shown(coverage: Coverage) -> None:
+    """Each with its own bar and table."""
+    coverage.has(dozen(), dozen(account="999900001111", region="eu-west-1"))
+    page = coverage.show()
+    assert_shows(page, "Account 111122223333, us-east-1", "Account 999900001111, eu-west-1")
+    assert (page.locator("svg").count(), page.locator("table").count()) == (2, 2)
+
+
+def test_a_forged_report_does_nothing(coverage: Coverage) -> None:
+    """Its markup is text; the browser runs and loads nothing, and reports no breach of the page's policy."""
+    coverage.has(forged())
+    page = coverage.open()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: said.append(request.url) if "dynamodb-backups" not in request.url else None)
+    page.goto(coverage.url)
+    assert_shows(page, "Account <script>document.title='forged'</script><img src=x")
+    assert page.title() == "DynamoDB backups"
+    assert page.locator("script, main img").count() == 0
+    assert not [one for one in said if "favicon" not in one]
+
+
+def test_a_report_of_another_version_is_shown(coverage: Coverage) -> None:
+    """With what it may mean."""
+    coverage.has(dozen(version=2))
+    assert_shows(coverage.show(), "It is not of version 1", "customers")
+
+
+def test_a_report_that_is_cut_short_is_shown(coverage: Coverage) -> None:
+    """With what is missing: nothing that is left out passes for fresh."""
+    cut = {name: value for name, value in dozen().items() if name in {"kind", "version", "counts", "tables"}}
+    coverage.has(cut | {"tables": [table("orders"), {"table_name": "carts"}, {"sta": None}]})
+    page = coverage.show()
+    assert_shows(page, "Account not known, region not known", "Stale", "It lists 2 of 12 tables.", "orders")
+
+
+def test_the_filter_needs_no_script(coverage: Coverage) -> None:
+    """It is a link, which says that it is the present one."""
+    coverage.has(dozen())
+    page = coverage.show(java_script_enabled=False)
+    page.get_by_role("link", name="Late").click()
+    assert page.locator("tbody th").all_inner_texts() == ["customers", "shipments"]
+    assert page.locator("[aria-current=page]").inner_text() == "Late 2"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_it_is_accessible(coverage: Coverage, scheme: str, width: int) -> None:
+    """Axe finds no violation on any of its faces, on a phone and on a screen."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
+    # The checker is a script.
+    window = {"bypass_csp": True, "color_scheme": scheme, "viewport": {"width": width, "height": 800}}
+    stale = dozen(checked_at=None, error="2 tables are late.", version=2, region="eu-west-1")
+    faces: list[tuple[list[Any], str, str]] = [
+        ([dozen(), stale, report(region="eu-west-2")], "", "ada"),
+        ([dozen(tables=[table("orders", point_in_time_recovery=True)])], "?status=late", "ada"),
+        ([], "", "ada"),
+        ([], "", "eve"),
+    ]
+    for reports, query, user in faces:
+        coverage.has(*reports)
+        page = coverage.show(query, user=user, **window)
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        assert found["passes"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+
+
+def test_it_fits_a_phone(coverage: Coverage) -> None:
+    """The table alone is wider, and scrolls by itself."""
+    coverage.has(dozen(), dozen(account="9" * 500))
+    page = coverage.show(viewport={"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.locator(".scroll").first.evaluate("one => one.scrollWidth > one.clientWidth")
