@@ -12,17 +12,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
-from airflow_ddb_backup.limits import (
-    DENIED_FOR,
-    DOCUMENTED_RATES,
-    FIRST_BACKUP,
-    LISTING_LAG,
-    OTHERS_PER_SECOND,
-    SHARE,
-    SWEEP_MARGIN,
-    SWEEP_PAGE,
-    TRAFFIC_HALF_LIFE,
-)
+from airflow_ddb_backup import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,7 +88,7 @@ class Traffic:
         :param others: the backups in it that nobody waits for
         :param now: seconds
         """
-        self._surplus = max(0.0, others / sweep.seconds - OTHERS_PER_SECOND)
+        self._surplus = max(0.0, others / sweep.seconds - limits.OTHERS_PER_SECOND)
         self._learned_at = now
 
     def pages(self, sweep: Sweep, waiting: int, now: float) -> int:
@@ -108,8 +98,8 @@ class Traffic:
         :param waiting: the backups in it that are waited for
         :param now: seconds
         """
-        surplus: float = self._surplus * 0.5 ** ((now - self._learned_at) / TRAFFIC_HALF_LIFE)
-        return max(1, ceil((waiting + (OTHERS_PER_SECOND + surplus) * sweep.seconds) / SWEEP_PAGE))
+        surplus: float = self._surplus * 0.5 ** ((now - self._learned_at) / limits.TRAFFIC_HALF_LIFE)
+        return max(1, ceil((waiting + (limits.OTHERS_PER_SECOND + surplus) * sweep.seconds) / limits.SWEEP_PAGE))
 
 
 def plan_sweep(
@@ -129,7 +119,7 @@ def plan_sweep(
     best, cost = None, len(due) / rates.describe
     undated = len(due) - len(oldest_first)
     for older, created_at in enumerate(oldest_first):
-        sweep = Sweep(created_at - SWEEP_MARGIN, newest_first[0] + SWEEP_MARGIN)
+        sweep = Sweep(created_at - limits.SWEEP_MARGIN, newest_first[0] + limits.SWEEP_MARGIN)
         while newest_first[-1] < sweep.lower:
             newest_first.pop()
         seconds = (undated + older) / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
@@ -139,7 +129,7 @@ def plan_sweep(
 
 
 def _times(entries: Iterable[Entry]) -> list[datetime]:
-    return sorted(created for entry in entries if (created := entry.created_at) and created >= FIRST_BACKUP)
+    return sorted(created for entry in entries if (created := entry.created_at) and created >= limits.FIRST_BACKUP)
 
 
 class Planner:
@@ -198,8 +188,9 @@ class Planner:
             for entry in self.entries.values():
                 entry.awaited = self.sweep.covers(entry.created_at)
             covered = sum(entry.awaited for entry in self.entries.values())
-            seconds = self.traffic.pages(self.sweep, covered, now) / (DOCUMENTED_RATES["ListBackups"] * SHARE)
-            self._patience = LISTING_LAG + 2 * seconds
+            pages_per_second = limits.DOCUMENTED_RATES["ListBackups"] * limits.SHARE
+            seconds = self.traffic.pages(self.sweep, covered, now) / pages_per_second
+            self._patience = limits.LISTING_LAG + 2 * seconds
             self._sweep_began = now
             self._page_failed = False
         return self.sweep
@@ -220,7 +211,7 @@ class Planner:
 
         :param now: seconds
         """
-        self._denied_until = now + DENIED_FOR
+        self._denied_until = now + limits.DENIED_FOR
         self.sweep = None
 
     def end_sweep(self, others: int | None, now: float) -> list[Entry]:
@@ -239,7 +230,7 @@ class Planner:
         for entry in self.entries.values():
             if entry.due > now or not entry.awaited:
                 continue
-            if entry.joined <= self._sweep_began - LISTING_LAG:
+            if entry.joined <= self._sweep_began - limits.LISTING_LAG:
                 entry.missed = True
             else:
                 young.append(entry)

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.exceptions import (
-    ErrorContext,
-    RestoreLostError,
-    RestoreTimeoutError,
-    TableNotFoundError,
-)
+from airflow_ddb_backup.exceptions import ErrorContext, RestoreLostError, RestoreTimeoutError, TableNotFoundError
 from airflow_ddb_backup.limits import NOT_FOUND_LIMIT
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus

@@ -18,10 +18,10 @@ from uuid import uuid4
 import pytest
 from botocore.credentials import SSOProvider
 
+from airflow_ddb_backup import limits
 from airflow_ddb_backup.exceptions import ThrottledError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
-from airflow_ddb_backup.waiting import planner
 from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits
 from airflow_ddb_backup.waiting.poller import BackupPoller, Outage
 from airflow_ddb_backup.waiting.state import BackupWait
@@ -576,7 +576,7 @@ class TestRates:
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """After some minutes, here half of one; a policy may have changed."""
-        monkeypatch.setattr(planner, "DENIED_FOR", 30.0)
+        monkeypatch.setattr(limits, "DENIED_FOR", 30.0)
         control_plane.creating_for = 60
         control_plane.fail_next("ListBackups", Fault(code="AccessDeniedException"))
         assert await waiting.statuses(control_plane.add_backups("orders", 30), patience=600) == {"success": 30}
