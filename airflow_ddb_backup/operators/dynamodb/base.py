@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.common.compat.sdk import Asset, conf
@@ -25,8 +25,8 @@ from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import timedelta
 
+    from _typeshed import DataclassInstance
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_ddb_backup.clock import Deadline
@@ -40,6 +40,7 @@ else:
     _ASSETS = (Asset, AssetRef)
 
 
+_Request = TypeVar("_Request", bound="DataclassInstance")
 XCOM_BACKUP_ARN = "backup_arn"
 XCOM_BACKUP_ARNS = "backup_arns"
 XCOM_REPORT = "report"
@@ -62,6 +63,19 @@ def namespace() -> str:
 class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Base of all operators."""
 
+    def _make(self, kind: type[_Request], of: Callable[[Any], Any], **others: Any) -> _Request:
+        """Return what the parameters ask for, a value that checks itself. Its fields have the parameters' names.
+
+        :param kind: the value's class
+        :param of: :func:`~.parameters.literal`, when the task is made, or :func:`~.parameters.rendered`
+        :param others: the fields that are no parameters
+        :raises InvalidValueError: a parameter is wrong
+        """
+        self.check_connection(of)
+        given = {one.name: getattr(self, one.name) for one in fields(kind) if one.name not in others}
+        values = {name: of(value) if name in self.template_fields else value for name, value in given.items()}
+        return kind(**values, **others)
+
     def _hand_to_outlets(self, context: Context, extra: Mapping[str, Any]) -> None:
         """Put something into each outlet asset's event, in the process that ends the task."""
         for outlet in self.outlets:
@@ -76,29 +90,11 @@ class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
 
     backup_name: str | XComArg | None
     if_exists: str
-    reuse_within: timedelta | None
-    require_point_in_time_recovery: bool
-    wait_for_completion: bool
-    deferrable: bool
-    poll_interval: float | timedelta
-    timeout: float | timedelta
 
     @property
     def timeout_error(self) -> type[BackupTimeoutError]:
         """The exception for a wait whose time was up: what a retry does depends on ``if_exists``."""
         return BackupTimeoutError if self.if_exists != IfExists.CREATE else BackupNotReusedTimeoutError
-
-    def _backup_request(self, of: Callable[[Any], Any], table_name: Any) -> BackupRequest:
-        self.check_connection(of)
-        return BackupRequest(
-            table_name=of(table_name),
-            backup_name=of(self.backup_name),
-            if_exists=cast("IfExists", self.if_exists),
-            reuse_within=self.reuse_within,
-            require_point_in_time_recovery=self.require_point_in_time_recovery,
-            poll_interval=cast("float", self.poll_interval),
-            timeout=cast("float", self.timeout),
-        )
 
     def _name(self, context: Context, *table: str) -> str:
         """Return the backup's name: the given one, or one derived from the run and, of many, the table."""

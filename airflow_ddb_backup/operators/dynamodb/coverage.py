@@ -111,10 +111,4 @@ class DynamoDBBackupCoverageOperator(TablesOperator):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        return CoverageRequest(
-            selection=self._selection(of),
-            max_age=self.max_age,
-            fail_on=self.fail_on,  # type: ignore[arg-type]  # the value makes statuses of it
-            point_in_time_recovery=self.point_in_time_recovery,
-            timeout=self.timeout,  # type: ignore[arg-type]  # the value makes seconds of it
-        )
+        return self._make(CoverageRequest, of, selection=self._selection(of))

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.find_or_create import find_or_create
+from airflow_ddb_backup.creation.request import BackupRequest
 from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
@@ -22,12 +23,10 @@ from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
-
-    from airflow_ddb_backup.creation.request import BackupRequest
 
 
 class DynamoDBCreateBackupOperator(BackupCreator):
@@ -88,14 +87,11 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self._request(literal)
-
-    def _request(self, of: Callable[[Any], Any] = rendered) -> BackupRequest:
-        return self._backup_request(of, self.table_name)
+        self._make(BackupRequest, literal)
 
     def execute(self, context: Context) -> str:
         """Create the backup, or find this run's, and wait for it."""
-        request = self._request()
+        request = self._make(BackupRequest, rendered)
         deadline = Deadline.after(request.timeout)
         named = ErrorContext(request.table_name, self._name(context))
         region = self.open_hook(named, request.table_arn).region

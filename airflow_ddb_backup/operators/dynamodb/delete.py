@@ -13,7 +13,7 @@ from airflow_ddb_backup.retention.delete import DeleteRequest, delete_backup
 from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -53,22 +53,13 @@ class DynamoDBDeleteBackupOperator(DynamoDBOperator):
         super().__init__(account_id=account_id, **kwargs)
         self.backup_arn = backup_arn
         self.timeout = timeout
-        self._request(literal)
+        self._make(DeleteRequest, literal)
 
     def execute(self, context: Context) -> str:
         """Delete the backup."""
-        request = self._request(rendered)
+        request = self._make(DeleteRequest, rendered)
         deadline = Deadline.after(request.timeout)
         arn = request.backup_arn
         self.open_hook(arn.context, arn.text, deletes=True)
         self.log.info("%s", retrying(deadline, self.log)(delete_backup, self.hook, arn))
         return arn.text
-
-    def _request(self, of: Callable[[Any], Any]) -> DeleteRequest:
-        """Return the deletion that the parameters ask for.
-
-        :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
-        :raises InvalidValueError: a value is wrong
-        """
-        self.check_connection(of)
-        return DeleteRequest(of(self.backup_arn), self.timeout)  # type: ignore[arg-type]  # the value makes seconds of it

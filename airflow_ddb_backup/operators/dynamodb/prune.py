@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -164,13 +163,10 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        policy = RetentionPolicy(**{each.name: getattr(self, each.name) for each in fields(RetentionPolicy)})
-        return PruneRequest(
+        return self._make(
+            PruneRequest,
+            of,
             selection=self._selection(of),
-            policy=policy,
+            policy=self._make(RetentionPolicy, of),
             prefixes=self._prefixes(of),
-            dropped_tables=self.dropped_tables,
-            max_deletions=of(self.max_deletions),
-            plan_only=of(self.plan_only),
-            timeout=self.timeout,  # type: ignore[arg-type]  # the value makes seconds of it
         )

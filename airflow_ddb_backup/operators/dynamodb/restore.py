@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -192,14 +192,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
 
         :param of: returns a templated field as far as it is known
         """
-        self.check_connection(of)
-
-        def values(kind: type[Overrides | RestoreRequest]) -> dict[str, Any]:
-            # The parameters have the names of the values' fields.
-            given = {one.name: getattr(self, one.name) for one in fields(kind) if one.name != "overrides"}
-            return {name: of(value) if name in self.template_fields else value for name, value in given.items()}
-
-        return RestoreRequest(overrides=Overrides(**values(Overrides)), **values(RestoreRequest))
+        return self._make(RestoreRequest, of, overrides=self._make(Overrides, of))
 
     def _wait(
         self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline

@@ -10,7 +10,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.creation.request import IfExists
+from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.creation.tables import TablesReport, create_backups
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.models import BackupArn
@@ -24,12 +24,10 @@ from airflow_ddb_backup.waiting.awaiting import wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
-
-    from airflow_ddb_backup.creation.request import BackupRequest
 
 _AGAIN_HINT = (
     "The others are done, but a retry makes a backup of every table again, since if_exists is 'create'. XCom 'report' "
@@ -114,17 +112,13 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         self.poll_interval = poll_interval
         self.timeout = timeout
         self._selection(literal)
-        self._request(literal)
-
-    def _request(self, of: Callable[[Any], Any] = rendered) -> BackupRequest:
-        """Return what the task asks for, of each table alike."""
-        return self._backup_request(of, LATER)
+        self._make(BackupRequest, literal, table_name=LATER)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
         report = TablesReport(region=self.region_name)
         with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
-            request = self._request()
+            request = self._make(BackupRequest, rendered, table_name=LATER)
             deadline = Deadline.after(request.timeout)
             self._create(context, request, deadline, report)
             push(self, context, XCOM_BACKUP_ARNS, report.arns())
