@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 
@@ -16,15 +15,8 @@ class DynamoDBTableLink(BaseAwsLink):
     format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#table?name={table_name}"
 
     def format_link(self, **kwargs: Any) -> str:
-        """Return the address, or none in a partition whose console is not known.
-
-        The table's name is escaped, though its legal characters need none.
-        """
-        if not kwargs.get("aws_domain"):
-            return ""
-        kwargs["table_name"] = quote(str(kwargs.get("table_name", "")), safe="")
-        link: str = super().format_link(**kwargs)
-        return link
+        """Return the address, or none in a partition whose console is not known."""
+        return super().format_link(**kwargs) if kwargs.get("aws_domain") else ""
 
 
 class DynamoDBBackupLink(DynamoDBTableLink):

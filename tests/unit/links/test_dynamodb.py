@@ -51,15 +51,6 @@ def test_a_partition_whose_console_is_not_known_has_no_link(
     assert link_from(monkeypatch, ti.xcoms["dynamodb_backup"]) == ""
 
 
-@pytest.mark.parametrize(
-    ("table", "shown"), [("a.b-c_D", "a.b-c_D"), ("a&b=c", "a%26b%3Dc"), ("a b/c", "a%20b%2Fc"), ("{x}", "%7Bx%7D")]
-)
-def test_awkward_table_names_stay_whole(monkeypatch: pytest.MonkeyPatch, table: str, shown: str) -> None:
-    """A name can't end the address or add to it."""
-    stored = {"region_name": "eu-west-1", "aws_domain": "aws.amazon.com", "table_name": table}
-    assert link_from(monkeypatch, stored).endswith(f"#table?name={shown}")
-
-
 def test_without_xcom_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that has not started a backup leads nowhere."""
     assert link_from(monkeypatch, None) == ""
