@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -58,8 +57,6 @@ from airflow_ddb_backup.waiting.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
-log = logging.getLogger(__name__)
 
 # Shared, since it keeps the models that it has read, some MB.
 _LOADER = Loader()
@@ -198,8 +195,6 @@ class Client(ABC):
         """
         await self.open()
         connection = self._connection
-        if connection is None:
-            raise UnreachableError.about(context, "The client was closed.")
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 with map_exceptions(context):
@@ -320,10 +315,7 @@ class AsyncClient(Client):
         with suppress(TimeoutError):
             async with asyncio.timeout(CALL_SECONDS):
                 await self._ended.wait()
-        try:
-            await resources.aclose()
-        except Exception:
-            log.exception("A client could not be closed.")
+        await resources.aclose()
 
     async def _send(
         self, connection: tuple[Any, AsyncExitStack], operation: str, context: ErrorContext, request: Mapping[str, Any]
