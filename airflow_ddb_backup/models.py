@@ -9,7 +9,6 @@ not know is kept as it is. A response without the members that it relies on rais
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -313,18 +312,6 @@ def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:
     # Skip AWS Backup recovery points, which have other ARNs.
     backups = tuple(Backup.from_details(one) for one in summaries if _BACKUP_ARN.fullmatch(one["BackupArn"]))
     return Page(backups, response.get("LastEvaluatedBackupArn"))
-
-
-def read_sweep_page(response: Mapping[str, Any]) -> Page[Backup]:
-    """Read a ListBackups response of a whole account, without the summaries that can't be read.
-
-    They are probably another client's. A backup that is waited for and not listed is described.
-    """
-    backups = []
-    for summary in response["BackupSummaries"]:
-        with suppress(AttributeError, KeyError, TypeError, ValueError):
-            backups.append(Backup.from_details(summary))
-    return Page(tuple(backups), response.get("LastEvaluatedBackupArn"))
 
 
 def read_table_page(response: Mapping[str, Any]) -> Page[str]:

@@ -49,7 +49,7 @@ from airflow_ddb_backup.limits import (
     PREPARATIONS,
     RENEWAL_INTERVAL,
 )
-from airflow_ddb_backup.models import Backup, Table, read_sweep_page
+from airflow_ddb_backup.models import Backup, Table, read_backup_page
 from airflow_ddb_backup.rates import RateLimit, Rates
 from airflow_ddb_backup.retries import backoff
 from airflow_ddb_backup.waiting.threads import in_thread
@@ -57,13 +57,12 @@ from airflow_ddb_backup.waiting.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
 # Shared, since it keeps the models that it has read, some MB.
 _LOADER = Loader()
 _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "DescribeBackup": Backup.from_description,
     "DescribeTable": Table.from_response,
-    "ListBackups": read_sweep_page,
+    "ListBackups": read_backup_page,
 }
 
 

@@ -957,22 +957,6 @@ class TestDefects:
         assert sorted(limits.values()) == [1, 2]
         await stop(tasks)
 
-    async def test_an_item_of_a_page_that_can_t_be_read_spoils_no_other(
-        self, control_plane: ControlPlane, waiting: Waiting
-    ) -> None:
-        """It is likely to be somebody else's."""
-        control_plane.creating_for = 10
-
-        class Odd(Fault):
-            def alter(self, content: Any) -> Any:
-                arn = "arn:aws:dynamodb:us-east-1:123456789012:table/others/backup/01795611483022-a0c9f3c9"
-                content["BackupSummaries"].append({"BackupArn": arn})
-                return content
-
-        control_plane.fail_next("ListBackups", Odd(Answer.ALTERED), times=9999)
-        assert await waiting.statuses(control_plane.add_backups("orders", 300)) == {"success": 300}
-        assert calls(control_plane)[0] < 100
-
     @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
     async def test_a_credential_provider_that_exits_ends_no_triggerer(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]

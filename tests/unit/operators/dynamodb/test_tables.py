@@ -21,7 +21,7 @@ from airflow_ddb_backup.exceptions import (
     TooManyTablesError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.models import read_sweep_page
+from airflow_ddb_backup.models import read_backup_page
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting import client
 from tests.simulator.control_plane import ACCOUNT, REGION
@@ -338,7 +338,7 @@ class TestWaiting:
     ) -> None:
         """The signal comes while a listing is read, and is not taken for a listing that failed."""
         control_plane.creating_for = 9999
-        read = read_sweep_page
+        read = read_backup_page
         sent: list[Any] = []
 
         def slow(response: Any) -> Any:
