@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import (
-    BackupError,
     ErrorContext,
     InvalidValueError,
     RestoreTimeoutError,
@@ -89,6 +88,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         "backup_arn", "target_table_name", "settings", "settings_from", "account_id"
     )
     operator_extra_links = (DynamoDBTableLink(),)
+    timeout_error = RestoreTimeoutError
     ui_color = "#d9f0dc"
 
     def __init__(
@@ -172,11 +172,6 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         # A restore stays in the account of its backup.
         self.hook.open_for(settings.context, arn.region, account_id=arn.account)
         return self._finish(context, table_arn, settings)
-
-    @property
-    def timeout_error(self) -> type[BackupError]:
-        """The exception for a wait whose time was up."""
-        return RestoreTimeoutError
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for, as far as its templates still render to it."""

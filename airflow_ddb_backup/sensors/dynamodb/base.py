@@ -13,7 +13,6 @@ from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.exceptions import (
     BackupSensorTimeoutError,
-    BackupTimeoutError,
     ErrorContext,
     InvalidValueError,
     OtherAccountError,
@@ -43,6 +42,8 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
     """Base of the sensors. Each names its parameters itself, for editors and type checkers."""
 
     ui_color = "#d9e6f7"
+    # A sensor's, which Airflow does not retry.
+    timeout_error = BackupSensorTimeoutError
 
     def __init__(
         self,
@@ -62,11 +63,6 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         self._ends: dict[str, WaitResult] = {}
         # Those that the present poke still polls.
         self._due: list[Wait] = []
-
-    @property
-    def timeout_error(self) -> type[BackupTimeoutError]:
-        """The exception for a wait whose time was up: a sensor's, which Airflow does not retry."""
-        return BackupSensorTimeoutError
 
     def execute(self, context: Context) -> Any:
         """Wait, in the sensor's mode or on the triggerer."""
