@@ -68,7 +68,9 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
             if getattr(self, name) is None:
                 raise InvalidValueError.of(name, None, "not None once it is rendered")
         check_botocore_config(self.botocore_config)
-        if not (self.verify is None or isinstance(self.verify, bool) or _is_text(of(self.verify))):
+        verify = of(self.verify)
+        is_path = isinstance(verify, str) and verify.strip()
+        if not (is_path or verify is None or verify is LATER or isinstance(verify, bool)):
             raise InvalidValueError.of("verify", self.verify, "True, False, the path of a CA bundle, or None")
         for name, (pattern, rule) in _RULES.items():
             value = of(getattr(self, name))
@@ -94,7 +96,3 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         if account and expected not in {None, account}:
             raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
         return replace(opened, table=context.table)
-
-
-def _is_text(value: object) -> bool:
-    return value is LATER or (isinstance(value, str) and bool(value.strip()))

@@ -79,11 +79,6 @@ class Subscriber:
         if ended or (self.poll_interval == inf and observation is not NOT_LISTED):
             self.result.set_result(ended)
 
-    @property
-    def is_owed_an_answer(self) -> bool:
-        """Whether its present poll is its last."""
-        return self.poll_interval == inf or self.wait.deadline.passed
-
 
 class Outage:
     """One line in the log when an operation begins to fail, and one when it succeeds again.
@@ -334,7 +329,7 @@ class BackupPoller:
 
     def _deliver_not_listed(self, entry: Entry) -> None:
         # After its deadline a subscriber is still owed a final poll.
-        if any(one.is_owed_an_answer for one in self._subscribers[entry.key]):
+        if any(one.poll_interval == inf or one.wait.deadline.passed for one in self._subscribers[entry.key]):
             entry.missed = True
         else:
             self.deliver(entry.key, NOT_LISTED, self._now())

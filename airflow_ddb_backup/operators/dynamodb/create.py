@@ -98,7 +98,13 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         wanted = self._wanted(context, request, region, deadline)
         backup = find_or_create(self.hook, wanted, self.log)
         push(self, context, XCOM_BACKUP_ARN, backup.arn.text)
-        self._link(context, backup.arn)
+        DynamoDBBackupLink.persist(
+            context=context,
+            operator=self,
+            region_name=backup.arn.region,
+            aws_partition=backup.arn.partition,
+            table_name=backup.arn.table_name,
+        )
         if not self.wait_for_completion:
             return self._hand_on(context, backup.as_dict())
         return self._finish(context, self._wait(context, backup, request, region, deadline))
@@ -131,15 +137,6 @@ class DynamoDBCreateBackupOperator(BackupCreator):
                 trigger = partial(DynamoDBBackupTrigger, backup_arn=backup.arn.text)
                 self.defer_wait(context, trigger, request.poll_interval, deadline, region_name=str(region))
         return result or wait_on_worker(self.hook, [wait], request.poll_interval, self.log)[0]
-
-    def _link(self, context: Context, arn: BackupArn) -> None:
-        DynamoDBBackupLink.persist(
-            context=context,
-            operator=self,
-            region_name=arn.region,
-            aws_partition=arn.partition,
-            table_name=arn.table_name,
-        )
 
     def _finish(self, context: Context, result: WaitResult) -> str:
         details = result.unwrap(self.timeout_error)

@@ -74,7 +74,9 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
             self.timeout = check_seconds("timeout", self.timeout, 0, LONGEST_WAIT)
             return self._execute_deferrable(context) if self.deferrable else self._execute_poking(context)
         except (PermanentError, BackupSensorTimeoutError) as error:
-            self._skip_if_soft(error)
+            # As the base class does for a sensor that pokes; never_fail came with Airflow 3.
+            if self.soft_fail or getattr(self, "never_fail", False):
+                raise AirflowSkipException(str(error)) from error
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -141,11 +143,6 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
             # Airflow's own message names no backup, and no reason.
             detail = " ".join(filter(None, (f"{str(error).rstrip('.')}.", self._progress())))
             raise self.timeout_error.about(self.awaited(context), detail) from error
-
-    def _skip_if_soft(self, error: PermanentError | BackupSensorTimeoutError) -> None:
-        # As the base class does for a sensor that pokes; never_fail came with Airflow 3.
-        if self.soft_fail or getattr(self, "never_fail", False):
-            raise AirflowSkipException(str(error)) from error
 
 
 class ArnsSensor(WaitSensor):
