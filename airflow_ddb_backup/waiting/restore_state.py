@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.exceptions import ErrorContext, RestoreLostError, RestoreTimeoutError, TableNotFoundError
-from airflow_ddb_backup.limits import NOT_FOUND_LIMIT
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
 
@@ -62,7 +61,6 @@ class RestoreWait(Wait):
         self.arn = arn
         self._subject = f"Restore of table {table_name}"
         self._table: Table | None = None
-        self._without_summary = 0
 
     @property
     def key(self) -> str:
@@ -77,22 +75,14 @@ class RestoreWait(Wait):
 
     def _observe_answer(self, answer: Table) -> WaitResult | None:
         self._table = answer
-        if answer.restore is None:
-            # One response without it may be incomplete.
-            self._without_summary += 1
-            return self._replaced() if self._without_summary >= NOT_FOUND_LIMIT else None
-        self._without_summary = 0
-        if answer.restore.backup_arn != self.arn.text:
-            return self._replaced()
+        if answer.restore is None or answer.restore.backup_arn != self.arn.text:
+            reason = "There is another table of that name now, which is not this backup's restore."
+            return self._lost(f"{reason} {_REPLACED_HINT}")
         if answer.status in _LOST:
             return self._lost(f"The table is {answer.status}. {_STATUS_HINT}")
         if answer.is_complete:
             return self._result(WaitStatus.SUCCESS, f"Table {answer.arn} is restored.")
         return None
-
-    def _replaced(self) -> WaitResult:
-        reason = "There is another table of that name now, which is not this backup's restore."
-        return self._lost(f"{reason} {_REPLACED_HINT}")
 
     def _describe(self) -> str:
         if self._table is None:
