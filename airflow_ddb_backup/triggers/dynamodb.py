@@ -20,20 +20,14 @@ from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_ddb_backup.waiting.state import Wait
+    from airflow_ddb_backup.waiting.state import Wait, WaitResult
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _WaitTrigger(BaseTrigger):
     """A trigger with one event, which it holds back until Airflow can take it. Its fields are what is serialized.
 
-    :param poll_interval: seconds between polls, above 0
-    :param deadline: when time is up, in Unix seconds: absolute, so that no restart of the triggerer gives more time
-    :param aws_conn_id: the Airflow connection
-    :param region_name: the region; ``None``: the ARN's
-    :param verify: whether to verify TLS certificates, or a CA bundle's path
-    :param botocore_config: arguments of :class:`botocore.config.Config`
-    :param carry: what the worker has decided; the event returns it as it is
+    They are described at :class:`DynamoDBBackupTrigger`.
     """
 
     poll_interval: float
@@ -76,10 +70,9 @@ class _WaitTrigger(BaseTrigger):
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         """Return the states of the waits."""
 
-    def _payload(self, results: Sequence[Any]) -> dict[str, Any]:
+    def _payload(self, results: Sequence[WaitResult]) -> dict[str, Any]:
         """Return what the event says of how the waits have ended."""
-        payload: dict[str, Any] = results[0].as_event()
-        return payload
+        return results[0].as_event()
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -116,7 +109,7 @@ class DynamoDBBackupsTrigger(_WaitTrigger):
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         return [BackupWait(BackupArn.parse(arn), deadline, one_of_many=True) for arn in self.backup_arns]
 
-    def _payload(self, results: Sequence[Any]) -> dict[str, Any]:
+    def _payload(self, results: Sequence[WaitResult]) -> dict[str, Any]:
         return BackupsResult.of(results).as_event()
 
 
