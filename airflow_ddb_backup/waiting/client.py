@@ -28,17 +28,10 @@ from botocore import UNSIGNED, xform_name
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
 from airflow_ddb_backup.clock import Clock
-from airflow_ddb_backup.exceptions import (
-    AmbiguousOutcomeError,
-    BackupError,
-    CredentialsError,
-    ErrorContext,
-    PermanentError,
-    ThrottledError,
-    UnreachableError,
-)
+from airflow_ddb_backup.exceptions import BackupError, CredentialsError, ErrorContext, PermanentError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import (
     CALL_SECONDS,
@@ -199,11 +192,12 @@ class Client(ABC):
                 with map_exceptions(context):
                     result = _READERS[operation](await self._send(connection, operation, context, request))
         except TimeoutError as error:
-            raise AmbiguousOutcomeError.about(context, f"{operation} took more than {CALL_SECONDS:.0f} s.") from error
-        except ThrottledError:
+            detail = f"{operation} took more than {CALL_SECONDS:.0f} s."
+            raise exceptions.AmbiguousOutcomeError.about(context, detail) from error
+        except exceptions.ThrottledError:
             self.limits[operation].throttled()
             raise
-        except (CredentialsError, UnreachableError) as error:
+        except (CredentialsError, exceptions.UnreachableError) as error:
             if self._connection is connection:
                 self._connection = None
                 # Without the table and backup of this call, since others are told of it.
@@ -240,7 +234,7 @@ class Client(ABC):
                 await asyncio.wait([self._preparing], timeout=OPENING_SECONDS)
         preparing = self._preparing
         if not preparing.done():
-            raise UnreachableError.about(self.context, f"No credentials after {OPENING_SECONDS:.0f} s.")
+            raise exceptions.UnreachableError.about(self.context, f"No credentials after {OPENING_SECONDS:.0f} s.")
         self._preparing = None
         return preparing.result()
 

@@ -27,14 +27,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Clock
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    BackupNotFoundError,
-    InvalidRequestError,
-    PermanentError,
-    ThrottledError,
-)
+from airflow_ddb_backup.exceptions import BackupError, BackupNotFoundError, PermanentError
 from airflow_ddb_backup.limits import AFTER_A_DEFECT, POLLER_TICK, STEADY
 from airflow_ddb_backup.models import Backup
 from airflow_ddb_backup.retries import backoff
@@ -351,7 +346,7 @@ class BackupPoller:
             try:
                 page = await self._client.call("ListBackups", self._client.context, **sweep.request(cursor))
             except BackupError as error:
-                if isinstance(error, InvalidRequestError):
+                if isinstance(error, exceptions.InvalidRequestError):
                     # The backup that the cursor names was deleted.
                     cursor, others = None, 0
                 elif isinstance(error, PermanentError):
@@ -361,7 +356,7 @@ class BackupPoller:
                 self._outages["ListBackups"].failed(error, self._now())
                 self._page_ended(failed=True)
                 # A throttled call has slowed down the rate; that is enough.
-                failures = 0 if isinstance(error, ThrottledError) else failures + 1
+                failures = 0 if isinstance(error, exceptions.ThrottledError) else failures + 1
                 await asyncio.sleep(backoff(failures) if failures else 0)
                 continue
             failures = 0

@@ -14,15 +14,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    BackupLostError,
-    BackupNotFoundError,
-    BackupTimeoutError,
-    ErrorContext,
-    PermanentError,
-    TriggerFailedError,
-)
+from airflow_ddb_backup import exceptions
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext, PermanentError
 from airflow_ddb_backup.limits import DESCRIBE_LAG, NAMED, NOT_FOUND_LIMIT, PROGRESS_INTERVAL
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
 
@@ -64,8 +57,8 @@ class WaitResult:
     message: str
 
     _key: ClassVar[str] = "backup"
-    _timeout_error: ClassVar[type[BackupError]] = BackupTimeoutError
-    _lost_error: ClassVar[type[BackupError]] = BackupLostError
+    _timeout_error: ClassVar[type[BackupError]] = exceptions.BackupTimeoutError
+    _lost_error: ClassVar[type[BackupError]] = exceptions.BackupLostError
 
     def as_event(self) -> dict[str, Any]:
         """Return the payload of the trigger's event."""
@@ -84,7 +77,7 @@ class WaitResult:
             result = cls(WaitStatus(given["status"]), given[cls._key], str(given["message"]))
             if result._is_sound():
                 return result
-        raise TriggerFailedError.of_event(context or ErrorContext(), event)
+        raise exceptions.TriggerFailedError.of_event(context or ErrorContext(), event)
 
     def _is_sound(self) -> bool:
         """Return whether the package sends such an event: nothing unknown or incomplete is a success."""
@@ -147,7 +140,7 @@ class BackupsResult(WaitResult):
     def _ends(self) -> dict[str, WaitResult]:
         return {arn: WaitResult(WaitStatus(one["status"]), None, one["message"]) for arn, one in self.found.items()}
 
-    def check(self, context: ErrorContext, timeout_error: type[BackupTimeoutError]) -> None:
+    def check(self, context: ErrorContext, timeout_error: type[exceptions.BackupTimeoutError]) -> None:
         """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way.
 
         :param context: what all of them are about
@@ -157,9 +150,9 @@ class BackupsResult(WaitResult):
         """
         if self.found:
             timed_out = any(end.status is WaitStatus.TIMEOUT for end in self._ends().values())
-            raise (timeout_error if timed_out else BackupLostError).about(context, self.message)
+            raise (timeout_error if timed_out else exceptions.BackupLostError).about(context, self.message)
 
-    def errors(self, timeout_error: type[BackupTimeoutError]) -> dict[str, BackupError]:
+    def errors(self, timeout_error: type[exceptions.BackupTimeoutError]) -> dict[str, BackupError]:
         """Return the exception for each that failed, by ARN.
 
         :param timeout_error: the exception for a wait whose time was up, with the hint for the task that waited
@@ -296,9 +289,9 @@ class BackupWait(Wait):
     """
 
     operation = "DescribeBackup"
-    _not_found_error = BackupNotFoundError
-    _lost_error = BackupLostError
-    _timeout_error = BackupTimeoutError
+    _not_found_error = exceptions.BackupNotFoundError
+    _lost_error = exceptions.BackupLostError
+    _timeout_error = exceptions.BackupTimeoutError
     _not_found = f"It was not found {{times}} times in a row: {{error}} {_LOST_HINT}"
 
     def __init__(self, arn: BackupArn, deadline: Deadline, *, one_of_many: bool = False) -> None:

@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue, conf
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.connection import ConnectionMixin
-from airflow_ddb_backup.exceptions import (
-    BackupSensorTimeoutError,
-    ErrorContext,
-    InvalidValueError,
-    OtherAccountError,
-    OtherRegionError,
-    PermanentError,
-)
+from airflow_ddb_backup.exceptions import BackupSensorTimeoutError, ErrorContext, PermanentError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG, LONGEST_WAIT
 from airflow_ddb_backup.parameters import check_interval, check_seconds, rendered
@@ -152,7 +146,7 @@ class ArnsSensor(WaitSensor):
         """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
         try:
             first, *others = self._arns()
-        except (AirflowSkipException, InvalidValueError):
+        except (AirflowSkipException, exceptions.InvalidValueError):
             return ErrorContext(region=self.region_name)
         return ErrorContext(region=first.region) if others else first.context
 
@@ -164,7 +158,7 @@ class ArnsSensor(WaitSensor):
         arns = self._arns()
         opened = self.open_hook(arns[0].context, arns[0].text)
         for arn in arns:
-            kind = OtherAccountError if arn.account != arns[0].account else OtherRegionError
+            kind = exceptions.OtherAccountError if arn.account != arns[0].account else exceptions.OtherRegionError
             if (arn.region, arn.account) != (opened.region, arns[0].account):
                 detail = f"The ARN is of account {arn.account!r} and region {arn.region!r}."
                 raise kind.about(replace(arn.context, region=opened.region), detail)
