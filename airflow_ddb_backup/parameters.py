@@ -19,15 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from botocore.config import Config
 
+from airflow_ddb_backup import limits
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.limits import (
-    LONGEST_ARN,
-    LONGEST_NAME,
-    LONGEST_TIMEOUT,
-    LONGEST_WAIT,
-    SHORTEST_NAME,
-    SHORTEST_TIMEOUT,
-)
 from airflow_ddb_backup.models import TABLE_ARN
 
 if TYPE_CHECKING:
@@ -36,8 +29,9 @@ if TYPE_CHECKING:
 
 _Choice = TypeVar("_Choice", bound="StrEnum")
 _CHARACTERS = string.ascii_letters + string.digits + "_.-"
-_NAME = re.compile(rf"[a-zA-Z0-9_.-]{{{SHORTEST_NAME},{LONGEST_NAME}}}")
-_A_NAME = f"{SHORTEST_NAME} to {LONGEST_NAME} characters of a-z, A-Z, 0-9, '_', '.' and '-'"
+_NAME = re.compile(rf"[a-zA-Z0-9_.-]{{{limits.SHORTEST_NAME},{limits.LONGEST_NAME}}}")
+_LENGTHS = f"{limits.SHORTEST_NAME} to {limits.LONGEST_NAME} characters"
+_A_NAME = f"{_LENGTHS} of a-z, A-Z, 0-9, '_', '.' and '-'"
 # What Jinja's delimiters may be made of, those of any DAG, and no name, pattern, number, time or ARN has.
 _TEMPLATE_MARK = re.compile(r"""\[\[|[{}<>()$%#@&|\\~^`"']""")
 # A name's characters, and the parts of a shell pattern: a character, a wildcard, or a set that is closed.
@@ -111,7 +105,7 @@ def check_table(parameter: str, value: object) -> str:
     if value is LATER or (isinstance(value, str) and is_table(value)):
         return value
     raise InvalidValueError.of(
-        parameter, value, f"a table's name, {_A_NAME}, or its ARN, up to {LONGEST_ARN} characters", text=True
+        parameter, value, f"a table's name, {_A_NAME}, or its ARN, up to {limits.LONGEST_ARN} characters", text=True
     )
 
 
@@ -132,14 +126,14 @@ def check_seconds(parameter: str, value: object, shortest: float, longest: float
     raise InvalidValueError.of(parameter, value, f"{rule}, as a number or a timedelta")
 
 
-def check_timeout(value: object, longest: float = LONGEST_TIMEOUT) -> float:
+def check_timeout(value: object, longest: float = limits.LONGEST_TIMEOUT) -> float:
     """Return a timeout in seconds.
 
     :param value: 60 seconds or more, or a ``timedelta`` of as much
     :param longest: the most seconds that it may be
     :raises InvalidValueError: it is not
     """
-    return check_seconds("timeout", value, SHORTEST_TIMEOUT, longest)
+    return check_seconds("timeout", value, limits.SHORTEST_TIMEOUT, longest)
 
 
 def check_interval(parameter: str, value: object) -> float:
@@ -149,7 +143,7 @@ def check_interval(parameter: str, value: object) -> float:
     :param value: more than 0 seconds, or a ``timedelta`` of as much
     :raises InvalidValueError: it is not
     """
-    return check_seconds(parameter, value, nextafter(0.0, 1.0), LONGEST_WAIT, "more than 0 seconds")
+    return check_seconds(parameter, value, nextafter(0.0, 1.0), limits.LONGEST_WAIT, "more than 0 seconds")
 
 
 def check_span(parameter: str, value: object) -> timedelta | None:
@@ -253,7 +247,7 @@ def check_patterns(parameter: str, value: object, *, arns: bool = False) -> tupl
     :raises InvalidValueError: it is no list, or something in it is neither, and would match nothing
     """
     names = "names, ARNs" if arns else "names"
-    rule = f"a list of {names} ({SHORTEST_NAME} to {LONGEST_NAME} characters) and patterns such as 'orders-*'"
+    rule = f"a list of {names} ({_LENGTHS}) and patterns such as 'orders-*'"
 
     def fits(text: str) -> bool:
         return _is_good_pattern(text) if is_pattern(text) else is_table(text) if arns else bool(_NAME.fullmatch(text))
@@ -317,7 +311,7 @@ def is_table(text: str) -> bool:
     :param text: the text
     """
     pattern = TABLE_ARN if text.startswith("arn:") else _NAME
-    return len(text) <= LONGEST_ARN and bool(pattern.fullmatch(text))
+    return len(text) <= limits.LONGEST_ARN and bool(pattern.fullmatch(text))
 
 
 def is_pattern(text: str) -> bool:
@@ -333,5 +327,5 @@ def _is_good_pattern(text: str) -> bool:
     parts = _PATTERN_PART.findall(text)
     if "".join(parts) != text:
         return False
-    long_enough = "*" in parts or len(parts) >= SHORTEST_NAME
+    long_enough = "*" in parts or len(parts) >= limits.SHORTEST_NAME
     return long_enough and all(any(fnmatchcase(one, part) for one in _CHARACTERS) for part in parts)
