@@ -177,7 +177,7 @@ def _recorded(index: Mapping[str, Any]) -> dict[str, int]:
 class RestoreRequest:
     """The restore that a task asks for.
 
-    :param backup_arn: the backup, as text
+    :param backup_arn: the backup; made of the ARN's text
     :param target_table_name: the name of the new table
     :param if_exists: what to do when there is a table of that name
     :param overrides: what the new table is to have of its own
@@ -191,7 +191,7 @@ class RestoreRequest:
     :raises InvalidValueError: a value is wrong, or does not go with another
     """
 
-    backup_arn: str
+    backup_arn: BackupArn
     target_table_name: str
     if_exists: str
     overrides: Overrides
@@ -203,8 +203,6 @@ class RestoreRequest:
     timeout: float
 
     def __post_init__(self) -> None:
-        if self.backup_arn is not LATER:
-            BackupArn.parse(self.backup_arn)
         check_name("target_table_name", self.target_table_name)
         check_choice("if_exists", self.if_exists, IfTargetExists)
         if self.settings_from is not None:
@@ -214,6 +212,7 @@ class RestoreRequest:
         rule = f"'all' (but 'ttl'), or a list of {', '.join(map(repr, SETTING_NAMES))}"
         names = _ALL_SETTINGS if self.settings == ALL else self.settings
         checked = {
+            "backup_arn": LATER if self.backup_arn is LATER else BackupArn.parse(self.backup_arn),
             "settings": check_texts("settings", names, rule, SETTING_NAMES.__contains__),
             "tags": _check_tags(self.tags),
             "poll_interval": check_interval("poll_interval", self.poll_interval),
@@ -223,11 +222,6 @@ class RestoreRequest:
         if not self.wait_for_completion and (self.settings or self.tags):
             rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
             raise InvalidValueError.of("settings", self.settings, rule)
-
-    @property
-    def arn(self) -> BackupArn:
-        """The backup."""
-        return BackupArn.parse(self.backup_arn)
 
 
 def _check_tags(value: object) -> dict[str, str] | None:

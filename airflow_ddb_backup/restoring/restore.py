@@ -110,7 +110,7 @@ class Restore:
             raise exceptions.TargetTableDeletingError.about(context, "It is DELETING.")
         if table.restore is None:
             raise exceptions.TargetTableExistsError.about(context, "It was not made by a restore.")
-        if table.restore.backup_arn != self.request.arn.text:
+        if table.restore.backup_arn != self.request.backup_arn.text:
             source = f"from backup {table.restore.backup_arn!r}" if table.restore.backup_arn else "to a point in time"
             raise exceptions.TargetTableExistsError.about(context, f"It was restored {source}.")
         made = f"this backup's restore, created at {table.created_at.isoformat()}"
@@ -132,7 +132,8 @@ class Restore:
     def _describe_backup(self, *, needed: bool) -> Backup | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
         try:
-            backup = retrying(self.deadline, self.log)(self._find_backup, self.hook.describe_backup, self.request.arn)
+            retry = retrying(self.deadline, self.log)
+            backup = retry(self._find_backup, self.hook.describe_backup, self.request.backup_arn)
         except BackupError as error:
             if needed:
                 raise
@@ -150,14 +151,14 @@ class Restore:
         """Start the restore; return the table, which a call without a response may have made."""
         # Without a description there is a table already.
         overrides = self.request.overrides.arguments(backup) if backup else {}
-        self.log.info("Restoring backup %s as table %s", self.request.arn.text, self.request.target_table_name)
+        self.log.info("Restoring backup %s as table %s", self.request.backup_arn.text, self.request.target_table_name)
         return retrying(self.deadline, self.log)(self._start_once, overrides)
 
     def _start_once(self, overrides: dict[str, Any]) -> Table:
         request, context = self.request, self.context
         try:
             return self._find_backup(
-                self.hook.restore_table, context, request.arn, request.target_table_name, **overrides
+                self.hook.restore_table, context, request.backup_arn, request.target_table_name, **overrides
             )
         except (exceptions.TargetTableExistsError, exceptions.TableInUseError) as error:
             if found := self._find_target():
@@ -201,14 +202,14 @@ class Restore:
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
-        return SettingsRequest(request.arn.text, request.target_table_name, values, unavailable)
+        return SettingsRequest(request.backup_arn.text, request.target_table_name, values, unavailable)
 
     def _of_backed_up_table(self, backup: Backup | None) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there."""
         held = backup.features if backup else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
-        source = self._table(self.request.arn.table_name)
+        source = self._table(self.request.backup_arn.table_name)
         with needed_by(wanted, source.context):
             if not wanted or not self._is_there(backup):
                 return values
@@ -233,14 +234,14 @@ class Restore:
 
     def _is_there(self, backup: Backup | None) -> bool:
         """Return whether the table that was backed up exists."""
-        name = self.request.arn.table_name
+        name = self.request.backup_arn.table_name
         source = self._table(name)
         try:
             table = source.retry(self.hook.describe_table, source.context, name)
         except exceptions.TableNotFoundError:
             reason = "is gone"
         else:
-            made = self.request.arn.created_hint
+            made = self.request.backup_arn.created_hint
             is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
@@ -255,5 +256,5 @@ class Restore:
         return False
 
     def _table(self, name: str) -> SettingsOf:
-        context = ErrorContext(name, None, self.request.arn.region)
+        context = ErrorContext(name, None, self.request.backup_arn.region)
         return SettingsOf(self.hook, context, name, self.deadline, limits.READING_PATIENCE, self.log)

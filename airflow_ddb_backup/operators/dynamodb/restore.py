@@ -134,8 +134,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
         request, hook = self._request(), self.hook
         deadline = Deadline.after(request.timeout, hook.clock)
-        error_context = ErrorContext(request.target_table_name, request.arn.text)
-        error_context = self.open_hook(error_context, request.arn.text)
+        error_context = ErrorContext(request.target_table_name, request.backup_arn.text)
+        error_context = self.open_hook(error_context, request.backup_arn.text)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
         since = run.earliest if run.try_number > 1 else run.started
         table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
@@ -143,8 +143,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         DynamoDBTableLink.persist(
             context=context,
             operator=self,
-            region_name=request.arn.region,
-            aws_partition=request.arn.partition,
+            region_name=request.backup_arn.region,
+            aws_partition=request.backup_arn.partition,
             table_name=table.name,
         )
         if not request.wait_for_completion:
@@ -193,11 +193,11 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
     ) -> WaitResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
-        wait, interval = RestoreWait(request.arn, table.name, deadline), request.poll_interval
+        wait, interval = RestoreWait(request.backup_arn, table.name, deadline), request.poll_interval
         # A table that an earlier try has restored may be complete.
         result = wait.observe(table)
         if result is None and self.deferrable:
-            arn = request.arn
+            arn = request.backup_arn
             trigger = partial(DynamoDBRestoreTrigger, backup_arn=arn.text, table_name=table.name)
             self.defer_wait(context, trigger, interval, deadline, region_name=arn.region, carry=asdict(settings))
         return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
