@@ -29,8 +29,6 @@ KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_mo
 # What tells one period of local time from another. The hour that is repeated when summer time ends is two; the last
 # days of December may be in the first ISO week of the next year.
 _PERIODS = {"hourly": "%Y-%m-%d %H %z", "daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m", "yearly": "%Y"}
-# These are in some databases, and no zone that is the same everywhere.
-_NO_ZONES = ("Factory", "localtime", "posixrules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +133,8 @@ class Decision:
 
 
 def _check_zone(name: object) -> tzinfo:
-    if isinstance(name, tzinfo):
-        return name
     try:
-        return ZoneInfo("" if name in _NO_ZONES else name)  # type: ignore[arg-type]  # refused below
+        return name if isinstance(name, tzinfo) else ZoneInfo(name)  # type: ignore[arg-type]  # refused below
     except (AttributeError, OSError, TypeError, ValueError, LookupError):
         rule = "the name of a time zone, such as 'UTC' or 'Europe/Berlin'"
         raise InvalidValueError.of("timezone", name, rule) from None

@@ -135,7 +135,6 @@ class TestSelection:
         ({"keep_names": ["release-[!]"]}, "keep_names must be a list of names"),
         ({"keep_names": ["[ab]?"]}, "keep_names must be a list of names"),
         ({"keep_names": ["release-[0--]"]}, "keep_names must be a list of names"),
-        ({"timezone": "localtime"}, "timezone must be the name of a time zone"),
         ({"keep_names": ["release-]*"]}, "keep_names must be a list of names"),
         ({"keep_names": ["arn:aws:dynamodb:us-east-1:1:table/orders"]}, "keep_names must be a list of names"),
         ({"table_tags": {}}, "table_tags must be a dict of 1 to 50"),
