@@ -75,8 +75,8 @@ class TransientError(BackupError):
 class AmbiguousOutcomeError(BackupError):
     """AWS may have done it: the response was lost, is an internal error, or is not AWS's."""
 
-    #: when the call began at the earliest, by the monotonic clock; ``None``: not known
-    began_at: float | None = None
+    #: when the call began, by the monotonic clock, after it had waited for its rate; the hook tells
+    began_at: float
     #: whether another call may be made in this try; otherwise it could do a second time what this one has done
     may_call_again: bool = True
     summary = "The outcome of the call is not known"

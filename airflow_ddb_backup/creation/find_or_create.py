@@ -55,10 +55,6 @@ class FindOrCreate(Work["Creation"]):
         """Return why it has failed."""
         return exceptions.CreationTimeoutError.about(creation.wanted.context, "It was not tried.")
 
-    def progress(self, open_items: int) -> str:
-        """Return how many have none."""
-        return f"Tables without a backup so far: {open_items}"
-
 
 class Creation:
     """The steps to one table's backup: find the run's, else create it, then settle on the older of two.
@@ -85,8 +81,8 @@ class Creation:
         self._table: Table | None = None
         #: whether the run is known to have had no backup
         self.is_missing = False
-        # When the last call of CreateBackup began at the earliest, and when it ended.
-        self._called_at = self._ended_at = self._began_at
+        # When the last call of CreateBackup ended.
+        self._ended_at = self._began_at
         # What it has raised, while its outcome is ambiguous; and how many calls raised that.
         self._ambiguous: exceptions.AmbiguousOutcomeError | None = None
         self._ambiguous_calls = 0
@@ -199,13 +195,10 @@ class Creation:
 
     def _create(self) -> Backup | exceptions.AmbiguousOutcomeError:
         self._check_time()
-        self._called_at = self._clock.monotonic()
         try:
             return self._hook.create_backup(self.wanted.context, self._request.table_name, self.wanted.name)
         except exceptions.AmbiguousOutcomeError as error:
             self._log.log(self._level, "%s Looking for the backup.", error)
-            # Not before the call itself, which may have waited for the rate: another run's may have been made then.
-            self._called_at = error.began_at or self._called_at
             self._ambiguous = error
             return error
         finally:
@@ -221,11 +214,14 @@ class Creation:
             # It may have been dropped and made again since the task began.
             self._table = table = self._ready_table()
 
-            def made(listed: list[Backup]) -> Backup | None:
-                # The listing's own responses have told more of AWS's clock by then.
-                return next(iter(self.wanted.made_since(self._called_since, table, listed)), None)
+            def called_at() -> datetime:
+                # Each response, also of a listing, tells more of AWS's clock.
+                return self._hook.clock.earliest(ambiguous.began_at) - limits.AWS_CLOCK_TOLERANCE
 
-            found = self._poll(made, self._called_since, self._ended_at)
+            def made(listed: list[Backup]) -> Backup | None:
+                return next(iter(self.wanted.made_since(called_at(), table, listed)), None)
+
+            found = self._poll(made, called_at(), self._ended_at)
         except BackupError as error:
             message = f"{ambiguous} Could not determine whether it made the backup: {error}"
             failure = exceptions.AmbiguousOutcomeError(message)
@@ -262,11 +258,6 @@ class Creation:
     def _check_time(self) -> None:
         if self.wanted.deadline.passed:
             raise exceptions.CreationTimeoutError.about(self.wanted.context)
-
-    @property
-    def _called_since(self) -> datetime:
-        """When the last call began at the earliest, by AWS's clock."""
-        return self._hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
     def _log_reuse(self, found: Backup) -> None:
         due = self.wanted.run.earliest
