@@ -20,24 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    EmptySelectionError,
-    InvalidValueError,
-    OtherAccountError,
-    TooManyTablesError,
-)
+from airflow_ddb_backup import exceptions, parameters
+from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED, TABLE_PATIENCE
 from airflow_ddb_backup.models import TABLE_ARN
-from airflow_ddb_backup.parameters import (
-    LATER,
-    check_choice,
-    check_count,
-    check_patterns,
-    check_texts,
-    is_pattern,
-    set_checked,
-)
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
@@ -94,20 +80,21 @@ class TableSelection:
 
     def __post_init__(self) -> None:
         names = () if self.table_names is None else self.table_names
-        set_checked(
+        parameters.set_checked(
             self,
-            table_names=check_patterns("table_names", names, arns=True),
-            exclude=check_patterns("exclude", self.exclude, arns=True),
+            table_names=parameters.check_patterns("table_names", names, arns=True),
+            exclude=parameters.check_patterns("exclude", self.exclude, arns=True),
             table_tags=_check_tags(self.table_tags),
-            max_tables=check_count("max_tables", self.max_tables, 1),
-            if_empty=check_choice("if_empty", self.if_empty, IfEmpty),
+            max_tables=parameters.check_count("max_tables", self.max_tables, 1),
+            if_empty=parameters.check_choice("if_empty", self.if_empty, IfEmpty),
         )
         arns: dict[str, str] = {}
         for arn in filter(TABLE_ARN.fullmatch, self.table_names):
             if (other := arns.setdefault(_name_of(arn), arn)) != arn:
-                raise InvalidValueError.of("table_names", arn, f"of one account: {other!r} has the same name")
+                rule = f"of one account: {other!r} has the same name"
+                raise exceptions.InvalidValueError.of("table_names", arn, rule)
             if arn.split(":")[3:5] != str(self.arn).split(":")[3:5]:
-                raise InvalidValueError.of("table_names", arn, f"of one account and region, as {self.arn!r}")
+                raise exceptions.InvalidValueError.of("table_names", arn, f"of one account and region, as {self.arn!r}")
 
     @property
     def arn(self) -> str | None:
@@ -117,12 +104,12 @@ class TableSelection:
     @property
     def has_patterns(self) -> bool:
         """Whether tables are selected that the task does not name."""
-        return any(map(is_pattern, self.table_names))
+        return any(map(parameters.is_pattern, self.table_names))
 
     def named(self) -> dict[str, SelectedTable]:
         """Return the tables that are named, by name or ARN, and not excluded."""
         # The ARN counts where a table is named by both.
-        texts = sorted((text for text in self.table_names if not is_pattern(text)), key=len)
+        texts = sorted((text for text in self.table_names if not parameters.is_pattern(text)), key=len)
         named = {_name_of(text): text for text in texts}
         return {
             name: SelectedTable(name, text if text != name else None, named=True)
@@ -156,12 +143,12 @@ class TableSelection:
         """
         found = sorted(names)
         if not found:
-            error = EmptySelectionError.about(context, f"{self} selects 0 tables.")
+            error = exceptions.EmptySelectionError.about(context, f"{self} selects 0 tables.")
             raise AirflowSkipException(str(error)) if self.if_empty is IfEmpty.SKIP else error
         if len(found) > self.max_tables:
             some = ", ".join(found[:NAMED]) + (", …" if len(found) > NAMED else ".")
             detail = f"{self} selects {len(found)} tables, max_tables is {self.max_tables}: {some}"
-            raise TooManyTablesError.about(context, detail)
+            raise exceptions.TooManyTablesError.about(context, detail)
 
     def __str__(self) -> str:
         tags = {key: list(values) for key, values in (self.table_tags or {}).items()}
@@ -195,7 +182,7 @@ def select_tables(
         try:
             arn = retry_of_one(hook.describe_table, about, table.arn or table.name).arn
             tags = read_pages(lambda cursor: retry_of_one(hook.list_tags, about, arn, cursor), about)
-        except OtherAccountError:
+        except exceptions.OtherAccountError:
             raise
         except BackupError as error:
             report.fail(table.name, error, log)
@@ -223,19 +210,19 @@ def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:
     :param value: up to 50 keys, with a value each, or a list of up to 20; ``None``: no tags
     :raises InvalidValueError: it is not; an empty dict would select all tables that were ever tagged
     """
-    if value is None or value is LATER:
+    if value is None or value is parameters.LATER:
         return None
     rule = f"a dict of 1 to {MOST_TAGS} keys, with a value each or a list of 1 to {MOST_TAG_VALUES}, or None"
     if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_TAGS:
-        raise InvalidValueError.of("table_tags", value, rule)
+        raise exceptions.InvalidValueError.of("table_tags", value, rule)
     tags = {}
-    for key in check_texts("table_tags", list(value), f"{rule}, without braces", _BRACES.isdisjoint):
+    for key in parameters.check_texts("table_tags", list(value), f"{rule}, without braces", _BRACES.isdisjoint):
         several = isinstance(value[key], Sequence | AbstractSet) and not isinstance(value[key], str | bytes)
         # A template that renders to native objects makes a number of a value that is all digits.
         texts = [str(one) if type(one) is int else one for one in (value[key] if several else [value[key]])]
         if not 0 < len(texts) <= MOST_TAG_VALUES:
-            raise InvalidValueError.of("table_tags", value, rule)
-        tags[key] = check_texts("table_tags", texts, f"{rule}, without braces", _BRACES.isdisjoint)
+            raise exceptions.InvalidValueError.of("table_tags", value, rule)
+        tags[key] = parameters.check_texts("table_tags", texts, f"{rule}, without braces", _BRACES.isdisjoint)
     return tags
 
 
@@ -244,4 +231,4 @@ def _name_of(text: str) -> str:
 
 
 def _any_matches(texts: Iterable[str], name: str) -> bool:
-    return any(fnmatchcase(name, text) if is_pattern(text) else _name_of(text) == name for text in texts)
+    return any(fnmatchcase(name, text) if parameters.is_pattern(text) else _name_of(text) == name for text in texts)

@@ -6,18 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from airflow_ddb_backup import parameters
 from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.models import TABLE_ARN
-from airflow_ddb_backup.parameters import (
-    check_choice,
-    check_flag,
-    check_interval,
-    check_name,
-    check_span,
-    check_table,
-    check_timeout,
-    set_checked,
-)
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -55,18 +46,18 @@ class BackupRequest:
 
     def __post_init__(self) -> None:
         """Check the values; numbers and choices become what they stand for."""
-        check_table("table_name", self.table_name)
+        parameters.check_table("table_name", self.table_name)
         if self.backup_name is not None:
-            check_name("backup_name", self.backup_name)
-        required = check_flag("require_point_in_time_recovery", self.require_point_in_time_recovery)
-        set_checked(
+            parameters.check_name("backup_name", self.backup_name)
+        required = parameters.check_flag("require_point_in_time_recovery", self.require_point_in_time_recovery)
+        parameters.set_checked(
             self,
-            if_exists=check_choice("if_exists", self.if_exists, IfExists),
+            if_exists=parameters.check_choice("if_exists", self.if_exists, IfExists),
             require_point_in_time_recovery=required,
-            poll_interval=check_interval("poll_interval", self.poll_interval),
-            timeout=check_timeout(self.timeout),
+            poll_interval=parameters.check_interval("poll_interval", self.poll_interval),
+            timeout=parameters.check_timeout(self.timeout),
         )
-        if check_span("reuse_within", self.reuse_within) and self.if_exists is not IfExists.REUSE:
+        if parameters.check_span("reuse_within", self.reuse_within) and self.if_exists is not IfExists.REUSE:
             rule = f"None with if_exists={self.if_exists.value!r}, which reuses no backup"
             raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
 

@@ -20,21 +20,12 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.endpoint import DEFAULT_TIMEOUT
 
-from airflow_ddb_backup import exceptions
+from airflow_ddb_backup import exceptions, models
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
-from airflow_ddb_backup.models import (
-    Backup,
-    BackupArn,
-    Page,
-    Table,
-    read_backup_page,
-    read_table_page,
-    read_tag_page,
-    read_tagged_page,
-)
+from airflow_ddb_backup.models import Backup, BackupArn, Page, Table
 from airflow_ddb_backup.rates import RateLimit
 
 if TYPE_CHECKING:
@@ -229,7 +220,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises BackupError: the call has failed
         """
         request: dict[str, Any] = {"BackupType": kind, "TableName": table_name, "TimeRangeLowerBound": created_since}
-        return self._call("ListBackups", context, read_backup_page, ExclusiveStartBackupArn=cursor, **request)
+        return self._call("ListBackups", context, models.read_backup_page, ExclusiveStartBackupArn=cursor, **request)
 
     def describe_backup(self, arn: BackupArn) -> Backup:
         """Describe a backup, with what it says of the table that was backed up.
@@ -273,7 +264,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        return self._call("ListTables", context, read_table_page, ExclusiveStartTableName=cursor)
+        return self._call("ListTables", context, models.read_table_page, ExclusiveStartTableName=cursor)
 
     def list_tagged_tables(
         self, context: ErrorContext, tags: Mapping[str, Sequence[str]], cursor: str | None = None
@@ -290,7 +281,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             "TagFilters": [{"Key": key, "Values": list(values)} for key, values in tags.items()],
             "PaginationToken": cursor,
         }
-        return self._call("GetResources", context, read_tagged_page, service=_TAGGING, **request)
+        return self._call("GetResources", context, models.read_tagged_page, service=_TAGGING, **request)
 
     def list_tags(self, context: ErrorContext, arn: str, cursor: str | None = None) -> Page[tuple[str, str]]:
         """List a page of a table's tags.
@@ -300,7 +291,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param cursor: where the page starts; ``None``: the first
         :raises BackupError: the call has failed
         """
-        return self._call("ListTagsOfResource", context, read_tag_page, ResourceArn=arn, NextToken=cursor)
+        return self._call("ListTagsOfResource", context, models.read_tag_page, ResourceArn=arn, NextToken=cursor)
 
     def call(
         self,
