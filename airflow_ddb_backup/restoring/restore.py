@@ -86,13 +86,11 @@ class Restore:
         :raises SettingsDeniedError: a setting can't be read for want of a permission
         :raises BackupError: the backup can't be restored, a setting can't be read, AWS refused, or time was up
         """
-        request = self.request
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
         self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
         self._known = self.deadline.within(limits.DESCRIBE_LAG)
         target = self._find_target()
-        reads_backup = bool(request.settings) and request.settings_from is None
-        backup = self._describe_backup(needed=target is None) if target is None or reads_backup else None
+        backup = self._describe_backup(needed=target is None)
         settings = self._read_settings(backup)
         return target or self._start(backup), settings
 

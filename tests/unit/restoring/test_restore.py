@@ -471,13 +471,6 @@ class TestSource:
         assert clock.time() - begun < 400
         assert not sent(control_plane)
 
-    def test_a_later_try_without_settings_asks_for_no_backup(self, control_plane: ControlPlane, arn: str) -> None:
-        """Nothing of it is needed for a table that is there already."""
-        run(arn, settings=())
-        calls = control_plane.calls["DescribeBackup"]
-        assert run(arn, first=False, settings=()) == TARGET
-        assert control_plane.calls["DescribeBackup"] == calls
-
     def test_a_later_try_may_be_denied_the_description_of_the_backup(
         self, control_plane: ControlPlane, arn: str
     ) -> None:
