@@ -332,8 +332,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         if limit and not limit.acquire(self.call_seconds):
             raise exceptions.ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self._client_for(service, context)
-        is_known = self.account or self.expected_account
-        while is_known and "TableName" in request and client not in self._confirmed and not _reads(operation):
+        is_known, reads = self.account or self.expected_account, operation.startswith(("Describe", "List", "Get"))
+        while is_known and "TableName" in request and client not in self._confirmed and not reads:
             # Opened again since, the connection may be another account's: ask before anything is made or changed.
             self.describe_table(context, request["TableName"])
             client = self._client_for(service, context)
@@ -456,10 +456,6 @@ def _check_origin(response: Mapping[str, Any], operation: str, context: ErrorCon
 
 def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
     return (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
-
-
-def _reads(operation: str) -> bool:
-    return operation.startswith(("Describe", "List", "Get"))
 
 
 def _account_of(content: Any) -> str | None:
