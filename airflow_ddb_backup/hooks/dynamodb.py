@@ -165,13 +165,22 @@ class DynamoDBBackupHook(AwsBaseHook):
         """Begin no further call until the hook is opened again: the task has ended, and its threads have not."""
         self._stopped = True
 
-    def open(self, context: ErrorContext) -> None:
-        """Open DynamoDB's client, unless it is open: resolve the credentials, which takes time.
+    def open(self, context: ErrorContext, service: str = _DYNAMODB) -> Any:
+        """Return a client, and open it first, unless it is open: resolve the credentials, which takes time.
 
-        :param context: the region, for messages
+        :param context: the table, backup and region, for messages
+        :param service: boto3's name of the service
         :raises BackupError: it can't be opened
         """
-        self._client_for(_DYNAMODB, context)
+        with self._lock:
+            if service not in self._clients:
+                try:
+                    with map_exceptions(context, sent=lambda: False):
+                        self._clients[service] = self._open(service)
+                except BackupError:
+                    self._forget()
+                    raise
+            return self._clients[service]
 
     def _forget(self) -> None:
         self._clients = {}
@@ -331,12 +340,12 @@ class DynamoDBBackupHook(AwsBaseHook):
         # A thread that waits longer than this would hold up its table's other work.
         if limit and not limit.acquire(self.call_seconds):
             raise exceptions.ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
-        client = self._client_for(service, context)
+        client = self.open(context, service)
         is_known, reads = self.account or self.expected_account, operation.startswith(("Describe", "List", "Get"))
         while is_known and "TableName" in request and client not in self._confirmed and not reads:
             # Opened again since, the connection may be another account's: ask before anything is made or changed.
             self.describe_table(context, request["TableName"])
-            client = self._client_for(service, context)
+            client = self.open(context, service)
         if self._stopped:
             message = f"{operation} was not called, since the task has ended: {context}."
             raise BackupError(message)
@@ -390,18 +399,6 @@ class DynamoDBBackupHook(AwsBaseHook):
         self.account = account
         # A client that is replaced meanwhile tells nothing of the present one.
         self._confirmed.add(client)
-
-    def _client_for(self, service: str, context: ErrorContext) -> Any:
-        """Return a client, opening it first."""
-        with self._lock:
-            if service not in self._clients:
-                try:
-                    with map_exceptions(context, sent=lambda: False):
-                        self._clients[service] = self._open(service)
-                except BackupError:
-                    self._forget()
-                    raise
-            return self._clients[service]
 
     def limited_config(self, **options: Any) -> Config:
         """Return a client's configuration: the user's, without botocore's retries and with short timeouts.
