@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -214,9 +215,12 @@ class Creation:
             # It may have been dropped and made again since the task began.
             self._table = table = self._ready_table()
 
+            # Another's of a given name is worse than a second one.
+            tolerance = limits.AWS_CLOCK_TOLERANCE if self._request.is_derived else timedelta(0)
+
             def called_at() -> datetime:
                 # Each response, also of a listing, tells more of AWS's clock.
-                return self._hook.clock.earliest(ambiguous.began_at) - limits.AWS_CLOCK_TOLERANCE
+                return self._hook.clock.earliest(ambiguous.began_at) - tolerance
 
             def made(listed: list[Backup]) -> Backup | None:
                 return next(iter(self.wanted.made_since(called_at(), table, listed)), None)

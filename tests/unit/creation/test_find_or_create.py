@@ -105,6 +105,16 @@ class TestLostResponses:
         arn = run(replace(ti, run_after=at(clock)), backup_name="nightly")
         assert control_plane.backup_arns()[1:] == [arn]
 
+    def test_a_response_lost_just_after_another_run_s_backup_of_a_given_name(
+        self, control_plane: ControlPlane, ti: FakeTaskInstance, clock: Clock
+    ) -> None:
+        """It is not mistaken for the lost one: no tolerance is for it."""
+        (others,) = control_plane.add_backups("orders", 1, "nightly")
+        clock.sleep(2)
+        control_plane.fail_next("CreateBackup", DROPPED_BEFORE_COMMIT)
+        assert run(ti, backup_name="nightly") != others
+        assert len(control_plane.backup_arns()) == 2
+
 
 class TestBackingOff:
     """A call that has created nothing is made again until the task's time is up."""
