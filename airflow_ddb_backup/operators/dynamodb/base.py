@@ -41,6 +41,8 @@ else:
 
 
 _Request = TypeVar("_Request", bound="DataclassInstance")
+#: the templated parameters that select tables
+SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
 XCOM_BACKUP_ARN = "backup_arn"
 XCOM_BACKUP_ARNS = "backup_arns"
 XCOM_REPORT = "report"

@@ -10,10 +10,10 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_ddb_backup.clock import Clock, Deadline
 from airflow_ddb_backup.coverage.check import CoverageCheck, CoverageReport, CoverageRequest
 from airflow_ddb_backup.exceptions import ErrorContext
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT
-from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
+from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_REPORT, DynamoDBOperator
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import reporting
+from airflow_ddb_backup.selection import TableSelection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 
-class DynamoDBBackupCoverageOperator(TablesOperator):
+class DynamoDBBackupCoverageOperator(DynamoDBOperator):
     """Tell which DynamoDB tables have a fresh backup, whoever has made it. Returns a report.
 
     .. seealso::
@@ -111,4 +111,4 @@ class DynamoDBBackupCoverageOperator(TablesOperator):
         :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
         :raises InvalidValueError: a value is wrong
         """
-        return self._make(CoverageRequest, of, selection=self._selection(of))
+        return self._make(CoverageRequest, of, selection=self._make(TableSelection, of))

@@ -8,13 +8,13 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT
+from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_REPORT, DynamoDBOperator
 from airflow_ddb_backup.operators.dynamodb.created_by import check_created_by, prefixes_of
-from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
+from airflow_ddb_backup.selection import TableSelection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 
-class DynamoDBPruneBackupsOperator(TablesOperator):
+class DynamoDBPruneBackupsOperator(DynamoDBOperator):
     """Delete the on-demand backups that a policy does not keep, and nothing else. Returns a report.
 
     .. seealso::
@@ -166,7 +166,7 @@ class DynamoDBPruneBackupsOperator(TablesOperator):
         return self._make(
             PruneRequest,
             of,
-            selection=self._selection(of),
+            selection=self._make(TableSelection, of),
             policy=self._make(RetentionPolicy, of),
             prefixes=self._prefixes(of),
         )

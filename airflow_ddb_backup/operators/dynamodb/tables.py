@@ -14,11 +14,10 @@ from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.creation.tables import TablesReport, create_backups
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
-from airflow_ddb_backup.operators.dynamodb.selecting import SELECTION_FIELDS, TablesOperator
+from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import push, reporting
-from airflow_ddb_backup.selection import select_tables
+from airflow_ddb_backup.selection import TableSelection, select_tables
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupsTrigger
 from airflow_ddb_backup.waiting.awaiting import wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
@@ -35,7 +34,7 @@ _AGAIN_HINT = (
 )
 
 
-class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
+class DynamoDBBackupTablesOperator(BackupCreator):
     """Create on-demand backups of many DynamoDB tables in one task, and wait until all are AVAILABLE. Returns a report.
 
     .. seealso::
@@ -111,7 +110,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self._selection(literal)
+        self._make(TableSelection, literal)
         self._make(BackupRequest, literal, table_name=LATER)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -168,7 +167,7 @@ class DynamoDBBackupTablesOperator(TablesOperator, BackupCreator):
 
     def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> None:
         """Fill the report with the backups of all tables."""
-        selection = self._selection(rendered)
+        selection = self._make(TableSelection, rendered)
         about = self.open_hook(ErrorContext(), selection.arn)
         report.region = about.region
         tables = select_tables(self.hook, selection, report, context=about, deadline=deadline, log=self.log)
