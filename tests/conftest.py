@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.simulator.loop import SkippingLoop
 
 EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
+# The fixtures of the system tests that start Airflow's processes.
+_RUNNING = {"runs", "running", "standalone"}
 # Airflow reads these once, when it is imported first.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-")
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "BOTO"))]:
@@ -70,12 +72,12 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two processes begin with real Airflow: one with Airflow's processes, one with a database for ``DAG.test``."""
+    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``."""
     system = Path(__file__).parent / "system"
     for item in items:
         if system in item.path.parents:
-            fixtures = getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("processes" if "standalone" in fixtures else "dag_test"))
+            fixtures = _RUNNING.intersection(getattr(item, "fixturenames", ()))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem if fixtures else "dag_test"))
 
 
 @pytest.fixture

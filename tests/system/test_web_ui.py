@@ -176,7 +176,8 @@ def test_a_timeout_says_what_it_waited_for(page: Page, runs: Runs) -> None:
         "The backup continues: a retry finds it and waits for it.",
     )
     last = page.inner_text("body").partition("Last status CREATING, ")[2]
-    assert 55 <= int(last.partition(" s after it was started.")[0]) < 90
+    # A whole new minute would make it 120 and more.
+    assert 55 <= int(last.partition(" s after it was started.")[0]) < 115
     take_picture(page, "timeout")
 
 

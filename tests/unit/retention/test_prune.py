@@ -854,11 +854,11 @@ class TestTrouble:
         self, control_plane: ControlPlane, context: Context, clock: Clock
     ) -> None:
         """Five deletions and 2.5 pages a second, and nothing is throttled beside a neighbour that takes the rest."""
-        control_plane.add_backups("orders", 301, "nightly-1", age=DAY)
+        control_plane.add_backups("orders", 151, "nightly-1", age=DAY)
         with control_plane.neighbour("DeleteBackup", 4.9), control_plane.neighbour("ListBackups", 2.4):
             begun = clock.time()
-            prune(context, keep_last=1, max_deletions=300)
-        assert 60 <= clock.time() - begun < 75
+            prune(context, keep_last=1, max_deletions=150)
+        assert 30 <= clock.time() - begun < 40
         assert not control_plane.throttled
 
     def test_beside_a_neighbour_that_takes_all_it_slows_down_and_ends(
