@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from airflow_ddb_backup.clock import Clock
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -35,16 +37,20 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+def _now() -> datetime:
+    return datetime.fromtimestamp(Clock().time(), tz=UTC)
+
+
 @dataclass
 class FakeTaskInstance:
-    """A task instance that keeps its XComs in a dict; its run started when it was due, unless it says otherwise."""
+    """A task instance that keeps its XComs in a dict. Its run is due now, by the tests' clock, and starts at once."""
 
     dag_id: str = "shop"
     task_id: str = "back_up"
     run_id: str = "manual__2026-11-23"
     map_index: int = -1
     try_number: int = 1
-    run_after: datetime = field(default_factory=lambda: datetime.now(tz=UTC))
+    run_after: datetime = field(default_factory=_now)
     started: datetime | None = None
     clear_number: int = 0
     xcoms: dict[str, Any] = field(default_factory=dict)
