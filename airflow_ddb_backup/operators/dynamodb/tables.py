@@ -116,7 +116,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
         report = TablesReport(region=self.region_name)
-        with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
+        with reporting(self, context, XCOM_REPORT, report.as_dict):
             request = self._make(BackupRequest, rendered, table_name=LATER)
             deadline = Deadline.after(request.timeout)
             self._create(context, request, deadline, report)
@@ -140,7 +140,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
                 raise TriggerFailedError.of_event(self.awaited(context), event) from error
-        with reporting(self, context, XCOM_REPORT, partial(self._told, report)):
+        with reporting(self, context, XCOM_REPORT, report.as_dict):
             self._add(report, result)
             returned = self._finish(context, report)
             if report.skipped:
@@ -170,23 +170,26 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         selection = self._make(TableSelection, rendered)
         about = self.open_hook(ErrorContext(), selection.arn)
         report.region = about.region
-        tables = select_tables(self.hook, selection, report, context=about, deadline=deadline, log=self.log)
-        selection.check_size([*(table.name for table in tables), *report.failed], about)
-        self.log.info("Backing up %s tables", len(tables))
-        wanted = {}
-        for table in tables:
-            each = replace(request, table_name=table.arn or table.name)
-            wanted[table] = self._wanted(context, each, about.region, deadline, table.name)
-        create_backups(self.hook, wanted, report=report, context=about, deadline=deadline, log=self.log)
-        if not (report.done or report.failed):
-            # All that patterns and tags have selected are gone.
-            selection.check_size((), about)
+        try:
+            tables = select_tables(self.hook, selection, report, context=about, deadline=deadline, log=self.log)
+            selection.check_size([*(table.name for table in tables), *report.failed], about)
+            self.log.info("Backing up %s tables", len(tables))
+            wanted = {}
+            for table in tables:
+                each = replace(request, table_name=table.arn or table.name)
+                wanted[table] = self._wanted(context, each, about.region, deadline, table.name)
+            create_backups(self.hook, wanted, report=report, context=about, deadline=deadline, log=self.log)
+            if not (report.done or report.failed):
+                # All that patterns and tags have selected are gone.
+                selection.check_size((), about)
+        finally:
+            report.account = self.hook.account
 
     def _wait(self, context: Context, interval: float, deadline: Deadline, report: TablesReport) -> BackupsResult:
         if self.deferrable:
             if report.failed or report.skipped:
                 # Nothing else tells of them if the trigger fails.
-                push(self, context, XCOM_REPORT, self._told(report))
+                push(self, context, XCOM_REPORT, report.as_dict())
             kept = report.as_carried()
             if self.do_xcom_push:
                 # There may be thousands, and the XCom has them.
@@ -214,13 +217,8 @@ class DynamoDBBackupTablesOperator(BackupCreator):
             report.failed[table] = kind.about(arn.context, detail)
         return report.as_dict(failure)
 
-    def _told(self, report: TablesReport, error: BaseException | None = None) -> dict[str, Any]:
-        # Settings may be too wrong to make a hook of them.
-        report.account = report.account or getattr(vars(self).get("hook"), "account", None)
-        return report.as_dict(error)
-
     def _finish(self, context: Context, report: TablesReport) -> dict[str, Any]:
         report.conclude(self.log, _AGAIN_HINT if self.if_exists == IfExists.CREATE else None)
-        told = self._told(report)
+        told = report.as_dict()
         self._hand_to_outlets(context, told)
         return told
