@@ -292,17 +292,19 @@ def check_botocore_config(value: object) -> None:
     rule = "a dict of arguments of botocore.config.Config with plain JSON values, or None"
     if not isinstance(value, dict):
         raise InvalidValueError.of("botocore_config", value, rule)
+    # A proxy's address may hold its password.
+    shown = {name: "…" if name == "proxies" else one for name, one in value.items()}
     try:
         Config(**json.loads(json.dumps(value, allow_nan=False)))
     except Exception as error:
-        raise InvalidValueError.of("botocore_config", value, f"{rule} ({error})") from error
+        raise InvalidValueError.of("botocore_config", shown, f"{rule} ({error})") from error
     for name in ("connect_timeout", "read_timeout", "max_pool_connections"):
         number = value.get(name, 1)
         if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
-            raise InvalidValueError.of("botocore_config", value, f"{rule}; {name} is a number above 0")
+            raise InvalidValueError.of("botocore_config", shown, f"{rule}; {name} is a number above 0")
     proxies = value.get("proxies") or {}
     if not isinstance(proxies, dict) or not all(isinstance(url, str) for url in proxies.values()):
-        raise InvalidValueError.of("botocore_config", value, f"{rule}; proxies is a dict of addresses")
+        raise InvalidValueError.of("botocore_config", shown, f"{rule}; proxies is a dict of addresses")
 
 
 def is_table(text: str) -> bool:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Airflow resumes a task by this name when its trigger has failed or the deferral has timed out, on 2.11 and 3.x alike.
 _AIRFLOW_FAILED = "__fail__"
-# Airflow 3, and Airflow 2.11.
-_AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", "Trigger/execution timeout"})
+_AIRFLOW_2_TIMEOUT = "Trigger/execution timeout"
+_AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", _AIRFLOW_2_TIMEOUT})
 
 
 class DeferredWaitMixin:
@@ -32,6 +32,7 @@ class DeferredWaitMixin:
         aws_conn_id: str | None
         verify: bool | str | None
         botocore_config: dict[str, Any] | None
+        execution_timeout: timedelta | None
         defer: Any
         log: Any
 
@@ -105,6 +106,9 @@ class DeferredWaitMixin:
         reason = str(getattr(error, "value", error))
         if reason in _AIRFLOW_TIMEOUTS:
             detail = "No triggerer has reported on it until after the deadline: is one running?"
+            if reason == _AIRFLOW_2_TIMEOUT and self.execution_timeout:
+                # Airflow 2.11 applies it while a task is deferred, and does not say which of the two it was.
+                detail = f"The task's execution_timeout, {self.execution_timeout}, is up; or: {detail}"
             raise self.timeout_error.about(self.awaited(context), detail)
         raise TriggerFailedError.about(self.awaited(context), f"Airflow says: {reason}.")
 

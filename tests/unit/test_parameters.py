@@ -386,6 +386,16 @@ class TestAws:
         with pytest.raises(InvalidValueError, match="botocore_config must be"):
             check_botocore_config(value)
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"read_timeot": 9}, {"read_timeout": -1}, {"proxies": {"http": 5, "https": "http://shop:hunter2@proxy"}}],
+    )
+    def test_a_refusal_shows_no_proxy_s_password(self, wrong: dict[str, object]) -> None:
+        """Airflow's import errors are shown to everybody."""
+        with pytest.raises(InvalidValueError, match="botocore_config must be") as refusal:
+            check_botocore_config({"proxies": {"https": "http://shop:hunter2@proxy"}, **wrong})
+        assert "hunter2" not in str(refusal.value)
+
     @pytest.mark.parametrize("value", [None, {}, {"read_timeout": 9}, {"retries": {"mode": "standard"}}])
     def test_arguments_of_a_config_pass(self, value: dict[str, object] | None) -> None:
         """As a dict of plain values."""

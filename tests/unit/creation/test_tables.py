@@ -88,8 +88,10 @@ class TestOneBackupPerRun:
         assert {table: arns for table, arns in by_table(control_plane).items() if table in before} == before
         assert control_plane.calls["ListBackups"] - listings <= 15
 
-    def test_a_cleared_run_takes_its_backups(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """Those with derived names, since the run was due."""
+    def test_a_cleared_run_takes_its_backups(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """Those with derived names, since the run was due: one line says so, and nothing is to be warned of."""
         context = context_for(clock)
         first = operator().execute(context)
         clock.sleep(86_400)
@@ -97,8 +99,13 @@ class TestOneBackupPerRun:
         cleared = FakeTaskInstance(
             run_after=ti.run_after, started=datetime.fromtimestamp(clock.time(), tz=UTC), try_number=2, clear_number=1
         )
+        log()
         assert operator().execute(context_of(cleared)) == first
         assert first["backups"] == backed_up(control_plane)
+        lines = log().splitlines()
+        assert len([line for line in lines if "40 of 40 tables had a backup for this run already" in line]) == 1
+        assert not [line for line in lines if "Reusing backup" in line and "[info" in line]
+        assert not [line for line in lines if "[warning" in line and "Task Runner" not in line]
 
     def test_another_run_makes_its_own(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Of every table."""

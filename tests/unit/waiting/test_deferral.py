@@ -160,6 +160,15 @@ def test_a_deferral_that_nobody_ended_is_a_timeout(
     assert f"backup '{trigger.backup_arn}', region 'us-east-1'" in str(timeout.value)
 
 
+@pytest.mark.parametrize("words", TIMEOUTS)
+def test_airflow_2_may_mean_the_task_s_execution_timeout(context: Context, kind: type[Task], words: str) -> None:
+    """It applies it while a task is deferred, and has the same words for both; Airflow 3 does not."""
+    task = make(kind, execution_timeout=timedelta(minutes=10))
+    with pytest.raises(BackupTimeoutError, match="No triggerer has reported") as timeout:
+        task.resume_execution("__fail__", {"error": words}, context)
+    assert ("The task's execution_timeout, 0:10:00, is up" in str(timeout.value)) == ("execution" in words)
+
+
 def test_a_trigger_that_raised_is_told_with_its_traceback(
     context: Context, log: Callable[[], str], kind: type[Task]
 ) -> None:

@@ -40,13 +40,36 @@ def pruner(created_by: Any, **settings: Any) -> DynamoDBPruneBackupsOperator:
     return task
 
 
-def test_only_what_the_task_has_created_is_pruned(control_plane: ControlPlane, context: Context) -> None:
-    """Not another DAG's whose readable name begins alike."""
-    own, others = (
-        nightly(control_plane, 3, name=derive_backup_name("", *ids, "scheduled__2026")[:255])
-        for ids in (("shop", "one"), ("shop.one", "back_up"))
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (("shop", "one"), ("shop.one", "back_up")),
+        (("shop", "one"), ("shop", "one.more")),
+        (("магазин", "копия"), ("склад--", "архив")),
+    ],
+)
+def test_only_what_the_task_has_created_is_pruned(
+    control_plane: ControlPlane, context: Context, own: tuple[str, str], other: tuple[str, str]
+) -> None:
+    """Not another DAG's whose readable name begins alike, or in whose alphabet each letter becomes a hyphen."""
+    made, others = (
+        nightly(control_plane, 3, name=derive_backup_name("", *ids, "scheduled__2026")) for ids in (own, other)
     )
-    assert pruner("one").execute(context)["deleted"] == own[:-1]
+    assert pruner(own).execute(context)["deleted"] == made[:-1]
+    assert set(others) < set(control_plane.backup_arns())
+
+
+@pytest.mark.parametrize(("own", "other"), [("blue", ""), ("", "green"), ("blue", "green")])
+def test_another_airflow_s_are_not_pruned(
+    control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, own: str, other: str
+) -> None:
+    """On the same account, with the same DAGs: the namespace tells them apart."""
+    made, others = (
+        nightly(control_plane, 3, name=derive_backup_name(namespace, "shop", "one", "scheduled__2026"))
+        for namespace in (own, other)
+    )
+    monkeypatch.setenv("AIRFLOW__DYNAMODB_BACKUP__NAMESPACE", own)
+    assert pruner("one").execute(context)["deleted"] == made[:-1]
     assert set(others) < set(control_plane.backup_arns())
 
 
