@@ -20,7 +20,7 @@ from tests.simulator.faults import Fault
 from tests.simulator.proxy import Drop, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
@@ -56,18 +56,24 @@ def test_a_hanging_sts_is_left_after_ten_seconds(
     assert (config.connect_timeout, config.read_timeout) == (10, used)
 
 
-@pytest.mark.anyio
-async def test_all_calls_go_to_the_regional_host(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those with an ARN too: many networks allow no other. A proxy sees the host that it is asked for."""
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """Run a proxy that drops each tunnel as soon as it is asked for."""
     with Proxy().serve() as proxy:
         proxy.drops = [Drop.ASKED] * 999
-        extra = {"region_name": "us-east-1", "config_kwargs": {"proxies": {"https": proxy.url}}}
-        connection = {"conn_type": "aws", "login": "simulated", "password": "simulated", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-        trigger = DynamoDBBackupTrigger(backup_arn=ARN, poll_interval=5, deadline=clock.time() + 20)
-        event = await anext(trigger.run())
-        assert event.payload["status"] == "timeout"
-        assert set(proxy.targets) == {"dynamodb.us-east-1.amazonaws.com:443"}
+        yield proxy
+
+
+@pytest.mark.anyio
+async def test_all_calls_go_to_the_regional_host(proxy: Proxy, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with an ARN too: many networks allow no other. A proxy sees the host that it is asked for."""
+    extra = {"region_name": "us-east-1", "config_kwargs": {"proxies": {"https": proxy.url}}}
+    connection = {"conn_type": "aws", "login": "simulated", "password": "simulated", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    trigger = DynamoDBBackupTrigger(backup_arn=ARN, poll_interval=5, deadline=clock.time() + 20)
+    event = await anext(trigger.run())
+    assert event.payload["status"] == "timeout"
+    assert set(proxy.targets) == {"dynamodb.us-east-1.amazonaws.com:443"}
 
 
 @pytest.mark.anyio
