@@ -20,14 +20,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.limits import LARGEST_REPORT, NAMED_IN_TEXT, REPORT_VERSION, THREADS
 from airflow_ddb_backup.models import TableStatus
-from airflow_ddb_backup.parameters import (
-    check_age,
-    check_choice,
-    check_flag,
-    check_texts,
-    check_timeout,
-    set_checked,
-)
+from airflow_ddb_backup.parameters import check_age, check_choice, check_flag, check_texts, check_timeout, set_checked
 from airflow_ddb_backup.report import Report, age_of, size_of
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import select_tables

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.common.compat.sdk import Asset, conf
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run, TableBackup
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists
-from airflow_ddb_backup.exceptions import (
-    BackupError,
-    BackupNotReusedTimeoutError,
-    BackupTimeoutError,
-    ErrorContext,
-    InvalidValueError,
-)
+from airflow_ddb_backup.exceptions import BackupError, BackupNotReusedTimeoutError, BackupTimeoutError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
@@ -58,7 +53,7 @@ def namespace() -> str:
     value: str = conf.get("dynamodb_backup", "namespace", fallback="").strip()
     if not re.fullmatch(r"[a-zA-Z0-9_.-]*", value):
         option = "[dynamodb_backup] namespace"
-        raise InvalidValueError.of(option, value, "made of [a-zA-Z0-9_.-]")
+        raise exceptions.InvalidValueError.of(option, value, "made of [a-zA-Z0-9_.-]")
     return value
 
 

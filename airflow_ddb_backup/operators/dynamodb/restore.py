@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.matching import Run
-from airflow_ddb_backup.exceptions import (
-    ErrorContext,
-    InvalidValueError,
-    RestoreTimeoutError,
-    SettingsFailedError,
-    TriggerFailedError,
-)
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, RestoreTimeoutError
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
 from airflow_ddb_backup.models import BackupArn
@@ -167,7 +162,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         try:
             settings = SettingsRequest.from_dict((event or {})["carry"])
         except (KeyError, TypeError, ValueError) as error:
-            raise TriggerFailedError.of_event(self.awaited(context), event) from error
+            raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
         arn = BackupArn.parse(settings.backup_arn)
         # A restore stays in the account of its backup.
         self.hook.open_for(settings.context, arn.region, account_id=arn.account)
@@ -211,6 +206,6 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         with reporting(self, context, XCOM_SETTINGS, lambda _: outcomes(report)):
             put_back(settings, target, report)
             detail = f"{len(report.done)} of {len(outcomes(report))} are in place"
-            report.raise_for_failures(SettingsFailedError, settings.context, detail)
+            report.raise_for_failures(exceptions.SettingsFailedError, settings.context, detail)
         push(self, context, XCOM_SETTINGS, outcomes(report))
         return table_arn
