@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception
 
-from airflow_ddb_backup import limits
-from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, InvalidRequestError, TransientError
+from airflow_ddb_backup import exceptions, limits
+from airflow_ddb_backup.exceptions import BackupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.models import Page
 
 _P = ParamSpec("_P")
@@ -37,7 +36,9 @@ def may_pass(error: BaseException) -> bool:
 
     :param error: the failure
     """
-    return isinstance(error, TransientError) or (isinstance(error, AmbiguousOutcomeError) and error.may_call_again)
+    if isinstance(error, exceptions.AmbiguousOutcomeError):
+        return error.may_call_again
+    return isinstance(error, exceptions.TransientError)
 
 
 def backoff(failures: int) -> float:
@@ -98,7 +99,7 @@ def poll_until(look: Callable[[], _T | None], deadline: Deadline, interval: floa
 
 
 def read_pages(
-    page_at: Callable[[str | None], Page[_T]], context: ErrorContext, most: int | None = None
+    page_at: Callable[[str | None], Page[_T]], context: exceptions.ErrorContext, most: int | None = None
 ) -> list[_T] | None:
     """Return the items of all pages of a listing, which begins again if AWS does not take a cursor.
 
@@ -109,7 +110,7 @@ def read_pages(
     :param most: return ``None`` if there are more pages than this
     :raises AmbiguousOutcomeError: AWS returns a cursor again, or refuses cursors again and again
     """
-    refusal: InvalidRequestError | None = None
+    refusal: exceptions.InvalidRequestError | None = None
     for _ in range(limits.MOST_LISTINGS):
         items: list[_T] = []
         seen: set[str | None] = set()
@@ -120,7 +121,7 @@ def read_pages(
             seen.add(cursor)
             try:
                 page = page_at(cursor)
-            except InvalidRequestError as error:
+            except exceptions.InvalidRequestError as error:
                 if cursor is None:
                     raise
                 refusal = error
@@ -130,9 +131,9 @@ def read_pages(
             if cursor is None:
                 return items
         else:
-            raise AmbiguousOutcomeError.about(context, f"AWS returned the cursor {cursor!r} twice.")
+            raise exceptions.AmbiguousOutcomeError.about(context, f"AWS returned the cursor {cursor!r} twice.")
     detail = f"AWS has refused a cursor of the listing {limits.MOST_LISTINGS} times."
-    raise AmbiguousOutcomeError.about(context, detail) from refusal
+    raise exceptions.AmbiguousOutcomeError.about(context, detail) from refusal
 
 
 class Work(Protocol[_Item]):
@@ -165,8 +166,9 @@ class Work(Protocol[_Item]):
 def rounds(items: Iterable[_Item], work: Work[_Item], deadline: Deadline, log: Any, *, threads: int = 1) -> None:
     """Take a step for every item, and again in further rounds for those that may yet succeed: none holds up others.
 
-    The last round begins just before the deadline, and no step after it. An exception that is not this package's, such
-    as the one that Airflow raises for a task's execution_timeout, ends the rounds.
+    The last round begins just before the deadline, and no step after it. Calls that go to another account than before
+    end the rounds, and so does an exception that is not this package's, such as the one that Airflow raises for a
+    task's execution_timeout.
 
     :param items: the items
     :param work: what is done for them
@@ -215,6 +217,9 @@ class _Attempt(Generic[_Item]):
             return False
         try:
             self._work.step(item)
+        except exceptions.OtherAccountError:
+            # It is no failure of this item: nothing more may be done there.
+            raise
         except BackupError as failure:
             if not may_pass(failure):
                 self._work.failed(item, failure)

@@ -14,7 +14,6 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     CoverageTimeoutError,
     InvalidValueError,
-    OtherAccountError,
     TableNotFoundError,
     TablesNotFreshError,
 )
@@ -268,8 +267,6 @@ class _EachTable:
 
     def failed(self, selected: SelectedTable, error: BackupError) -> None:
         """Note that it is not known how a table is covered."""
-        if isinstance(error, OtherAccountError):
-            raise error
         self._report.fail(selected.name, error, self._log)
 
     def untried(self, selected: SelectedTable) -> BackupError:

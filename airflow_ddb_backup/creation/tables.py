@@ -141,9 +141,6 @@ class _EachTable(FindOrCreate):
 
     def failed(self, creation: Creation, error: BackupError) -> None:
         """Report a table that has failed: the reason first, since Airflow's UI cuts lines, and the long name last."""
-        if isinstance(error, exceptions.OtherAccountError):
-            # Nothing more may be made there.
-            raise error
         told = type(error)(f"{error} For backup {creation.wanted.name!r}.")
         self._report.fail(self._tables[creation].name, told, self._log)
 

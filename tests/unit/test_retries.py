@@ -21,6 +21,7 @@ from airflow_ddb_backup.exceptions import (
     CreationTimeoutError,
     ErrorContext,
     InvalidRequestError,
+    OtherAccountError,
     ThrottledError,
 )
 from airflow_ddb_backup.limits import BACKOFF_JITTER, LONGEST_BACKOFF, MOST_LISTINGS
@@ -370,8 +371,10 @@ class TestRounds:
         assert work.failures == {}
 
     @THREADS
-    @pytest.mark.parametrize("exception", [KeyError("defect"), KeyboardInterrupt(), SystemExit(1)])
-    def test_an_exception_of_another_kind_ends_the_rounds(
+    @pytest.mark.parametrize(
+        "exception", [OtherAccountError.about(CONTEXT), KeyError("defect"), KeyboardInterrupt(), SystemExit(1)]
+    )
+    def test_an_exception_that_is_about_no_item_ends_the_rounds(
         self, clock: Clock, threads: int, exception: BaseException
     ) -> None:
         """It is raised as it is, and no further round begins."""
