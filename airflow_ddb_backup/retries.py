@@ -57,12 +57,13 @@ class Retry(Protocol):
         """Make the call and return what it returns."""
 
 
-def retrying(deadline: Deadline, log: Any, *, patience: float = math.inf) -> Retry:
+def retrying(deadline: Deadline, log: Any, *, patience: float = math.inf, too_late: BackupError | None = None) -> Retry:
     """Return what makes a call again while it may yet succeed. The last attempt is made at the deadline.
 
     :param deadline: when to give up
     :param log: takes a line for each failure
     :param patience: seconds after which to give up a call, within the deadline
+    :param too_late: raised in place of a call that would begin after the deadline; ``None``: it is made once
     """
 
     def log_failure(state: RetryCallState) -> None:
@@ -70,6 +71,8 @@ def retrying(deadline: Deadline, log: Any, *, patience: float = math.inf) -> Ret
         log.warning("%s Retrying in %.1f s.", error, state.upcoming_sleep)
 
     def retry(call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if too_late and deadline.passed:
+            raise too_late
         until = deadline.within(patience)
         attempts = Retrying(
             retry=retry_if_exception(may_pass),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.coverage.status import KIND, Coverage, Status
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, Page
+    from airflow_ddb_backup.models import Backup
     from airflow_ddb_backup.selection import SelectedTable, TableSelection
 
 _UNKNOWN: Mapping[str, None] = dict.fromkeys(("newest_backup_arn", "newest_backup_at", "backups", "bytes"))
@@ -221,15 +222,10 @@ class CoverageCheck:
 
     def _listed(self, tables: Sequence[SelectedTable]) -> Mapping[str, list[Backup]] | None:
         """Return the account's backups, by the table's name; ``None``: a listing of each table takes fewer calls."""
-
-        def page_at(cursor: str | None) -> Page[Backup]:
-            if self.deadline.passed:
-                raise CoverageTimeoutError.about(self.context, "The backups could not be listed in time.")
-            return retrying(self.deadline, self.log)(
-                self.hook.list_backups, self.context, None, cursor=cursor, kind="ALL"
-            )
-
-        listed = read_pages(page_at, self.context, len(tables) - 1)
+        too_late = CoverageTimeoutError.about(self.context, "The backups could not be listed in time.")
+        retry = retrying(self.deadline, self.log, too_late=too_late)
+        listing = partial(self.hook.list_backups, self.context, None, kind="ALL")
+        listed = read_pages(lambda cursor: retry(listing, cursor=cursor), self.context, len(tables) - 1)
         if listed is None:
             return None
         by_table: defaultdict[str, list[Backup]] = defaultdict(list)

@@ -257,7 +257,7 @@ class Creation:
         return poll_until(look, known, limits.LISTING_INTERVAL)
 
     def _list(self, since: datetime, begun_after: float) -> list[Backup]:
-        return self._listing.backups(self.wanted.context, self.wanted.table, since, begun_after)
+        return self._listing.backups(self.wanted.table, since, begun_after)
 
     def _check_time(self) -> None:
         if self.wanted.deadline.passed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.exceptions import CreationTimeoutError, PermanentError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, Page
+    from airflow_ddb_backup.models import Backup
 
 
 class Listing:
@@ -44,7 +45,8 @@ class Listing:
         self._context = context
         self._deadline = deadline
         self._log = log
-        self._retry = retrying(deadline, log)
+        too_late = CreationTimeoutError.about(context, "The backups could not be listed in time.")
+        self._retry = retrying(deadline, log, too_late=too_late)
         self._table_name = table_name
         self._lock = threading.Lock()
         self._since: datetime | None = None
@@ -52,10 +54,9 @@ class Listing:
         self._by_table: dict[str, list[Backup]] = {}
         self._refusal: PermanentError | None = None
 
-    def backups(self, context: ErrorContext, table: str, since: datetime, begun_after: float) -> list[Backup]:
+    def backups(self, table: str, since: datetime, begun_after: float) -> list[Backup]:
         """Return the backups of all tables of a name, whatever their own names; older ones may be among them.
 
-        :param context: the table, backup and region, for messages
         :param table: the table's name
         :param since: leave out what was requested earlier, by AWS's clock
         :param begun_after: when the listing must have begun at the earliest, by the monotonic clock
@@ -68,7 +69,6 @@ class Listing:
                 # It would be refused for each table alike.
                 raise self._refusal
             if self._since is None or since < self._since or self._began < begun_after:
-                self._check_time(context)
                 # As far back as anyone has asked: the next may ask for as much.
                 self._list(min(since, self._since or since))
             return list(self._by_table.get(table, ()))
@@ -82,23 +82,12 @@ class Listing:
 
     def _list(self, since: datetime) -> None:
         began = self._deadline.clock.monotonic()
-
-        def page_at(cursor: str | None) -> Page[Backup]:
-            if cursor is not None:
-                self._check_time(self._context)
-            return self._retry(
-                self._hook.list_backups, self._context, self._table_name, created_since=since, cursor=cursor
-            )
-
+        listing = partial(self._hook.list_backups, self._context, self._table_name, created_since=since)
         by_table: defaultdict[str, list[Backup]] = defaultdict(list)
         try:
-            for backup in read_pages(page_at, self._context) or ():
+            for backup in read_pages(lambda cursor: self._retry(listing, cursor=cursor), self._context) or ():
                 by_table[backup.arn.table_name].append(backup)
         except PermanentError as error:
             self._refusal = error
             raise
         self._since, self._began, self._by_table = since, began, by_table
-
-    def _check_time(self, context: ErrorContext) -> None:
-        if self._deadline.passed:
-            raise CreationTimeoutError.about(context, "The backups could not be listed in time.")

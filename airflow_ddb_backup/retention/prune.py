@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.exceptions import BackupError
@@ -17,7 +17,7 @@ from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.models import BackupArn, Table
     from airflow_ddb_backup.retention.plan import Group, Plan
     from airflow_ddb_backup.retention.policy import RetentionPolicy
+    from airflow_ddb_backup.retries import Retry
     from airflow_ddb_backup.selection import TableSelection
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +187,8 @@ class Prune:
         return list({backup.arn.text: backup for backup in listed}.values())
 
     def _pages(self, table_name: str | None, most: int | None = None) -> list[Backup] | None:
-        context, listing = replace(self.context, table=table_name), self.hook.list_backups
-        return read_pages(
-            lambda cursor: self._call(math.inf, listing, context, table_name, cursor=cursor), context, most
-        )
+        context, retry, listing = replace(self.context, table=table_name), self._retry(), self.hook.list_backups
+        return read_pages(lambda cursor: retry(listing, context, table_name, cursor=cursor), context, most)
 
     def _existing(
         self, tables: Sequence[SelectedTable], listed: Sequence[Backup], candidates: Sequence[Backup]
@@ -221,17 +217,17 @@ class Prune:
 
     def _describe(self, selected: SelectedTable) -> Table:
         context = replace(self.context, table=selected.name)
-        table = self._call(limits.TABLE_PATIENCE, self.hook.describe_table, context, selected.arn or selected.name)
+        retry = self._retry(limits.TABLE_PATIENCE)
+        table = retry(self.hook.describe_table, context, selected.arn or selected.name)
         # A DELETING table counts as gone.
         if table.status == TableStatus.DELETING:
             raise exceptions.TableNotFoundError.about(context, f"It is {table.status}.")
         return table
 
-    def _call(self, patience: float, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Make a call that the plan is made from, and retry it; none begins after the deadline."""
-        if self.deadline.passed:
-            raise exceptions.DeletionTimeoutError.about(self.context, "Nothing was deleted.")
-        return retrying(self.deadline, self.log, patience=patience)(call, *args, **kwargs)
+    def _retry(self, patience: float = math.inf) -> Retry:
+        """Return what makes a call that the plan is made from, and retries it; none begins after the deadline."""
+        too_late = exceptions.DeletionTimeoutError.about(self.context, "Nothing was deleted.")
+        return retrying(self.deadline, self.log, patience=patience, too_late=too_late)
 
     @property
     def _began(self) -> datetime:

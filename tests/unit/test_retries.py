@@ -117,6 +117,16 @@ class TestRetrying:
             retrying(Deadline.after(0), LOG)(call)
         assert call.count == 1
 
+    def test_the_caller_may_have_none_begin_after_the_deadline(self, clock: Clock) -> None:
+        """It says what is raised instead."""
+        call, too_late = Calls("done"), CreationTimeoutError.about(CONTEXT)
+        retry = retrying(Deadline.after(60), LOG, too_late=too_late)
+        assert retry(call) == "done"
+        clock.sleep(60)
+        with pytest.raises(CreationTimeoutError):
+            retry(call)
+        assert call.count == 1
+
     def test_an_ambiguous_failure_may_forbid_another_call(self, clock: Clock) -> None:
         """CreateBackup is not made again for ever."""
         failure = AmbiguousOutcomeError.about(CONTEXT)

@@ -30,7 +30,7 @@ def listing(table_name: str | None = None, timeout: float = 600) -> Listing:
 
 def arns(shared: Listing, table: str = "orders", since: datetime = LONG_AGO, begun_after: float = 0.0) -> list[str]:
     """Return the ARNs of a table's backups."""
-    return [backup.arn.text for backup in shared.backups(CONTEXT, table, since, begun_after)]
+    return [backup.arn.text for backup in shared.backups(table, since, begun_after)]
 
 
 @pytest.mark.parametrize("table_name", [None, "orders"])
