@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
@@ -246,6 +248,28 @@ def test_an_example_follows_the_conventions(path: Path) -> None:
     assert f'dag_id="{path.stem}"' in path.read_text()
     assert 'tags=["example"]' in path.read_text()
     assert f"test_{path.stem.removeprefix('example_dynamodb_backup_')}" in globals()
+
+
+def test_no_example_rests_on_a_backup_that_another_deletes() -> None:
+    """Where one reuses a table's backups, no DAG deletes its own backup of that table."""
+    reused, deleted = set(), set()
+    for path in EXAMPLE_DAGS.glob("*.py"):
+        code = path.read_text()
+        tables = set(re.findall(r'table_name="([^"{]+)"', code))
+        reused |= tables if "reuse_within=" in code else set()
+        deleted |= tables if "DynamoDBDeleteBackupOperator(" in code else set()
+    assert reused
+    assert deleted
+    assert reused.isdisjoint(deleted)
+
+
+def test_no_two_examples_prune_the_same_backups() -> None:
+    """Two prunes whose prefixes overlap delete what either deletes."""
+    codes = [path.read_text() for path in EXAMPLE_DAGS.glob("*.py")]
+    prefixes = [prefix for code in codes for prefix in re.findall(r'backup_name_prefix="([^"]+)"', code)]
+    prefixes += [f"{dag}." for code in codes if "created_by=" in code for dag in re.findall(r'dag_id="(\w+)"', code)]
+    assert len(prefixes) > 2
+    assert not [(one, other) for one, other in permutations(prefixes, 2) if one.startswith(other)]
 
 
 def test_every_operator_and_sensor_has_an_example() -> None:
