@@ -98,7 +98,8 @@ class Overrides:
             raise InvalidValueError.of("on_demand_throughput", on_demand, "None for a table that is provisioned")
         key = self.kms_key_id
         if key is not None and not (isinstance(key, str) and key.strip() == key and key):
-            raise InvalidValueError.of("kms_key_id", key, "the ID, ARN or alias of a KMS key, or None", text=True)
+            rule = f"the ID, ARN or alias of a KMS key, {_OWNED_KEY!r}, or None"
+            raise InvalidValueError.of("kms_key_id", key, rule, text=True)
         if self.exclude_indexes != ALL:
             rule = "'all', or a list of names of indexes"
             check_texts("exclude_indexes", self.exclude_indexes, rule, lambda name: check_name("exclude_indexes", name))

@@ -209,6 +209,14 @@ def test_the_usual_arguments_are_right(control_plane: ControlPlane, arn: str, ki
 
 
 @pytest.mark.parametrize("parameter", [one for one in PARAMETERS if one.is_templated], ids=str)
+def test_a_template_of_any_dag_may_be_right(arn: str, parameter: Parameter) -> None:
+    """A DAG may have other delimiters: what they render to is checked when the task runs."""
+    for template in (TEMPLATE, "[[ params.value ]]", "<< params.value >>", "(( params.value ))", "<% value %>", "$v$"):
+        task = parameter.kind(task_id="task", **usual_arguments(parameter.kind, arn) | {parameter.name: template})
+        assert getattr(task, parameter.name) == template
+
+
+@pytest.mark.parametrize("parameter", [one for one in PARAMETERS if one.is_templated], ids=str)
 def test_a_template_that_renders_to_none_is_never_the_default(
     control_plane: ControlPlane, arn: str, parameter: Parameter
 ) -> None:

@@ -158,6 +158,13 @@ def test_keys_of_aws_are_sent_as_aws_asks(key: str, sent: dict[str, Any]) -> Non
     assert Overrides(kms_key_id=key).arguments(description()) == {"SSESpecificationOverride": sent}
 
 
+@pytest.mark.parametrize("wrong", ["", " ", "alias/shop ", 5, True], ids=repr)
+def test_another_key_is_refused(wrong: Any) -> None:
+    """The refusal says what there is, AWS's own key too."""
+    with pytest.raises(InvalidValueError, match="kms_key_id must be the ID, ARN or alias of a KMS key, 'AWS_OWNED_"):
+        Overrides(kms_key_id=wrong)
+
+
 def test_an_unknown_index_is_refused() -> None:
     """The message has the names that there are."""
     with pytest.raises(InvalidValueError, match=r"which are \['one', 'mine'\]; got \['two'\]"):
