@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL_INTERVAL = 5
+# The first client has read the models of all by so many seconds after the start.
+FIRST_CLIENT = POLL_INTERVAL + 5
 PATIENCE = 900.0
 _BEAT = 0.05
 # Airflow's own limit for its warning that the loop is blocked.
@@ -44,21 +46,27 @@ def memory() -> int:
 
 
 class Pulse:
-    """Feels how often and how long the event loop stood still, and how much memory there was at most."""
+    """Feels how often and how long the event loop stood still, and how much memory there was at most.
+
+    What this process has computed meanwhile is how long the loop stands still on a machine with nothing else to do.
+    """
 
     def __init__(self) -> None:
         self.stalls: list[tuple[float, float]] = []
+        self.computed = 0.0
         self.peak = 0
         self._start = time.monotonic()
 
     async def beat(self) -> None:
         """Go on until cancelled."""
         while True:
-            before = time.monotonic()
+            before, cpu = time.monotonic(), time.process_time()
             await asyncio.sleep(_BEAT)
             late = time.monotonic() - before - _BEAT
             if late > _STALL:
                 self.stalls.append((round(before - self._start, 1), round(late, 3)))
+            if before - self._start > FIRST_CLIENT:
+                self.computed = max(self.computed, time.process_time() - cpu)
             self.peak = max(self.peak, memory())
 
 
@@ -87,6 +95,7 @@ async def measure(kind: str, arns: list[str], creating_for: float) -> dict[str, 
         "cpu": cpu,
         "memory": max(0, pulse.peak - memory_before) / 1e6,
         "stalls": pulse.stalls,
+        "computed": pulse.computed,
         "notice_p50": median(latencies),
         "notice_max": max(latencies),
     }

@@ -24,6 +24,10 @@ UNAVAILABLE = "unavailable"
 _NOT_TRIED = "failed: not tried, since it may deny the retry that puts back what has failed"
 # AWS takes one UpdateTable at a time, and turns on the backups of a young table by itself.
 _NOT_READY = (exceptions.TableInUseError, exceptions.ContinuousBackupsUnavailableError)
+_NO_PLACE = (
+    "Table %s has no place for setting %s: a table on demand has nothing to scale, and indexes that were not restored "
+    "have no settings."
+)
 _NEVER_PUT_BACK = (
     "Not restored; recreate these: CloudWatch alarms, IAM policies that name the old table, Lambda event source "
     "mappings, global table replicas, the stream's own resource policy, warm throughput, and entries of AWS Backup "
@@ -81,6 +85,7 @@ def _put_back(setting: Setting, value: Any, target: SettingsOf) -> str:
         return SAME
     # The settings before have changed the table: each is put back on its own description.
     if not (wanted := setting.adapt(value, target.fresh())):
+        target.log.warning(_NO_PLACE, target.name, setting.name)
         return UNAVAILABLE
     present = setting.read(target.fresh())
     missing = setting.missing(wanted, present.value)

@@ -324,7 +324,7 @@ def prepare(settings: AwsSettings) -> tuple[Any, dict[str, Any], Any]:
     :return: aiobotocore's session, the arguments of a client, and boto3's credentials, which renew themselves
     """
     # Not at the top: DAG files import the trigger, and need no aiobotocore.
-    from aiobotocore.session import get_session  # noqa: PLC0415
+    from aiobotocore.session import AioSession  # noqa: PLC0415
 
     hook = settings.hook()
     # The provider's own session, with all ways to find credentials that it knows.
@@ -334,7 +334,9 @@ def prepare(settings: AwsSettings) -> tuple[Any, dict[str, Any], Any]:
     frozen = credentials.get_frozen_credentials() if credentials else None
     if frozen is None and config.signature_version is not UNSIGNED:
         raise NoCredentialsError
-    session = get_session()
+    # The handlers are other services' but for a few headers; each client would have a copy of them all, which makes the
+    # loop stand still for each full collection of garbage.
+    session = AioSession(include_builtin_handlers=False)
     session.register_component("data_loader", _LOADER)
     if source.profile_name != "default":
         session.set_config_variable("profile", source.profile_name)

@@ -57,7 +57,7 @@ from tests.unit.restoring.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from airflow_ddb_backup.restoring.settings import Change
     from tests.simulator.clock import Clock
@@ -349,6 +349,16 @@ class TestAutoScaling:
         calls = control_plane.calls["RegisterScalableTarget"]
         assert move(["auto_scaling"]) == {"auto_scaling": "unavailable"}
         assert control_plane.calls["RegisterScalableTarget"] == calls
+
+    def test_the_log_says_why_there_is_nothing_to_scale(
+        self, control_plane: ControlPlane, log: Callable[[], str]
+    ) -> None:
+        """The new table is on demand."""
+        give(control_plane, "auto_scaling")
+        ti = FakeTaskInstance(task_id="restore")
+        run(back_up(control_plane), ti=ti, settings=["auto_scaling"], billing_mode="PAY_PER_REQUEST")
+        assert ti.xcoms["settings"] == {"auto_scaling": "unavailable"}
+        assert "Table target has no place for setting auto_scaling: a table on demand has nothing to scale" in log()
 
 
 class TestResourcePolicy:
