@@ -15,6 +15,7 @@ from airflow_ddb_backup.exceptions import (
     OtherAccountError,
 )
 from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBBackupCoverageOperator,
     DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
@@ -74,7 +75,12 @@ def wait_for_many(plane: ControlPlane, **settings: Any) -> Any:
     return DynamoDBBackupsSensor(task_id="wait", backup_arns=plane.backup_arns(), **settings)
 
 
-TASKS: list[Callable[..., Any]] = [create, create_many, delete, prune, restore, wait, wait_for_many]
+def check(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a task that tells which tables have a fresh backup."""
+    return DynamoDBBackupCoverageOperator(task_id="check", **settings)
+
+
+TASKS: list[Callable[..., Any]] = [create, create_many, delete, prune, restore, check, wait, wait_for_many]
 
 
 @pytest.fixture
