@@ -6,9 +6,20 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: the header that AWS's own responses have
+REQUEST_ID = "x-amzn-requestid"
+
+
+def headers_of(response: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the headers of a response, as boto3 returns it."""
+    return (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
 
 
 class Clock:
@@ -56,6 +67,16 @@ class Clock:
             lowest, highest = max(lowest, self._bounds[0]), min(highest, self._bounds[1])
         # Otherwise AWS's hosts differ by that much, and the newest response counts.
         self._bounds = lowest, highest
+
+    def observe_response(self, response: Mapping[str, Any], called_at: float) -> None:
+        """Use the ``Date`` header of a response that has just come.
+
+        :param response: as boto3 returns it
+        :param called_at: seconds by the monotonic clock
+        """
+        # A proxy's response has a date too, by the proxy's clock.
+        if REQUEST_ID in (headers := headers_of(response)):
+            self.observe(headers.get("date"), called_at, self.monotonic())
 
     def earliest(self, moment: float) -> datetime:
         """Return the earliest time that AWS's clock may have shown.

@@ -26,6 +26,7 @@ _OPTIONAL = (
     "verify",
     "account_id",
     "backup_name",
+    "backup_name_prefix",
     "table_tags",
     "max_deletions",
     "settings_from",

@@ -305,6 +305,13 @@ class BackupSensorTimeoutError(BackupTimeoutError, AirflowSensorTimeout):
     hint = "The backup continues. Raise timeout for large tables, and clear the sensor to wait for it again."
 
 
+class FreshBackupTimeoutError(BackupSensorTimeoutError):
+    """The table had no fresh backup in time."""
+
+    summary = "The table had no fresh backup in time"
+    hint = "Look at the task that makes it, then clear the sensor. Raise timeout or max_age where it may come later."
+
+
 class TriggerFailedError(BackupError):
     """The trigger has raised, or its event is not one that this package sends."""
 

@@ -176,6 +176,11 @@ class Table:
         return cls.from_response({"Table": response["TableDescription"]})
 
     @property
+    def account(self) -> str:
+        """The AWS account."""
+        return self.arn.split(":")[4]
+
+    @property
     def is_complete(self) -> bool:
         """Whether the table and its indexes are ACTIVE, and no restore is running."""
         active = {self.status, *self.indexes} == {TableStatus.ACTIVE}
@@ -282,6 +287,20 @@ class Backup:
             "size_bytes": self.size_bytes,
             "created_at": self.created_at.isoformat(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class TableBackups:
+    """A table and the backups of its name, as two responses tell.
+
+    :param table: the table
+    :param backups: the backups, of an earlier table of the name too
+    :param at: when they were listed, by AWS's clock
+    """
+
+    table: Table
+    backups: tuple[Backup, ...]
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

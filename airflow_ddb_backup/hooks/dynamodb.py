@@ -22,7 +22,7 @@ from botocore.endpoint import DEFAULT_TIMEOUT
 
 from airflow_ddb_backup import exceptions, models
 from airflow_ddb_backup.boto_errors import map_exceptions
-from airflow_ddb_backup.clock import Clock
+from airflow_ddb_backup.clock import REQUEST_ID, Clock, headers_of
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
 from airflow_ddb_backup.models import Backup, BackupArn, Page, Table
@@ -39,7 +39,6 @@ _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
 # AWS's responses have it, and a proxy's do not.
-_REQUEST_ID = "x-amzn-requestid"
 _OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
@@ -356,11 +355,11 @@ class DynamoDBBackupHook(AwsBaseHook):
             with map_exceptions(context, sent=lambda: self._calling.sent):
                 response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 _check_origin(response, operation, context)
-                self._observe_clock(response, called_at)
+                self.clock.observe_response(response, called_at)
                 self._observe_account(response, context, client)
                 return read(response)
         except BackupError as error:
-            self._observe_clock(getattr(error.__cause__, "response", None) or {}, called_at)
+            self.clock.observe_response(getattr(error.__cause__, "response", None) or {}, called_at)
             self._learn_from(error, limit, client, service)
             if isinstance(error, exceptions.AmbiguousOutcomeError):
                 error.began_at = called_at
@@ -375,11 +374,6 @@ class DynamoDBBackupHook(AwsBaseHook):
                 # Unless another thread has done so since this one was used.
                 if self._clients.get(service) is client:
                     self._forget()
-
-    def _observe_clock(self, response: Mapping[str, Any], called_at: float) -> None:
-        # A proxy's response has a date too, by the proxy's clock.
-        if _REQUEST_ID in (headers := _headers(response)):
-            self.clock.observe(headers.get("date"), called_at, self.clock.monotonic())
 
     def _observe_account(self, response: Mapping[str, Any], context: ErrorContext, client: Any) -> None:
         """Learn from a response's ARNs which account it is of; it must be one for all of an execution.
@@ -445,14 +439,10 @@ def _check_origin(response: Mapping[str, Any], operation: str, context: ErrorCon
 
     :raises AmbiguousOutcomeError: it is one
     """
-    headers = _headers(response)
-    if _REQUEST_ID not in headers and headers.get("content-type", "").startswith("text/html"):
+    headers = headers_of(response)
+    if REQUEST_ID not in headers and headers.get("content-type", "").startswith("text/html"):
         detail = f"{operation} was answered by a page of HTML, as a proxy sends it."
         raise exceptions.AmbiguousOutcomeError.about(context, detail)
-
-
-def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
-    return (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
 
 
 def _account_of(content: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,6 +15,7 @@ from airflow_ddb_backup.limits import FIRST_EVENT_AFTER
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.waiting.awaiting import wait_on_triggerer
 from airflow_ddb_backup.waiting.client import AwsSettings
+from airflow_ddb_backup.waiting.fresh_state import FreshRequest, FreshWait
 from airflow_ddb_backup.waiting.restore_state import RestoreWait
 from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 
@@ -128,3 +130,25 @@ class DynamoDBRestoreTrigger(_WaitTrigger):
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         return [RestoreWait(BackupArn.parse(self.backup_arn), self.table_name, deadline)]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DynamoDBFreshBackupTrigger(_WaitTrigger):
+    """Waits until a table has a fresh backup, or time is up. Cancelled or killed, it only stops polling.
+
+    :param table_name: the table's name or ARN
+    :param max_age: how old the backup is at most, in seconds
+    :param backup_name_prefix: what its name begins with; ``None``: any name
+    :param account: the account that the worker has called; ``None``: no response has told it
+
+    The other parameters are those of :class:`DynamoDBBackupTrigger`, but ``region_name`` is given.
+    """
+
+    table_name: str
+    max_age: float
+    backup_name_prefix: str | None
+    account: str | None
+
+    def _waits(self, deadline: Deadline) -> Sequence[Wait]:
+        wanted = FreshRequest(self.table_name, timedelta(seconds=self.max_age), self.backup_name_prefix)
+        return [FreshWait(wanted, self.account, str(self.region_name), deadline)]

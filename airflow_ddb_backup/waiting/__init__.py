@@ -5,7 +5,7 @@ triggerer may hold thousands of waits, each of which would poll by itself. Airfl
 triggers only, and can't do this. The plan, a chapter each:
 
 * :mod:`.state` says what an observation means for one wait (no I/O), :mod:`.restore_state` what it does for a table
-  that a restore makes;
+  that a restore makes, and :mod:`.fresh_state` for the next backup of a table;
 * :mod:`.planner` says which call comes next, at the rates that AWS allows now (no I/O);
 * :mod:`.client` makes the calls, by aiobotocore or by a task's hook, and keeps all that can block off the event loop;
 * :mod:`.poller` runs the operations side by side, and delivers what they say to the subscribers;

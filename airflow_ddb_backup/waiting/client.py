@@ -49,6 +49,7 @@ from airflow_ddb_backup.waiting.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 # Shared, since it keeps the models that it has read, some MB.
 _LOADER = Loader()
@@ -189,8 +190,11 @@ class Client(ABC):
         connection = self._connection
         try:
             async with asyncio.timeout(CALL_SECONDS):
+                called_at = self._clock.monotonic()
                 with map_exceptions(context):
-                    result = _READERS[operation](await self._send(connection, operation, context, request))
+                    response = await self._send(connection, operation, context, request)
+                    self._clock.observe_response(response, called_at)
+                    result = _READERS[operation](response)
         except TimeoutError as error:
             detail = f"{operation} took more than {CALL_SECONDS:.0f} s."
             raise exceptions.AmbiguousOutcomeError.about(context, detail) from error
@@ -207,6 +211,10 @@ class Client(ABC):
             raise
         self._failures = 0
         return result
+
+    def now(self) -> datetime:
+        """Return the time by AWS's clock, as far as its responses have told."""
+        return self._clock.earliest(self._clock.monotonic())
 
     def _hold_back(self, error: Exception) -> BackupError:
         """Open the client no sooner than this failure allows; return it as told to those who wait."""

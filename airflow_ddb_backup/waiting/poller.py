@@ -131,8 +131,8 @@ class BackupPoller:
         self._client = client
         self._limits = client.limits
         self._planner = Planner()
-        # By the operation that describes them.
-        self._planners = {"DescribeBackup": self._planner, "DescribeTable": Planner()}
+        # By the operation whose rate a poll takes.
+        self._planners = {"DescribeBackup": self._planner, "DescribeTable": Planner(), "ListBackups": Planner()}
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._changed = asyncio.Event()
         self._outages = {
@@ -297,7 +297,7 @@ class BackupPoller:
         asked, outage = self._now(), self._outages[wait.operation]
         observation: Observation
         try:
-            observation = await self._client.call(wait.operation, wait.context, **wait.request)
+            observation = await wait.poll(self._client)
             outage.succeeded(self._now())
         except BackupError as error:
             observation = error

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, PermanentError
 from airflow_ddb_backup.limits import DESCRIBE_LAG, NAMED, NOT_FOUND_LIMIT, PROGRESS_INTERVAL
-from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table
+from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table, TableBackups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.waiting.client import Client
 
 # True for both: the operator that made the backup, and a sensor behind it.
 _LOST_HINT = "To back the table up again, clear the task that creates the backup."
@@ -32,7 +33,7 @@ _DETAILS = {"backup_name", "table_name", "size_bytes", "created_at"}
 
 #: the observation that a sweep did not list a backup, or that nothing is known of it yet
 NOT_LISTED: Final = None
-Observation = Backup | Table | BackupError | None
+Observation = Backup | Table | TableBackups | BackupError | None
 
 
 class WaitStatus(StrEnum):
@@ -171,7 +172,7 @@ class Wait(ABC):
         progress are counted from it, so that a restarted triggerer's thousands of waits don't all report at once
     """
 
-    #: the AWS operation that polls it
+    #: the AWS operation whose rate a poll takes
     operation: ClassVar[str]
     _not_found_error: ClassVar[type[BackupError]]
     _lost_error: ClassVar[type[BackupError]]
@@ -204,6 +205,15 @@ class Wait(ABC):
     @abstractmethod
     def key(self) -> str:
         """The same for all waits that the same polls serve."""
+
+    async def poll(self, client: Client) -> Observation:
+        """Ask AWS once.
+
+        :param client: makes the call
+        :raises BackupError: it has failed
+        """
+        answer: Backup | Table = await client.call(self.operation, self.context, **self.request)
+        return answer
 
     @property
     def region(self) -> str:

@@ -172,6 +172,15 @@ def test_coverage(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert xcoms(run_dag("example_dynamodb_backup_coverage"), "alert") == [None]
 
 
+def test_fresh(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The rewrite rests on the backup that somebody else has made."""
+    (arn,) = control_plane.add_backups("orders", 1, "nightly-1", age=3600)
+    run = run_dag("example_dynamodb_backup_fresh")
+    assert run.state == "success"
+    assert xcoms(run, "rewrite_table") == [arn]
+    assert control_plane.calls["CreateBackup"] == 0
+
+
 def test_sensor(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """The sensor ends once the backup that another task has started is AVAILABLE."""
     control_plane.creating_for = CREATING_FOR
@@ -282,6 +291,7 @@ def test_every_operator_and_sensor_has_an_example() -> None:
     }
     assert called >= {
         "DynamoDBBackupCoverageOperator",
+        "DynamoDBFreshBackupSensor",
         "DynamoDBBackupTablesOperator",
         "DynamoDBBackupsSensor",
         "DynamoDBCreateBackupOperator",

@@ -17,7 +17,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
-from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
 
@@ -117,6 +117,16 @@ def right() -> None:
         DynamoDBBackupSensor(
             task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600, account_id=None
         )
+        DynamoDBFreshBackupSensor(
+            task_id="wait_for_fresh",
+            table_name="orders",
+            max_age=timedelta(hours=2),
+            backup_name_prefix="nightly-",
+            deferrable=True,
+            poke_interval=60,
+            timeout=600,
+            account_id="123456789012",
+        )
         DynamoDBBackupsSensor(
             task_id="wait_for_many",
             backup_arns={"orders": ARN},
@@ -140,3 +150,4 @@ def wrong() -> None:
     DynamoDBRestoreTableFromBackupOperator(task_id="g", backup_arn=ARN)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     DynamoDBBackupSensor(task_id="h", backup_arn=ARN, poke_interval="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBBackupsSensor(task_id="i", backup_arns=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DynamoDBFreshBackupSensor(task_id="j", table_name="orders", max_age=26)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ MODULES = {
 }
 #: a right value for each parameter without a default, by name; a new one needs its own
 REQUIRED: dict[str, Any] = {
+    "max_age": timedelta(hours=26),
     "source_table_name": "orders",
     "table_name": "orders",
     "table_names": ["orders"],

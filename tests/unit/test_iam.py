@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.restoring.settings import SETTINGS
-from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -319,3 +320,25 @@ def test_the_sensor_names_its_missing_action(control_plane: ControlPlane, contex
     control_plane.policy = {"Statement": []}
     with pytest.raises(PermanentError, match="dynamodb:DescribeBackup"):
         DynamoDBBackupSensor(task_id="wait", backup_arn=backup_arn).execute(context)
+
+
+def fresh(control_plane: ControlPlane, context: Context, document: dict[str, Any]) -> str:
+    """Wait for a fresh backup under a policy; return its table."""
+    control_plane.add_backups("orders", 1)
+    control_plane.policy = document
+    task = DynamoDBFreshBackupSensor(task_id="wait", table_name="orders", max_age=timedelta(hours=1))
+    return str(task.execute(context)["table_name"])
+
+
+def test_the_sensor_for_a_fresh_backup_runs_under_its_policy(control_plane: ControlPlane, context: Context) -> None:
+    """It needs no more than the documentation says."""
+    assert fresh(control_plane, context, policy("fresh")) == "orders"
+
+
+@pytest.mark.parametrize("action", actions(policy("fresh")))
+def test_the_sensor_for_a_fresh_backup_names_its_missing_action(
+    control_plane: ControlPlane, context: Context, action: str
+) -> None:
+    """It needs no less."""
+    with pytest.raises(PermanentError, match=action):
+        fresh(control_plane, context, without(policy("fresh"), action))

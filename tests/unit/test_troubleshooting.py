@@ -28,7 +28,7 @@ from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.restoring.put_back import put_back
 from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import SettingsOf
-from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
 from tests.simulator.control_plane import REGION
 from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
 from tests.unit.restoring.support import Silent
@@ -56,6 +56,7 @@ UNKNOWN = {
     "DeletionsFailedForGoodError": {"backup"},
     "CoverageTimeoutError": {"table", "backup"},
     "DeletionTimeoutError": {"table", "backup"},
+    "FreshBackupTimeoutError": {"backup"},
     "TablesNotFreshError": {"table", "backup"},
     "TablesNotFreshForGoodError": {"backup"},
     "SettingsDeniedError": {"backup"},
@@ -204,6 +205,7 @@ ARRANGEMENTS: dict[str, Callable[[ControlPlane], object]] = {
     "DeletionsFailedError": lambda plane: old_backups(plane, 2, INTERNAL_ERROR),
     "DeletionsFailedForGoodError": lambda plane: old_backups(plane, 2),
     "DeletionTimeoutError": lambda plane: plane.delays.update(ListBackups=61),
+    "FreshBackupTimeoutError": lambda plane: plane.statuses.update({plane.add_backups("orders", 1)[0]: "CREATING"}),
     "CoverageTimeoutError": lambda plane: (plane.create_table("customers"), plane.delays.update(ListTables=61)),
     "BackupNotReadyError": lambda plane: setattr(plane, "creating_for", WHOLE_DAY),
     "TargetTableExistsError": lambda plane: plane.create_table("orders-restored"),
@@ -366,6 +368,7 @@ def execute(code: str, plane: ControlPlane, context: Context) -> object:
         "DynamoDBDeleteBackupOperator": DynamoDBDeleteBackupOperator,
         "DynamoDBPruneBackupsOperator": DynamoDBPruneBackupsOperator,
         "DynamoDBBackupSensor": DynamoDBBackupSensor,
+        "DynamoDBFreshBackupSensor": DynamoDBFreshBackupSensor,
         "timedelta": timedelta,
     }
     return eval(code, names).execute(context)  # noqa: S307  # our own page

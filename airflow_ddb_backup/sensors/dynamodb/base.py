@@ -73,6 +73,16 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
                 raise AirflowSkipException(str(error)) from error
             raise
 
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Take the trigger's event.
+
+        :param event: the trigger's payload
+        :raises BackupSensorTimeoutError: the time was up
+        :raises BackupLostError: the wait has failed
+        :raises TriggerFailedError: the event is not one that this package sends
+        """
+        return self._result([WaitResult.from_event(event)])
+
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll each backup once; one that is not found until it is known whether it is gone."""
         if not self._waits:
@@ -100,11 +110,11 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
 
     def _result(self, ends: Sequence[WaitResult]) -> Any:
         """Return the sensor's result, or raise for a wait that has failed."""
-        raise NotImplementedError
+        return ends[0].unwrap(self.timeout_error)
 
     def _progress(self) -> str:
-        """Return what is known of the backups; empty: nothing."""
-        raise NotImplementedError
+        """Return what is known of what it waits for; empty: nothing."""
+        return self._waits[0].progress if self._waits else ""
 
     def _begin(self, deadline: Deadline) -> None:
         self.check_connection(rendered)

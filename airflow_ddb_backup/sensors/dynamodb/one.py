@@ -12,13 +12,12 @@ from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.sensors.dynamodb.base import ArnsSensor
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
-from airflow_ddb_backup.waiting.state import WaitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.providers.common.compat.sdk import XComArg
     from airflow.triggers.base import BaseTrigger
 
 
@@ -64,26 +63,9 @@ class DynamoDBBackupSensor(ArnsSensor):
         self.check_connection(literal)
         self._arns(literal)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Take the trigger's event.
-
-        :param event: the trigger's payload
-        :raises BackupSensorTimeoutError: the time was up
-        :raises BackupLostError: the wait has failed
-        :raises TriggerFailedError: the event is not one that this package sends
-        """
-        return self._result([WaitResult.from_event(event)])
-
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         arn = of(self.backup_arn)
         return [] if arn is LATER else [BackupArn.parse(arn)]
 
     def _trigger(self) -> Callable[..., BaseTrigger]:
         return partial(DynamoDBBackupTrigger, backup_arn=self._waits[0].key)
-
-    def _result(self, ends: Sequence[WaitResult]) -> dict[str, Any]:
-        details: dict[str, Any] = ends[0].unwrap(self.timeout_error)
-        return details
-
-    def _progress(self) -> str:
-        return self._waits[0].progress if self._waits else ""

@@ -13,6 +13,7 @@ from airflow_ddb_backup.clock import Clock as PackageClock
 from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBBackupsTrigger,
     DynamoDBBackupTrigger,
+    DynamoDBFreshBackupTrigger,
     DynamoDBRestoreTrigger,
 )
 from airflow_ddb_backup.waiting.poller import BackupPoller
@@ -21,6 +22,8 @@ from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from airflow.triggers.base import BaseTrigger
 
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
@@ -37,7 +40,7 @@ def trigger(clock: Clock, arn: str = ARN, timeout: float = 600, **kwargs: Any) -
     return DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + timeout, **kwargs)
 
 
-async def event_of(waiting: DynamoDBBackupTrigger | DynamoDBBackupsTrigger | DynamoDBRestoreTrigger) -> dict[str, Any]:
+async def event_of(waiting: BaseTrigger) -> dict[str, Any]:
     """Run a trigger to its end; it has one event."""
     events = [event.payload async for event in waiting.run()]
     assert len(events) == 1
@@ -520,3 +523,131 @@ class TestMany:
         assert control_plane.calls.total() == calls
         assert not BackupPoller._running  # noqa: SLF001  # nothing is left
         assert len(control_plane.backup_arns()) == 20
+
+
+class TestFresh:
+    """The trigger that waits for a fresh backup."""
+
+    @staticmethod
+    def trigger(clock: Clock, timeout: float = 600, **kwargs: Any) -> DynamoDBFreshBackupTrigger:
+        """Return a trigger that polls every 60 s."""
+        settings: dict[str, Any] = {
+            "table_name": "orders",
+            "max_age": 7200.0,
+            "backup_name_prefix": None,
+            "account": "123456789012",
+            "region_name": "us-east-1",
+            "poll_interval": 60,
+            **kwargs,
+        }
+        return DynamoDBFreshBackupTrigger(deadline=clock.time() + timeout, **settings)
+
+    async def test_it_goes_through_airflow_s_own_serialization(self, clock: Clock) -> None:
+        """With all of its arguments."""
+        models = await asyncio.to_thread(import_module, "airflow.models.trigger")
+        before = self.trigger(clock, backup_name_prefix="nightly-", **SETTINGS)
+        row = await asyncio.to_thread(models.Trigger.from_object, before)
+        after = DynamoDBFreshBackupTrigger(**await asyncio.to_thread(lambda: row.kwargs))
+        assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBFreshBackupTrigger"
+        assert after.serialize() == before.serialize()
+
+    async def test_it_waits_for_the_first_that_counts(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Not for another name's, nor for one that is CREATING; and not before Airflow can take it."""
+        control_plane.add_backups("orders", 1, "weekly-1", age=60)
+        waiting = asyncio.ensure_future(event_of(self.trigger(clock, backup_name_prefix="nightly-")))
+        await asyncio.sleep(100)
+        control_plane.creating_for = 90
+        (arn,) = await asyncio.to_thread(control_plane.add_backups, "orders", 1, "nightly-1")
+        made = clock.time()
+        event = await waiting
+        assert (event["status"], event["backup"]["backup_arn"]) == ("success", arn)
+        assert 90 <= clock.time() - made <= 90 + 60 + 1
+
+    async def test_an_event_is_held_back(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """An earlier one makes Airflow fail the task."""
+        control_plane.add_backups("orders", 1, age=60)
+        begun = clock.time()
+        assert (await event_of(self.trigger(clock, poll_interval=0.5)))["status"] == "success"
+        assert clock.time() - begun >= 7
+
+    async def test_time_is_up_at_the_deadline_whenever_it_started(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """A restarted triggerer gives no more time."""
+        event = await event_of(self.trigger(clock, timeout=-60))
+        assert event["status"] == "timeout"
+        assert "table 'orders', region 'us-east-1'. Last no backup of the last 2 h 0 min counts" in event["message"]
+
+    @pytest.mark.parametrize("operation", ["DescribeTable", "ListBackups"])
+    @pytest.mark.parametrize("fault", [THROTTLED, Fault(code="InternalServerError", status=500)], ids=repr)
+    async def test_what_may_pass_is_waited_out(
+        self, control_plane: ControlPlane, clock: Clock, operation: str, fault: Fault
+    ) -> None:
+        """However often."""
+        control_plane.add_backups("orders", 1, age=60)
+        control_plane.fail_next(operation, fault, times=4)
+        assert (await event_of(self.trigger(clock, botocore_config=ONE_ATTEMPT)))["status"] == "success"
+
+    async def test_a_denied_poll_ends_it(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """With the permission."""
+        control_plane.fail_next("ListBackups", DENIED)
+        event = await event_of(self.trigger(clock))
+        assert (event["status"], event["backup"]) == ("error", None)
+        assert "Grant dynamodb:ListBackups on '*'" in event["message"]
+
+    async def test_another_account_s_table_is_not_taken(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """The connection may have changed since the worker called it."""
+        control_plane.add_backups("orders", 1, age=60)
+        event = await event_of(self.trigger(clock, account="210987654321"))
+        assert event["status"] == "error"
+
+    async def test_a_cursor_whose_backup_was_deleted_does_not_end_it(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """The next poll begins anew."""
+        control_plane.add_backups("orders", 250, age=60)
+        refused = Fault(code="ValidationException")
+        control_plane.before("ListBackups", lambda: control_plane.fail_next("ListBackups", refused))
+        assert (await event_of(self.trigger(clock)))["status"] == "success"
+        assert control_plane.calls["ListBackups"] == 2 + 3
+
+    async def test_waits_for_one_table_share_their_polls(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """And the poller of other waits, which ends with the last."""
+        control_plane.creating_for = 200
+        (arn,) = control_plane.add_backups("orders", 1)
+        waiting = [
+            self.trigger(clock, backup_name_prefix=prefix) for prefix in (None, "oth", "other") for _ in range(9)
+        ]
+        events = [asyncio.ensure_future(event_of(one)) for one in waiting]
+        other = asyncio.ensure_future(event_of(trigger(clock, arn, region_name="us-east-1")))
+        await asyncio.sleep(100)
+        assert len(BackupPoller._running) == 1  # noqa: SLF001  # one for all
+        assert {event["status"] for event in await asyncio.gather(*events, other)} == {"success"}
+        assert control_plane.calls["DescribeTable"] <= 6
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
+
+    @pytest.mark.load
+    async def test_hundreds_are_told_within_the_rate(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """300 tables, each told within two pokes and the time that 2.5 calls a second need; nothing is throttled."""
+        tables = [f"table-{number:03}" for number in range(300)]
+        for table in tables:
+            await asyncio.to_thread(control_plane.create_table, table)
+        told: dict[str, float] = {}
+
+        async def wait(table: str) -> None:
+            event = await event_of(self.trigger(clock, timeout=3600, table_name=table))
+            assert event["backup"]["table_name"] == table
+            told[table] = clock.time()
+
+        waiting = [asyncio.ensure_future(wait(table)) for table in tables]
+        await asyncio.sleep(150)
+        assert not told
+        made: dict[str, float] = {}
+        for table in tables:
+            await asyncio.to_thread(control_plane.add_backups, table, 1)
+            made[table] = clock.time()
+        await asyncio.gather(*waiting)
+        latest = max(told[table] - made[table] for table in tables)
+        assert latest <= 2 * 60 + 300 / 2.5
+        assert control_plane.throttled.total() == 0
+        assert not BackupPoller._running  # noqa: SLF001  # nothing is left
