@@ -97,7 +97,7 @@ class SettingsOf:
         :param operation: such as ``DescribeTable``
         :param needs: a member without which a response is not AWS's
         :param service: boto3's name of the service
-        :param request: the arguments
+        :param request: the arguments; ``None``: left out
         :raises BackupError: it has failed for good, or for too long
         """
         return self.retry(self.hook.call, operation, self.context, needs=needs, service=service, **request)
@@ -113,8 +113,7 @@ class SettingsOf:
         """
 
         def page_at(cursor: str | None) -> Page[Any]:
-            more = {"NextToken": cursor} if cursor else {}
-            page = self.call(operation, member, service=service, **request, **more)
+            page = self.call(operation, member, service=service, NextToken=cursor, **request)
             return Page(tuple(page[member]), page.get("NextToken"))
 
         return read_pages(page_at, self.context) or []
@@ -296,9 +295,9 @@ class ContributorInsights(PartedSetting):
         """Return the mode of each that is on: of the table as ``""``, of an index by its name."""
         parts = []
         for index in ("", *table.global_indexes):
-            named = {"IndexName": index} if index else {}
+            operation, named = "DescribeContributorInsights", index or None
             try:
-                described = table.call("DescribeContributorInsights", "TableName", TableName=table.name, **named)
+                described = table.call(operation, "TableName", TableName=table.name, IndexName=named)
             except TableNotFoundError:
                 if not index:
                     raise
@@ -312,10 +311,8 @@ class ContributorInsights(PartedSetting):
     def changes(self, table: SettingsOf, missing: dict[str, str | None]) -> Iterable[Change]:
         """Turn on each."""
         for index, mode in missing.items():
-            named = {"IndexName": index} if index else {}
-            more = {"ContributorInsightsMode": mode} if mode else {}
-            request = {"TableName": table.name, "ContributorInsightsAction": "ENABLE", **named, **more}
-            yield "UpdateContributorInsights", request
+            request = {"ContributorInsightsAction": "ENABLE", "ContributorInsightsMode": mode}
+            yield "UpdateContributorInsights", {"TableName": table.name, "IndexName": index or None, **request}
 
     def adapt(self, wanted: dict[str, str | None], target: SettingsOf) -> dict[str, str | None]:
         """Leave out indexes that were not restored."""
