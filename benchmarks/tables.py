@@ -76,7 +76,7 @@ def back_up_by_task() -> dict[str, float]:
     def timed(self: Wait, observation: Observation) -> WaitResult | None:
         result = observe(self, observation)
         if result:
-            noticed[self.arn.text] = time.time()
+            noticed[self.key] = time.time()
         return result
 
     BackupWait.observe = timed  # type: ignore[method-assign]  # the time is taken where the result comes in
