@@ -217,18 +217,21 @@ class TestIfExistsFail:
         with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
             run(arn, if_exists="fail")
 
+    @pytest.mark.parametrize("answer", [[], [faults.INTERNAL_ERROR]], ids=["refused", "ambiguous"])
     def test_a_restore_that_others_began_while_this_one_was_throttled_is_refused(
-        self, control_plane: ControlPlane, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch
+        self, control_plane: ControlPlane, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch, answer: list[Fault]
     ) -> None:
-        """None of this task's calls can have made it."""
+        """None of this task's calls can have made it, also if the next one's outcome is not known."""
         control_plane.fail_next("RestoreTableFromBackup", Fault(code="LimitExceededException"), times=60)
         sleep, begun = clock.sleep, clock.time()
 
         def sleep_while_others_restore(seconds: float, until: threading.Event | None = None) -> None:
-            sleep(seconds, until)
             if clock.time() - begun > 600 and "target" not in control_plane.client().list_tables()["TableNames"]:
                 control_plane.clear_faults()
                 restore_by_others(control_plane, arn)
+                for fault in answer:
+                    control_plane.fail_next("RestoreTableFromBackup", fault)
+            sleep(seconds, until)
 
         monkeypatch.setattr(clock, "sleep", sleep_while_others_restore)
         with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
