@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 RESULTS = Path(__file__).parents[1] / "docs" / "retention.csv"
 TABLES, NIGHTS = 2500, 20
 PAGE = 100
+NAME = "shop-production-orders-{:04}"
 ACCOUNT_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table"
 # What the package allows itself.
 MOST_CPU, MOST_MEMORY, MOST_PAGES = 2.0, 150.0, TABLES * NIGHTS / PAGE + 10
@@ -35,7 +36,7 @@ def summaries() -> list[dict[str, Any]]:
     for night in range(NIGHTS):
         for table in range(TABLES):
             at = now - 86_400 * (night + 1) + table
-            name = f"shop-{table:04}"
+            name = NAME.format(table)
             made.append(
                 {
                     "TableName": name,
@@ -74,14 +75,15 @@ class Account(BaseHTTPRequestHandler):
 
     def ListTables(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
         """Return a page of names."""
-        start = int(body.get("ExclusiveStartTableName", "shop--1")[5:]) + 1
-        names = [f"shop-{table:04}" for table in range(start, min(start + PAGE, TABLES))]
+        last = body.get("ExclusiveStartTableName")
+        start = int(last[-4:]) + 1 if last else 0
+        names = [NAME.format(table) for table in range(start, min(start + PAGE, TABLES))]
         return {"TableNames": names} | ({"LastEvaluatedTableName": names[-1]} if start + PAGE < TABLES else {})
 
     def ListBackups(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
         """Return a page of backups."""
         start = int(body.get("ExclusiveStartBackupArn", "/0").rpartition("/")[2])
-        cursor = {"LastEvaluatedBackupArn": f"{ACCOUNT_ARN}/shop-0000/backup/{start + PAGE}"}
+        cursor = {"LastEvaluatedBackupArn": f"{ACCOUNT_ARN}/{NAME.format(0)}/backup/{start + PAGE}"}
         more = start + PAGE < len(self.made)
         return {"BackupSummaries": self.made[start : start + PAGE]} | (cursor if more else {})
 
@@ -92,7 +94,7 @@ class Account(BaseHTTPRequestHandler):
             "Table": {
                 "TableName": name,
                 "TableArn": f"{ACCOUNT_ARN}/{name}",
-                "TableId": f"00000000-0000-0000-0000-{int(name[5:]):012}",
+                "TableId": f"00000000-0000-0000-0000-{int(name[-4:]):012}",
                 "TableStatus": "ACTIVE",
                 "CreationDateTime": 0,
             }
@@ -167,8 +169,8 @@ def measure() -> dict[str, float]:
     ]
     backups = read_backup_page({"BackupSummaries": made}).items
     tables = {
-        f"shop-{table:04}": Table(
-            f"shop-{table:04}", "", f"00000000-0000-0000-0000-{table:012}", "ACTIVE", now - timedelta(days=99)
+        NAME.format(table): Table(
+            NAME.format(table), "", f"00000000-0000-0000-0000-{table:012}", "ACTIVE", now - timedelta(days=99)
         )
         for table in range(TABLES)
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.system.conftest import RunDag
 
 
-def events() -> dict[str, dict[str, str]]:
+def events() -> dict[str, dict[str, Any]]:
     """Return the extra of the newest event of each task."""
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -44,3 +44,14 @@ def test_an_event_carries_the_backup(run_dag: RunDag, control_plane: ControlPlan
     assert extra["table_arn"] == source["TableArn"]
     assert datetime.fromisoformat(extra["created_at"]) == details["BackupCreationDateTime"]
     assert set(extra) == {"backup_arn", "backup_name", "table_arn", "created_at"}
+
+
+def test_an_event_carries_the_report_of_a_check(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """All of it, which the page in Airflow's web UI shows."""
+    control_plane.add_backups("orders", 1, age=3600)
+    run = run_dag("coverage_outlet")
+    assert run.state == "success"
+    (ti,) = run.get_task_instances()
+    extra = events()["check"]
+    assert extra == ti.xcom_pull(task_ids="check")
+    assert (extra["kind"], extra["version"]) == ("dynamodb_backup_coverage", 1)

@@ -1,4 +1,4 @@
-"""A backup as an asset, on the direct and on the deferred path, without waiting, and by reference."""
+"""Assets: a backup on the direct and on the deferred path, without waiting, and by reference; and a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset
 
-from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupCoverageOperator, DynamoDBCreateBackupOperator
 
 PATHS: dict[str, dict[str, Any]] = {
     "direct": {"deferrable": False, "poll_interval": 0.5},
@@ -29,3 +29,6 @@ with DAG("outlets", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         DynamoDBCreateBackupOperator(
             task_id="referred", table_name="orders", outlets=[Asset.ref(uri=asset("direct").uri)]
         )
+
+with DAG("coverage_outlet", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+    DynamoDBBackupCoverageOperator(task_id="check", outlets=[asset("coverage")])

@@ -1,14 +1,14 @@
-"""One backup, waited for in every way, patiently and not."""
+"""One backup, by its ARN or as a table's next one, waited for in every way, patiently and not."""
 
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
 
 PATIENCE: dict[str, dict[str, Any]] = {
     "sensor_modes": {"timeout": 600},
@@ -37,3 +37,9 @@ for dag_id, patience in PATIENCE.items():
             if task_id == "deferrable":
                 settings["timeout"] = max(settings["timeout"], PATIENCE_OF_A_DEFERRAL)
             DynamoDBBackupSensor(task_id=task_id, backup_arn="{{ params.backup_arn }}", **settings)
+    with DAG(dag_id.replace("sensor", "fresh"), schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        for task_id, mode in MODES.items():
+            settings = {**patience, "poke_interval": 5, **mode}
+            if task_id == "deferrable":
+                settings["timeout"] = max(settings["timeout"], PATIENCE_OF_A_DEFERRAL)
+            DynamoDBFreshBackupSensor(task_id=task_id, table_name="orders", max_age=timedelta(hours=1), **settings)

@@ -1,0 +1,96 @@
+"""Which tables of a whole account have a fresh backup: 2,500 tables, 50,000 backups, at the rates that AWS allows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.retention import TABLES, memory
+
+RESULTS = Path(__file__).parents[1] / "docs" / "coverage.csv"
+# What the package allows itself.
+MOST_PAGES, MOST_CPU, MOST_MEMORY, MOST_KB = 520, 3.0, 100.0, 500.0
+_MB, _KB = 2**20, 1000
+
+
+def measure() -> dict[str, float]:
+    """Check all tables over HTTP."""
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.coverage.check import CoverageCheck, CoverageReport, CoverageRequest
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.selection import TableSelection
+
+    context = ErrorContext(region="us-east-1")
+    hook = DynamoDBBackupHook("aws_default", region_name="us-east-1")
+    hook.list_tables(context)
+    request = CoverageRequest(
+        selection=TableSelection(table_names=("*",), max_tables=TABLES),
+        max_age=timedelta(hours=26),
+        fail_on=(),
+        point_in_time_recovery=False,
+        timeout=1800,
+    )
+    report = CoverageReport(checked_at=datetime.now(tz=UTC), max_age=request.max_age, region="us-east-1")
+    deadline = Deadline.after(request.timeout)
+    before, began, started = memory(), time.process_time(), time.monotonic()
+    CoverageCheck(hook, request, context, deadline, report, logging.getLogger("benchmark")).run()
+    told = report.as_dict()
+    cpu, added, seconds = time.process_time() - began, (memory() - before) / _MB, time.monotonic() - started
+    assert told["counts"]["fresh"] == TABLES
+    rows = [{"newest_backup_arn": None, **row} for row in told["tables"]]
+    for row in rows:
+        row["newest_backup_arn"] = report.done[row["table_name"]].as_dict()["newest_backup_arn"]
+    sizes = {"report": len(json.dumps(told)) / _KB, "with_arns": len(json.dumps(told | {"tables": rows})) / _KB}
+    return {"cpu": cpu, "memory": added, "seconds": seconds, **sizes}
+
+
+def main() -> int:
+    """Measure, print, and write the table of the docs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
+    serve = [sys.executable, "-W", "ignore", "-m", "benchmarks.retention", "serve"]
+    with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": {"endpoint_url": url}}
+        subject = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.coverage", "measure"],
+            env=kept | {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection), "AWS_EC2_METADATA_DISABLED": "true"},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        server.stdin.close()
+        calls = json.loads(server.stdout.read())
+    measured = json.loads(subject.stdout.splitlines()[-1])
+    pages = calls["ListBackups"]
+    rows = [
+        ("calls of ListBackups", f"{pages}", f"{MOST_PAGES}", pages <= MOST_PAGES),
+        ("CPU-seconds", f"{measured['cpu']:.1f}", f"{MOST_CPU:g}", measured["cpu"] <= MOST_CPU),
+        ("memory added, MB", f"{measured['memory']:.0f}", f"{MOST_MEMORY:g}", measured["memory"] <= MOST_MEMORY),
+        ("report as JSON, KB", f"{measured['report']:.0f}", f"{MOST_KB:g}", measured["report"] <= MOST_KB),
+        ("the same with the ARNs, which are left out, KB", f"{measured['with_arns']:.0f}", "", True),
+        ("calls of ListTables, DescribeTable", f"{calls['ListTables']}, {calls['DescribeTable']}", "", True),
+        ("seconds", f"{measured['seconds']:.0f}", "", True),
+    ]
+    with RESULTS.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", "measured", "at most"])
+        writer.writerows(row[:3] for row in rows)
+    print(RESULTS.read_text(encoding="utf-8"))  # noqa: T201  # what it is for
+    return int(not all(held for *_, held in rows))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["measure"]:
+        print(json.dumps(measure()))  # noqa: T201  # for the parent
+    else:
+        sys.exit(main())
