@@ -7,6 +7,7 @@ by its ``RestoreSummary``, which stays for as long as the table does.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -130,12 +131,14 @@ class Restore:
     def _describe_backup(self, *, needed: bool) -> Backup | None:
         """Return the description of the backup; ``None``: it is gone, and not needed any more."""
         try:
-            retry = retrying(self.deadline, self.log)
+            retry = retrying(self.deadline, self.log, patience=math.inf if needed else limits.READING_PATIENCE)
             backup = retry(self._find_backup, self.hook.describe_backup, self.request.backup_arn)
         except BackupError as error:
             if needed:
                 raise
-            self.log.warning("The table is there already, but its backup can't be described: %s", error)
+            # That it can't be restored any more does not matter here.
+            reason = error.__cause__ if isinstance(error, exceptions.BackupNotRestorableError) else error
+            self.log.warning("The table is there already, but its backup can't be described: %s", reason)
             return None
         size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
         self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)

@@ -485,6 +485,26 @@ class TestSource:
         assert run(arn, ti=ti) == TARGET
         assert ti.xcoms["settings"]["tags"] == "applied"
 
+    def test_a_later_try_waits_for_the_description_of_the_backup_as_for_a_setting(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """A neighbour may use up the rate of DescribeBackup for hours, and the table is there."""
+        run(arn, settings=())
+        control_plane.fail_next("DescribeBackup", THROTTLED, times=999)
+        begun = clock.time()
+        assert run(arn, first=False) == TARGET
+        assert clock.time() - begun < 400
+
+    def test_a_later_try_does_not_tell_to_choose_another_backup(
+        self, control_plane: ControlPlane, log: Callable[[], str], arn: str
+    ) -> None:
+        """The table is there, and keeps what the backup had."""
+        run(arn, settings=())
+        control_plane.lose_backup(arn)
+        assert run(arn, first=False) == TARGET
+        assert "its backup can't be described: The backup does not exist: table 'source'" in (told := log())
+        assert "Choose another backup" not in told
+
     @pytest.mark.parametrize("name", [name for name in READS if name != "ttl"])
     def test_an_empty_answer_is_asked_for_again(self, control_plane: ControlPlane, name: str) -> None:
         """It is not AWS's, and says nothing of the setting."""
