@@ -326,7 +326,7 @@ class TestFailOn:
             (("none",), ["orders: It has no backup"]),
             ({"late", "none"}, ["2 failed, 1 are fresh", "late: ", "orders: "]),
         ],
-        ids=str,
+        ids=["a list", "a tuple", "a set"],
     )
     def test_the_message_names_the_tables(
         self, shop: ControlPlane, context: Context, ti: FakeTaskInstance, fail_on: Any, named: list[str]
