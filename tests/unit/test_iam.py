@@ -243,7 +243,7 @@ def test_a_restore_runs_under_its_policy(control_plane: ControlPlane, context: C
 
 @pytest.mark.parametrize(
     ("name", "action"),
-    [(name, action) for name, (document, _) in RESTORES.items() for action in set(actions(document))],
+    [(name, action) for name, (document, _) in RESTORES.items() for action in sorted(set(actions(document)))],
 )
 def test_a_restore_names_its_missing_action(
     control_plane: ControlPlane, context: Context, name: str, action: str
