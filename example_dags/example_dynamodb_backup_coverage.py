@@ -15,7 +15,7 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupCoverageOperator
 def is_alarming(report: dict[str, Any]) -> bool:
     """Go on only where a table has no fresh backup, or that is not known."""
     counts = report["counts"]
-    return sum(counts.values()) > counts["fresh"]
+    return bool(sum(counts.values()) > counts["fresh"])
 
 
 @task
