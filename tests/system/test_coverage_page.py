@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,15 @@ PAGE = "/dynamodb-backups/"
 def application(_airflow_database: None) -> Any:
     """Return Airflow's web application, with its plugins."""
     from airflow.api_fastapi.app import create_app
+    from sqlalchemy.orm import configure_mappers
 
+    with warnings.catch_warnings():
+        # Those of Airflow's models would be taken for ours.
+        warnings.simplefilter("ignore")
+        configure_mappers()
     with pytest.MonkeyPatch.context() as patch:
+        # Airflow 3.1 has none by default, which PyJWT no longer takes.
+        patch.setenv("AIRFLOW__API_AUTH__JWT_ISSUER", "airflow")
         patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_hex(64))
         yield create_app(apps="core")
 
