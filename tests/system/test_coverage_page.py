@@ -45,7 +45,10 @@ def application(_airflow_database: None) -> Any:
 @pytest.fixture
 def signed_out(application: Any) -> TestClient:
     """Return a browser that has not signed in."""
-    from starlette.testclient import TestClient
+    with warnings.catch_warnings():
+        # Of the httpx that it uses.
+        warnings.simplefilter("ignore")
+        from starlette.testclient import TestClient
 
     return TestClient(application)
 
