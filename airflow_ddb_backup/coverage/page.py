@@ -23,7 +23,8 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import JSON, select, type_coerce
 
-from airflow_ddb_backup.coverage.view import KIND, read_report, render, render_refusal
+from airflow_ddb_backup.coverage.status import KIND
+from airflow_ddb_backup.coverage.view import read_report, render, render_refusal
 from airflow_ddb_backup.limits import PAGE_EVENTS, PAGE_REPORTS
 
 if TYPE_CHECKING:

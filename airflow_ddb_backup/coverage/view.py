@@ -11,31 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LARGEST_NUMBER, LONGEST_TEXT, PAGE_TABLES
+from airflow_ddb_backup.coverage.status import Status
+from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LARGEST_NUMBER, LONGEST_TEXT, PAGE_TABLES, REPORT_VERSION
+from airflow_ddb_backup.report import age_of, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-#: what marks the extra of an asset event as a coverage report
-KIND = "dynamodb_backup_coverage"
-#: the version of reports that the page knows
-VERSION = 1
-
-
-class Status(StrEnum):
-    """How a table is covered, in the order in which tables need attention."""
-
-    UNKNOWN = "unknown"
-    NONE = "none"
-    LATE = "late"
-    FRESH = "fresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +118,9 @@ def read_report(extra: object, now: datetime) -> Report:
     stale = checked_at is None or max_age is None or (now - checked_at).total_seconds() > max_age
 
     problems = []
-    if found.get("version") != VERSION:
+    if found.get("version") != REPORT_VERSION:
         problems.append(
-            f"It is not of version {VERSION}, which this page knows: some of it may be missing or wrong here. "
+            f"It is not of version {REPORT_VERSION}, which this page knows: some of it may be missing or wrong here. "
             "Install one version of airflow-ddb-backup on workers and API servers."
         )
     if checked_at is None or max_age is None:
@@ -232,22 +219,6 @@ def _time(value: object) -> datetime | None:
         return None
 
 
-def _age(since: datetime, until: datetime) -> str:
-    """Return how long ago something was, in its two largest units, such as ``3 d 4 h``."""
-    hours, minutes = divmod(max(until - since, timedelta()) // timedelta(minutes=1), 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "d"), (hours, "h"), (0 if days else minutes, "min")]
-    return " ".join(f"{number:,} {unit}" for number, unit in units if number) or "0 min"
-
-
-def _size(number: int) -> str:
-    """Return bytes as AWS's console shows them, such as ``1.2 GB``."""
-    size, units = float(number), ["bytes", "KB", "MB", "GB", "TB", "PB", "EB"]
-    while size >= 1000 and len(units) > 1:  # noqa: PLR2004  # SI
-        size, units = size / 1000, units[1:]
-    return f"{number:,} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
-
-
 _ENVIRONMENT = Environment(
     autoescape=True,
     loader=FileSystemLoader(Path(__file__).parent),
@@ -255,5 +226,5 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     undefined=StrictUndefined,
 )
-_ENVIRONMENT.filters |= {"age": _age, "size": _size}
+_ENVIRONMENT.filters |= {"age": age_of, "size": size_of}
 _TEMPLATE = _ENVIRONMENT.get_template("page.html")

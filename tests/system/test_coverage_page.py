@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from starlette.testclient import TestClient
 
+    from tests.simulator.control_plane import ControlPlane
+    from tests.system.conftest import RunDag
+
 pytestmark = pytest.mark.skipif(
     not is_supported(import_module("airflow").__version__), reason="this Airflow has no such pages"
 )
@@ -88,6 +91,15 @@ def test_it_shows_a_report_to_who_is_signed_in(browser: TestClient, session: Ses
     response = browser.get(PAGE)
     assert response.status_code == 200
     assert "customers" in response.text
+
+
+def test_a_check_is_shown(browser: TestClient, session: Session, run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """What the operator has found is on the page once its task has succeeded."""
+    control_plane.add_backups("orders", 3, age=3600)
+    assert run_dag("coverage_outlet").state == "success"
+    text = browser.get(PAGE).text
+    assert '<th scope="row">orders</th>' in text
+    assert "<strong>" not in text
 
 
 def test_it_is_in_the_menu(browser: TestClient) -> None:

@@ -96,7 +96,6 @@ ON_THE_LOOP = {"rates", "waiting", "triggers"}
 NOT_CHOSEN = {
     "boto_errors._SERVER_ERROR",  # HTTP's
     "coverage.page.REFUSALS",  # HTTP's
-    "coverage.view.VERSION",  # the report's
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_airflow_finds_it() -> None:
     command = [sys.executable, "-W", "ignore", "-m", "airflow", "plugins", "--output", "json"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "dynamodb_backups" in told
-    assert ("/dynamodb-backups/" in told) == plugin.is_supported(plugin.__version__)
+    assert ("/dynamodb-backups/" in told) == plugin.is_supported(import_module("airflow").__version__)
 
 
 def test_other_processes_load_nothing_for_it() -> None:
