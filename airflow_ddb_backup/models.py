@@ -54,7 +54,6 @@ class BackupArn:
     :param region: the region of table and backup
     :param account: the account, 12 digits
     :param table_name: the name of the backed up table
-    :param created_hint: when the backup was requested, as far as a known ID tells; ``None``: it does not
     """
 
     text: str
@@ -62,7 +61,6 @@ class BackupArn:
     region: str
     account: str
     table_name: str
-    created_hint: datetime | None
 
     @classmethod
     def parse(cls, value: object, parameter: str = "backup_arn") -> Self:
@@ -92,9 +90,13 @@ class BackupArn:
         if match is None:
             message = f"not the ARN of a backup: {value!r}"
             raise ValueError(message)
-        known = _KNOWN_ID.fullmatch(match["id"])
-        created = datetime.fromtimestamp(int(known["ms"]) / 1000, tz=UTC) if known else None
-        return cls(match.string, match["partition"], match["region"], match["account"], match["table"], created)
+        return cls(match.string, match["partition"], match["region"], match["account"], match["table"])
+
+    @property
+    def created_hint(self) -> datetime | None:
+        """When the backup was requested, as far as a known ID tells; ``None``: it does not."""
+        known = _KNOWN_ID.fullmatch(self.text.rpartition("/")[2])
+        return datetime.fromtimestamp(int(known["ms"]) / 1000, tz=UTC) if known else None
 
     @property
     def table_arn(self) -> str:
