@@ -8,6 +8,7 @@ ambiguous: settling it costs one listing, a second backup costs trust.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,8 @@ _SPECIAL: tuple[tuple[str, str, str, type[BackupError]], ...] = (
     ("", "LimitExceededException", "account-level throughput", exceptions.QuotaExceededError),
 )
 _UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
+# In a proxy's address: botocore hides it only where it can parse that, and not of a SOCKS proxy.
+_USER = re.compile(r"//[^/\s]*@")
 _NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
     AmbiguousOutcomeError: UnreachableError,
     BackupError: exceptions.ConfigurationError,
@@ -128,7 +131,7 @@ def told(error: BaseException) -> str:
         code, text = error.response.get("Error", {}).get("Code", ""), error.response.get("Error", {}).get("Message", "")
     else:
         source, code, text = "botocore raised", type(error).__name__, str(error)
-    return f"{source} {code}: {_shortened(text)}."
+    return f"{source} {code}: {_cleaned(text)}."
 
 
 @contextmanager
@@ -181,9 +184,9 @@ def _never_left(error: Exception) -> bool:
     return isinstance(error, _NEVER_CONNECTED) or (isinstance(error, boto.SSLError) and _UNVERIFIED in str(error))
 
 
-def _shortened(text: str) -> str:
-    """Return the beginning of AWS's text: it ends up in logs, events and XComs."""
-    text = text.rstrip(".")
+def _cleaned(text: str) -> str:
+    """Return the beginning of a text, which ends up in logs, events and XComs, without the password of a proxy."""
+    text = _USER.sub("//***@", text.rstrip("."))
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
 
 

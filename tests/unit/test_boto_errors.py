@@ -11,6 +11,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
@@ -204,6 +205,21 @@ def test_what_botocore_takes_for_transient_is_retried(code: str) -> None:
     """After it AWS may have done what it was asked, unless it says that it was too much."""
     retried = exceptions.TransientError | exceptions.AmbiguousOutcomeError
     assert isinstance(from_boto(client_error(code), SUBJECT), retried)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProxyConnectionError(proxy_url="http://socks5://user:pass@word@proxy:1080"),
+        HTTPClientError(error="Failed to parse: http://user:pass@word@proxy:99999"),
+    ],
+)
+def test_no_message_has_a_proxy_s_password(error: BotoCoreError) -> None:
+    """Botocore hides it only in addresses that it can parse."""
+    told = str(from_boto(error, SUBJECT))
+    assert "***@proxy:" in told
+    assert "user" not in told
+    assert "word" not in told
 
 
 @pytest.mark.parametrize("code", ["RequestExpired", "MissingAuthenticationToken", "InvalidClientTokenId"])
