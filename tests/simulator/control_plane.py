@@ -658,7 +658,9 @@ class _Call:
 
 
 def _listed_as(backup: Backup) -> dict[str, Any]:
-    made = backup.creation_date_time.replace(tzinfo=UTC).timestamp()
+    # Whole milliseconds, as in all other responses.
+    time = backup.creation_date_time.replace(tzinfo=UTC)
+    made = time.replace(microsecond=time.microsecond // 1000 * 1000).timestamp()
     return {**backup.summary, "BackupStatus": "AVAILABLE", "BackupCreationDateTime": made}
 
 
