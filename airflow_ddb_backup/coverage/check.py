@@ -15,6 +15,7 @@ from airflow_ddb_backup.exceptions import (
     BackupError,
     CoverageTimeoutError,
     InvalidValueError,
+    ListBackupsDeniedError,
     TableNotFoundError,
     TablesNotFreshError,
 )
@@ -100,7 +101,10 @@ class CoverageReport(Report[Coverage]):
 
         :param name: its name
         """
-        return self.failed.get(name) or BackupError(f"It has {self._newest(name)}.")
+        if name in self.failed:
+            return self.failed[name]
+        age = self._newest_age(name)
+        return BackupError(f"Its newest backup is {age} old." if age else "It has no AVAILABLE backup.")
 
     def conclude(self, fail_on: Sequence[FailOn], context: ErrorContext) -> None:
         """Raise if a table has one of these statuses.
@@ -115,10 +119,10 @@ class CoverageReport(Report[Coverage]):
 
     def summary(self) -> str:
         """Return what a person wants to read in the morning: a line for each status that needs attention."""
-        names, known = self.by_status(), self.done.values()
+        names, known = self.by_status(), list(self.done.values())
         total, fresh = sum(map(len, names.values())), len(names[Status.FRESH])
         young = f"a backup that is at most {age_of(self.max_age)} old" if self.max_age else "a fresh backup"
-        late = [f"{name} ({self._newest(name)})" for name in names[Status.LATE]]
+        late = [f"{name} (its newest backup is {self._newest_age(name)} old)" for name in names[Status.LATE]]
         unknown = [f"{name} ({self.failed[name]})" for name in names[Status.UNKNOWN][:1]] + names[Status.UNKNOWN][1:]
         lines = [
             f"{fresh} of {total} tables have {young}.",
@@ -134,7 +138,7 @@ class CoverageReport(Report[Coverage]):
 
         :param error: why the task has failed; ``None``: it has not
         """
-        names, known = self.by_status(), self.done.values()
+        names, known = self.by_status(), list(self.done.values())
         told = self.told(self.summary(), error)
         if isinstance(error, TablesNotFreshError):
             # The summary says the same, and names more of them.
@@ -164,9 +168,9 @@ class CoverageReport(Report[Coverage]):
             return Status.UNKNOWN
         return self.done[name].status(self.checked_at, self.max_age or timedelta(0))
 
-    def _newest(self, name: str) -> str:
+    def _newest_age(self, name: str) -> str | None:
         newest = self.done[name].newest
-        return f"its newest backup is {age_of(self.checked_at - newest.created_at)} old" if newest else "no backup"
+        return age_of(self.checked_at - newest.created_at) if newest else None
 
 
 @dataclass(slots=True)
@@ -201,17 +205,14 @@ class CoverageCheck:
         )
         request.selection.check_size([*(table.name for table in tables), *report.failed], self.context)
         try:
-            listed = self._listed(tables)
-        except BackupError as error:
-            # Nothing is known of any of them, and none may pass for fresh.
-            report.failed |= {table.name: error for table in tables}
-            raise
-        work = _EachTable(self, listed)
-        try:
-            rounds(tables, work, self.deadline, self.log, threads=THREADS)
-        except BaseException:
-            # Airflow's, for the task's execution_timeout: the threads must not go on.
+            rounds(tables, _EachTable(self, self._listed(tables)), self.deadline, self.log, threads=THREADS)
+        except BaseException as error:
+            # Airflow's too, for the task's execution_timeout: the threads must not go on.
             self.hook.stop()
+            # Nothing is known of the other tables, and none may be left out.
+            reason = error if isinstance(error, BackupError) else BackupError(f"It was not looked at: {error!r}.")
+            known = {*report.done, *report.failed, *report.skipped}
+            report.failed |= {table.name: reason for table in tables if table.name not in known}
             raise
         if not (report.done or report.failed):
             # All that patterns and tags have selected are gone.
@@ -252,17 +253,20 @@ class _EachTable:
             table = self._hook.describe_table(context, selected.arn or selected.name)
             if table.status == TableStatus.DELETING:
                 raise TableNotFoundError.about(context, f"It is {table.status}.")
+            recovery = self._recovery(context, table.name) if self._check.request.point_in_time_recovery else None
         except TableNotFoundError as error:
             if selected.named:
                 raise
+            self._report.skipped[selected.name] = str(error)
             self._log.warning("Table %s is left out, since the task does not name it: %s", selected.name, error)
             return
-        recovery = self._recovery(context, table.name) if self._check.request.point_in_time_recovery else None
         backups = self._backups(context, table.name)
         self._report.done[selected.name] = Coverage.of(table, backups, point_in_time_recovery=recovery)
 
     def failed(self, selected: SelectedTable, error: BackupError) -> None:
-        """Note that it is not known how a table is covered."""
+        """Note that it is not known how a table is covered, nor will be of any if the listing is denied."""
+        if isinstance(error, ListBackupsDeniedError):
+            raise error
         self._report.fail(selected.name, error, self._log)
 
     def untried(self, selected: SelectedTable) -> BackupError:

@@ -109,6 +109,14 @@ class TestStatuses:
         report = check(context, table_names=["fresh", "late", "nowhere"])
         assert statuses(report) == {"fresh": "fresh", "late": "unknown", "nowhere": "unknown"}
 
+    def test_a_pattern_s_table_that_vanishes_while_it_is_looked_at_is_left_out(
+        self, shop: ControlPlane, context: Context
+    ) -> None:
+        """Also between two calls about it."""
+        shop.before("DescribeContinuousBackups", lambda: shop.drop_table("late"))
+        with pytest.raises(AirflowSkipException):
+            check(context, table_names=["lat*"], point_in_time_recovery=True, if_empty="skip")
+
     def test_tags_narrow_the_selection(self, shop: ControlPlane, context: Context, log: Callable[[], str]) -> None:
         """A named table that lacks them is left out, with a warning."""
         shop.tag_table("late", backup="nightly")
@@ -197,6 +205,15 @@ class TestUnknown:
         assert set(statuses(report).values()) == {"unknown"}
         assert report["counts"] == {"fresh": 0, "late": 0, "none": 0, "unknown": 3}
         assert report["error"] in report["text"]
+
+    def test_a_denied_listing_fails_the_task_also_of_one_table(
+        self, shop: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """IAM has no permission to list the backups of one table alone: no table can be checked."""
+        shop.fail_next("ListBackups", DENIED, times=ALWAYS)
+        with pytest.raises(ListBackupsDeniedError):
+            check(context, table_names=["fresh"])
+        assert statuses(ti.xcoms["report"]) == {"fresh": "unknown"}
 
     def test_no_page_is_read_after_the_timeout(
         self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
@@ -322,8 +339,8 @@ class TestFailOn:
     @pytest.mark.parametrize(
         ("fail_on", "named"),
         [
-            (["late"], ["late: It has its newest backup"]),
-            (("none",), ["orders: It has no backup"]),
+            (["late"], ["late: Its newest backup is 1 d 6 h old."]),
+            (("none",), ["orders: It has no AVAILABLE backup."]),
             ({"late", "none"}, ["2 failed, 1 are fresh", "late: ", "orders: "]),
         ],
         ids=["a list", "a tuple", "a set"],
@@ -355,12 +372,15 @@ class TestFailOn:
 def test_an_execution_timeout_ends_it(
     shop: ControlPlane, context: Context, ti: FakeTaskInstance, execution_timeout: Callable[[], None]
 ) -> None:
-    """No call is made after it, and what was known is reported."""
+    """No call is made after it; what was known is reported, and the other tables are unknown."""
     shop.before("DescribeTable", execution_timeout)
     with pytest.raises(BaseException) as failure:  # noqa: PT011  # Airflow's own is no Exception
         check(context)
     assert type(failure.value).__name__ == "TaskTimeout"
-    assert ti.xcoms["report"]["error"] is not None
+    report = ti.xcoms["report"]
+    assert report["error"] is not None
+    assert statuses(report).keys() == {"fresh", "late", "orders"}
+    assert report["counts"]["unknown"] >= 1
 
 
 @pytest.mark.load
