@@ -163,6 +163,7 @@ def select_tables(
     *,
     context: ErrorContext,
     deadline: Deadline,
+    too_late: BackupError,
     log: Any,
 ) -> list[SelectedTable]:
     """Return the selected tables, by name. Their number is not checked.
@@ -172,10 +173,12 @@ def select_tables(
     :param report: takes in which tables the task names and lack the tags, and of which that can't be known
     :param context: the region, for messages
     :param deadline: when to give up
+    :param too_late: why a call that would begin after it has failed
     :param log: the task's log
     :raises BackupError: a listing has failed
     """
-    retry, retry_of_one = retrying(deadline, log), retrying(deadline, log, patience=TABLE_PATIENCE)
+    retry = retrying(deadline, log, too_late=too_late)
+    retry_of_one = retrying(deadline, log, patience=TABLE_PATIENCE, too_late=too_late)
 
     def has_tags(table: SelectedTable) -> bool:
         about = replace(context, table=table.name)

@@ -201,7 +201,13 @@ class CoverageCheck:
         """
         request, report = self.request, self.report
         tables = select_tables(
-            self.hook, request.selection, report, context=self.context, deadline=self.deadline, log=self.log
+            self.hook,
+            request.selection,
+            report,
+            context=self.context,
+            deadline=self.deadline,
+            too_late=CoverageTimeoutError.about(self.context, "The tables could not be selected in time."),
+            log=self.log,
         )
         request.selection.check_size([*(table.name for table in tables), *report.failed], self.context)
         try:

@@ -146,7 +146,13 @@ class Prune:
         """
         request, report = self.request, self.report
         tables = select_tables(
-            self.hook, request.selection, report, context=self.context, deadline=self.deadline, log=self.log
+            self.hook,
+            request.selection,
+            report,
+            context=self.context,
+            deadline=self.deadline,
+            too_late=self._too_late,
+            log=self.log,
         )
         if not request.finds_tables:
             request.selection.check_size([*(table.name for table in tables), *report.failed], self.context)
@@ -226,8 +232,11 @@ class Prune:
 
     def _retry(self, patience: float = math.inf) -> Retry:
         """Return what makes a call that the plan is made from, and retries it; none begins after the deadline."""
-        too_late = exceptions.DeletionTimeoutError.about(self.context, "Nothing was deleted.")
-        return retrying(self.deadline, self.log, patience=patience, too_late=too_late)
+        return retrying(self.deadline, self.log, patience=patience, too_late=self._too_late)
+
+    @property
+    def _too_late(self) -> BackupError:
+        return exceptions.DeletionTimeoutError.about(self.context, "Nothing was deleted.")
 
     @property
     def _began(self) -> datetime:

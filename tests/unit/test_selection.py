@@ -13,31 +13,37 @@ from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import (
     AccessDeniedError,
     AmbiguousOutcomeError,
+    BackupError,
     EmptySelectionError,
     ErrorContext,
     InvalidValueError,
     TableNotFoundError,
+    ThrottledError,
     TooManyTablesError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.parameters import LATER
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.selection import IfEmpty, SelectedTable, TableSelection, select_tables
-from tests.simulator.faults import EMPTY_RESPONSE, Answer, Fault
+from tests.simulator.faults import EMPTY_RESPONSE, THROTTLED, Answer, Fault
 
 if TYPE_CHECKING:
+    from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
 LOG = logging.getLogger(__name__)
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 CONTEXT = ErrorContext(region="us-east-1")
+TOO_LATE = BackupError("Time was up.")
 
 
 def select(report: Report[Any] | None = None, **settings: Any) -> list[SelectedTable]:
     """Select tables of the simulated account."""
     hook, selection = DynamoDBBackupHook(region_name="us-east-1"), TableSelection(**settings)
     report = report or Report()
-    return select_tables(hook, selection, report, context=CONTEXT, deadline=Deadline.after(60), log=LOG)
+    return select_tables(
+        hook, selection, report, context=CONTEXT, deadline=Deadline.after(60), too_late=TOO_LATE, log=LOG
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +135,18 @@ def test_a_table_that_can_t_be_asked_is_told_with_its_reason(control_plane: Cont
     selected = select(report, table_names=["customers", "orders"], table_tags={"team": ["shop", "crm"]})
     assert isinstance(report.failed["customers"], AccessDeniedError)
     assert selected == [SelectedTable("orders", named=True)]
+
+
+def test_no_table_is_asked_after_the_deadline(control_plane: ControlPlane, clock: Clock) -> None:
+    """A neighbour may use up the rate of ListTagsOfResource for hours."""
+    named, report, begun = [f"table-{number:02}" for number in range(40)], Report[Any](), clock.time()
+    for name in named:
+        control_plane.create_table(name)
+    control_plane.fail_next("ListTagsOfResource", THROTTLED, times=999)
+    assert select(report, table_names=named, table_tags={"team": "shop"}) == []
+    assert clock.time() - begun < 70
+    assert isinstance(report.failed.pop(named[0]), ThrottledError)
+    assert report.failed == dict.fromkeys(named[1:], TOO_LATE)
 
 
 def test_tables_that_are_gone_are_dropped(control_plane: ControlPlane) -> None:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.creation.tables import TablesReport, create_backups
-from airflow_ddb_backup.exceptions import BackupError, ErrorContext, TriggerFailedError
+from airflow_ddb_backup.exceptions import BackupError, CreationTimeoutError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
@@ -171,7 +171,10 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         about = self.open_hook(ErrorContext(), selection.arn)
         report.region = about.region
         try:
-            tables = select_tables(self.hook, selection, report, context=about, deadline=deadline, log=self.log)
+            too_late = CreationTimeoutError.about(about, "The tables could not be selected in time.")
+            tables = select_tables(
+                self.hook, selection, report, context=about, deadline=deadline, too_late=too_late, log=self.log
+            )
             selection.check_size([*(table.name for table in tables), *report.failed], about)
             self.log.info("Backing up %s tables", len(tables))
             wanted = {}
