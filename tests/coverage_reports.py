@@ -136,14 +136,45 @@ def leave(
     session.commit()
 
 
+def fail(
+    session: Session,
+    *,
+    run_id: str,
+    state: str = "failed",
+    map_index: int = -1,
+    at: datetime = NOW + timedelta(minutes=1),
+) -> None:
+    """Leave a try of the task in the metadata database, without an event.
+
+    :param session: of the metadata database
+    :param run_id: the run
+    :param state: how it has ended
+    :param map_index: which of the mapped ones it is
+    :param at: when it has ended
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import insert
+    from uuid6 import uuid7
+
+    if not session.query(DagRun).filter_by(dag_id=DAG_ID, run_id=run_id).one_or_none():
+        session.add(DagRun(dag_id=DAG_ID, run_id=run_id, run_type="manual", run_after=at, state=None))
+        session.flush()
+    ended = {"dag_id": DAG_ID, "task_id": TASK_ID, "run_id": run_id, "map_index": map_index}
+    known = {"id": uuid7(), "state": state, "end_date": at, "pool": "default_pool", "pool_slots": 1}
+    session.execute(insert(TaskInstance).values(ended | known))
+    session.commit()
+
+
 def remove_all(session: Session) -> None:
-    """Remove all assets and their events from the metadata database.
+    """Remove all assets and their events, and all runs, from the metadata database.
 
     :param session: of the metadata database
     """
     from airflow.models.asset import AssetEvent, AssetModel, TaskOutletAssetReference
+    from airflow.models.dagrun import DagRun
     from sqlalchemy import delete
 
-    for model in (AssetEvent, TaskOutletAssetReference, AssetModel):
+    for model in (AssetEvent, TaskOutletAssetReference, AssetModel, DagRun):
         session.execute(delete(model))
     session.commit()

@@ -3,7 +3,7 @@
 A report is the extra of an asset event. Events are many, and have no index by what their extra holds. So for each asset
 that a task has as its outlet the newest event of that task, which the index of the events finds, tells whether the task
 makes reports. Of the tasks that do, the newest events are asked for their account and region, and only the reports that
-are shown are read as a whole.
+are shown are read whole. A task that fails leaves no event: its last report is shown, with the time of that.
 
 Airflow mounts a plugin's app without any check of its own, so the app itself asks who is signed in. A user sees the
 reports of the DAGs that they may see. AWS is not called, nothing is written, and no script runs.
@@ -19,9 +19,10 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.common.db.common import SessionDep  # noqa: TC002  # FastAPI reads the annotations
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset
 from airflow.models.asset import AssetEvent, TaskOutletAssetReference
+from airflow.models.taskinstance import TaskInstance
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
-from sqlalchemy import JSON, select, type_coerce
+from sqlalchemy import JSON, func, or_, select, type_coerce
 
 from airflow_ddb_backup.coverage.status import KIND
 from airflow_ddb_backup.coverage.view import read_report, render, render_refusal
@@ -36,6 +37,8 @@ REFUSALS = {
     401: "You are not signed in: sign in to Airflow, and open this page again.",
     403: "You may not see this page: it needs Airflow's permission to read assets.",
 }
+# The states of a task that has failed, or is going to be tried again.
+_FAILED = ("failed", "up_for_retry", "upstream_failed")
 # One type of column in every version and database.
 _EXTRA = type_coerce(AssetEvent.extra, JSON)
 
@@ -58,7 +61,7 @@ def show(session: SessionDep, user: GetUserDep, status: str = "") -> Response:
     """
     dag_ids = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
     now, nonce = datetime.now(tz=UTC), token_urlsafe()
-    reports = [read_report(extra, now) for extra in newest_reports(session, dag_ids)]
+    reports = [read_report(extra, now, failed_at) for extra, failed_at in newest_reports(session, dag_ids)]
     return _response(render(reports, status, now, nonce), nonce)
 
 
@@ -70,8 +73,8 @@ def refuse(_request: Request, error: HTTPException) -> Response:
     return _response(render_refusal(refusal, nonce), nonce, error.status_code)
 
 
-def newest_reports(session: Session, dag_ids: Collection[str]) -> list[Any]:
-    """Return the newest report of each account and region.
+def newest_reports(session: Session, dag_ids: Collection[str]) -> list[tuple[Any, datetime | None]]:
+    """Return the newest report of each account and region, and when its task has failed since; ``None``: it has not.
 
     :param session: of the metadata database
     :param dag_ids: the DAGs whose reports may be shown
@@ -98,7 +101,17 @@ def newest_reports(session: Session, dag_ids: Collection[str]) -> list[Any]:
     for _, event, account, region in sorted(found, key=lambda row: row[:2], reverse=True):
         ids.setdefault((account, region), event)
     shown = list(ids.values())[:PAGE_REPORTS]
-    return list(session.scalars(select(_EXTRA).where(AssetEvent.id.in_(shown))))
+    # Of a mapped task the others of the same run are about other accounts and regions; later, their places may move.
+    own = or_(TaskInstance.run_id != AssetEvent.source_run_id, TaskInstance.map_index == AssetEvent.source_map_index)
+    failed_since = (
+        TaskInstance.dag_id == AssetEvent.source_dag_id,
+        TaskInstance.task_id == AssetEvent.source_task_id,
+        TaskInstance.state.in_(_FAILED),
+        TaskInstance.end_date > AssetEvent.timestamp,
+        own,
+    )
+    failed_at = select(func.max(TaskInstance.end_date)).where(*failed_since).scalar_subquery()
+    return [(extra, at) for extra, at in session.execute(select(_EXTRA, failed_at).where(AssetEvent.id.in_(shown)))]
 
 
 def _response(page: bytes, nonce: str, status_code: int = 200) -> Response:

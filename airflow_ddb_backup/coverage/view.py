@@ -54,6 +54,7 @@ class Report:
     :param checked_at: when it was made
     :param max_age: seconds that the newest backup of a fresh table is old at most
     :param stale: whether the report itself is older than that
+    :param failed_at: when its task has failed since, without a report; ``None``: it has not
     :param counts: the number of tables of each status
     :param backups: the number of all backups
     :param size: their bytes
@@ -67,6 +68,7 @@ class Report:
     checked_at: datetime | None
     max_age: int | None
     stale: bool
+    failed_at: datetime | None
     counts: Mapping[Status, int]
     backups: int | None
     size: int | None
@@ -101,11 +103,12 @@ class Report:
         return parts
 
 
-def read_report(extra: object, now: datetime) -> Report:
+def read_report(extra: object, now: datetime, failed_at: datetime | None = None) -> Report:
     """Read a report, whatever it holds.
 
     :param extra: the extra of an asset event, a JSON value
     :param now: the present time
+    :param failed_at: when its task has failed since; ``None``: it has not
     """
     found = extra if isinstance(extra, Mapping) else {}
     listed = found.get("tables")
@@ -137,6 +140,7 @@ def read_report(extra: object, now: datetime) -> Report:
         checked_at=checked_at,
         max_age=max_age,
         stale=stale,
+        failed_at=failed_at,
         counts=counts,
         backups=_number(found.get("backups")),
         size=_number(found.get("bytes")),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.coverage.plugin import is_supported
-from tests.coverage_reports import HOUR, NOW, dozen, forged, leave, many, remove_all, report, table
+from tests.coverage_reports import HOUR, NOW, dozen, fail, forged, leave, many, remove_all, report, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     not is_supported(import_module("airflow").__version__), reason="this Airflow has no such pages"
 )
 PAGE = "/dynamodb-backups/"
+FAILED_SINCE = "The task has failed since"
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +208,36 @@ def test_the_report_of_a_task_that_is_gone_is_left_out(browser: TestClient, sess
     """Nobody would make a newer one."""
     leave(session, report(table("orders")), is_outlet=False)
     assert "There is no report yet." in browser.get(PAGE).text
+
+
+@pytest.mark.parametrize("state", ["failed", "up_for_retry", "upstream_failed"])
+def test_a_task_that_has_failed_since_is_told_beside_its_last_report(
+    browser: TestClient, session: Session, state: str
+) -> None:
+    """It has left no event, and what was fresh before may be late now."""
+    leave(session, dozen())
+    assert FAILED_SINCE not in browser.get(PAGE).text
+    fail(session, run_id="next", state=state)
+    text = browser.get(PAGE).text
+    assert FAILED_SINCE in text
+    assert '<section aria-labelledby="report-1" class="stale">' in text
+
+
+def test_a_task_that_has_succeeded_again_is_told_no_longer(browser: TestClient, session: Session) -> None:
+    """Nor is one that still runs."""
+    fail(session, run_id="before", at=NOW - HOUR)
+    fail(session, run_id="now", state="running")
+    leave(session, dozen())
+    assert FAILED_SINCE not in browser.get(PAGE).text
+
+
+def test_of_a_mapped_task_the_others_of_the_run_do_not_count(browser: TestClient, session: Session) -> None:
+    """Its own failure does, and one of a later run, where it may have another place in the list."""
+    leave(session, dozen())
+    fail(session, run_id="run-0", map_index=1)
+    assert FAILED_SINCE not in browser.get(PAGE).text
+    fail(session, run_id="run-1", map_index=1)
+    assert FAILED_SINCE in browser.get(PAGE).text
 
 
 def test_a_status_filters(browser: TestClient, session: Session) -> None:
