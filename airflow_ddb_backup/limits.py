@@ -160,6 +160,8 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 60.0, 7200.0
 LONGEST_RESTORE_TIMEOUT = timedelta(days=7).total_seconds()
 #: seconds that Airflow's own arithmetic can still hold in a ``timedelta``; longer than anyone waits (chosen)
 LONGEST_WAIT = timedelta(days=3650).total_seconds()
+#: no backup is older (documented: those are of 2017 and later), and Python's dates and seconds can hold it (chosen)
+LONGEST_AGE = timedelta(days=36500)
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
 SHORTEST_NAME, LONGEST_NAME = 3, 255
 #: characters of a digest in a derived name, 64 bits: two of a million names of one table collide with a chance of 3 in

@@ -159,14 +159,14 @@ def check_span(parameter: str, value: object) -> timedelta | None:
 
 
 def check_age(parameter: str, value: object) -> timedelta:
-    """Return how old something may be.
+    """Return how old something may be: a century at most, which is as good as any longer time.
 
     :param parameter: the name of the parameter
     :param value: a ``timedelta`` above 0
     :raises InvalidValueError: it is not
     """
     if isinstance(value, timedelta) and value > timedelta(0):
-        return value
+        return min(value, limits.LONGEST_AGE)
     raise InvalidValueError.of(parameter, value, "a timedelta above 0")
 
 

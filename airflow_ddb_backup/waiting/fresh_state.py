@@ -20,7 +20,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.limits import FIRST_BACKUP, SWEEP_MARGIN
 from airflow_ddb_backup.models import TABLE_ARN, Backup, BackupStatus, TableBackups
-from airflow_ddb_backup.parameters import check_age, check_name, check_table
+from airflow_ddb_backup.parameters import check_age, check_name, check_table, set_checked
 from airflow_ddb_backup.report import age_of
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
 
@@ -47,7 +47,7 @@ class FreshRequest:
 
     def __post_init__(self) -> None:
         check_table("table_name", self.table_name)
-        check_age("max_age", self.max_age)
+        set_checked(self, max_age=check_age("max_age", self.max_age))
         if self.backup_name_prefix is not None:
             check_name("backup_name_prefix", self.backup_name_prefix)
 
@@ -93,9 +93,7 @@ class FreshWait(Wait):
         :raises BackupError: a call has failed
         """
         table = await client.call("DescribeTable", self.context, **self.request)
-        now = client.now()
-        # A longer time than there are backups for is more than Python's dates may hold.
-        since = now - min(self._wanted.max_age, now - FIRST_BACKUP) - SWEEP_MARGIN
+        since = max(client.now() - self._wanted.max_age, FIRST_BACKUP) - SWEEP_MARGIN
         listing = {**self.request, "BackupType": "ALL", "TimeRangeLowerBound": since}
         listed: list[Backup] = []
         cursor: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBFreshBackupTrigger,
     DynamoDBRestoreTrigger,
 )
+from airflow_ddb_backup.waiting.fresh_state import FreshRequest
 from airflow_ddb_backup.waiting.poller import BackupPoller
 from tests.simulator.faults import THROTTLED, Answer, Fault
 from tests.unit.conftest import SETTINGS
@@ -594,6 +596,12 @@ class TestFresh:
         event = await event_of(self.trigger(clock))
         assert (event["status"], event["backup"]) == ("error", None)
         assert "Grant dynamodb:ListBackups on '*'" in event["message"]
+
+    async def test_the_longest_age_is_taken(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """As on a worker it means any backup."""
+        control_plane.add_backups("orders", 1, age=1000 * 86400)
+        longest = FreshRequest("orders", timedelta.max).max_age.total_seconds()
+        assert (await event_of(self.trigger(clock, max_age=longest)))["status"] == "success"
 
     async def test_another_account_s_table_is_not_taken(self, control_plane: ControlPlane, clock: Clock) -> None:
         """The connection may have changed since the worker called it."""
