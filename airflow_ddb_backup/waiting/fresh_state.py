@@ -97,6 +97,7 @@ class FreshWait(Wait):
         listing = {**self.request, "BackupType": "ALL", "TimeRangeLowerBound": since}
         listed: list[Backup] = []
         cursor: str | None = None
+        seen: set[str] = set()
         while True:
             try:
                 page = await client.call(self.operation, self.context, **listing)
@@ -108,12 +109,15 @@ class FreshWait(Wait):
             listed += page.items
             if (cursor := page.cursor) is None:
                 return TableBackups(table, tuple(listed), client.now())
+            if cursor in seen:
+                raise AmbiguousOutcomeError.about(self.context, f"AWS returned the cursor {cursor!r} twice.")
+            seen.add(cursor)
             listing["ExclusiveStartBackupArn"] = cursor
             await client.limits[self.operation].turn()
 
     def _observe_answer(self, answer: TableBackups) -> WaitResult | None:
         if self.account not in {None, answer.table.account}:
-            return self._lost(f"The calls go to account {answer.table.account!r}, and went to {self.account!r} before.")
+            return self._lost(f"The calls go to account {answer.table.account!r}, and not to {self.account!r}.")
         reasons = {backup: self._why_not(backup, answer) for backup in answer.backups}
         self._others = Counter(reason for reason in reasons.values() if reason)
         good = [backup for backup, reason in reasons.items() if reason is None]

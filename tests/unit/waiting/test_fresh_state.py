@@ -105,11 +105,11 @@ def test_a_table_that_is_not_found_three_times_ends_it(clock: Clock) -> None:
 
 
 def test_another_account_ends_it(clock: Clock) -> None:
-    """The triggerer's credentials may be another's."""
+    """The triggerer's credentials may be another's than the worker's, the ARN's, or ``account_id``."""
     event = observe(wait(account="210987654321"), backup(1))
     assert event is not None
     assert event["status"] == "error"
-    assert "The calls go to account '123456789012', and went to '210987654321' before." in event["message"]
+    assert "The calls go to account '123456789012', and not to '210987654321'." in event["message"]
     assert observe(wait(account=None), backup(1)) is not None
 
 

@@ -16,7 +16,7 @@ from airflow_ddb_backup.exceptions import (
     OtherRegionError,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
-from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
+from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Answer, Fault
 from tests.unit.conftest import SETTINGS
 
 if TYPE_CHECKING:
@@ -109,6 +109,17 @@ class TestWhatCounts:
         (arn,) = control_plane.add_backups("orders", 1, "nightly-1", age=60)
         assert sensor(backup_name_prefix="nightly-").execute(context)["backup_arn"] == arn
         assert control_plane.calls["ListBackups"] == 4
+
+    def test_a_cursor_that_comes_again_ends_the_poke(self, control_plane: ControlPlane, context: Context) -> None:
+        """A listing that goes round would have no end; the next poke begins anew."""
+        (arn,) = control_plane.add_backups("orders", 1, age=60)
+        again = Fault(Answer.ALTERED, committed=True, set_members={"LastEvaluatedBackupArn": arn}, adds=True)
+        control_plane.fail_next("ListBackups", again, times=9)
+        task = sensor()
+        assert not is_done(task, context)
+        assert control_plane.calls["ListBackups"] == 2
+        control_plane.clear_faults()
+        assert is_done(task, context)
 
     def test_a_poke_takes_two_calls(self, control_plane: ControlPlane, context: Context) -> None:
         """Older backups are not listed."""
