@@ -15,7 +15,7 @@ from airflow_ddb_backup.exceptions import BackupError, PermanentError
 from airflow_ddb_backup.limits import KILO, NAMED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -51,6 +51,16 @@ class Report(Generic[_T]):
         """
         self.failed[name] = error
         log.error("%s: %s", name, error)
+
+    def fail_others(self, names: Iterable[str], error: BaseException) -> None:
+        """Take in that the task ends before it is known how some of several things went: none is left out.
+
+        :param names: the names of all
+        :param error: what ends the task
+        """
+        reason = error if isinstance(error, BackupError) else BackupError(f"The task ended before it: {error!r}.")
+        known = {*self.done, *self.failed, *self.skipped}
+        self.failed |= {name: reason for name in names if name not in known}
 
     def told(self, summary: str, error: BaseException | None) -> dict[str, str | None]:
         """Return where it was, why the task has failed, and a message for people, ready to be sent.

@@ -215,10 +215,7 @@ class CoverageCheck:
         except BaseException as error:
             # Airflow's too, for the task's execution_timeout: the threads must not go on.
             self.hook.stop()
-            # Nothing is known of the other tables, and none may be left out.
-            reason = error if isinstance(error, BackupError) else BackupError(f"It was not looked at: {error!r}.")
-            known = {*report.done, *report.failed, *report.skipped}
-            report.failed |= {table.name: reason for table in tables if table.name not in known}
+            report.fail_others((table.name for table in tables), error)
             raise
         if not (report.done or report.failed):
             # All that patterns and tags have selected are gone.

@@ -105,9 +105,10 @@ def create_backups(
     work = _EachTable(creations, report, log)
     try:
         rounds(list(creations), work, deadline, log, threads=THREADS)
-    except BaseException:
+    except BaseException as error:
         # Airflow's, for the task's execution_timeout: the steps under way must not create anything after it.
         hook.stop()
+        report.fail_others((table.name for table in tables), error)
         raise
     if reused := sum(not creation.is_missing for creation in work.backups):
         log.info("%s of %s tables had a backup for this run already.", reused, len(tables))

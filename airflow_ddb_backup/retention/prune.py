@@ -176,7 +176,13 @@ class Prune:
         report.kept = {backup.arn.text: backup for backup in plan.kept}
         self._log_plan(plan, len(tables))
         self._check_size(plan)
-        rounds(plan.deletions, _Deletions(self, plan), self.deadline, self.log)
+        try:
+            rounds(plan.deletions, _Deletions(self, plan), self.deadline, self.log)
+        except BaseException as error:
+            # Airflow's too, for the task's execution_timeout.
+            planned = (backup.arn.text for backup in plan.deletions)
+            report.fail_others((arn for arn in planned if arn not in {*report.kept, *report.in_use}), error)
+            raise
         self.log.info("%s", report.summary())
         report.raise_for_failures(exceptions.DeletionsFailedError, self.context, report.deleted())
 

@@ -370,6 +370,27 @@ class TestExecutionTimeout:
         join_threads()
         assert control_plane.calls["CreateBackup"] == len(control_plane.backup_arns()) == THREADS
 
+    def test_the_report_leaves_no_table_out(
+        self, control_plane: ControlPlane, clock: Clock, execution_timeout: Callable[[], None]
+    ) -> None:
+        """Nor those that were not begun."""
+        ended = threading.Event()
+        all_wait = threading.Barrier(THREADS, execution_timeout)
+
+        def hold(*_: object) -> None:
+            all_wait.wait()
+            ended.wait()
+
+        control_plane.on_commit = hold
+        context = context_for(clock)
+        with pytest.raises(TaskTimeout):
+            operator().execute(context)
+        ended.set()
+        join_threads()
+        report = xcoms(context)["report"]
+        assert sorted({**report["backups"], **report["failed"]}) == TABLES
+        assert set(report["failed"].values()) == {"The task ended before it: TaskTimeout()."}
+
     def test_a_table_that_is_under_way_is_not_backed_up(
         self, control_plane: ControlPlane, clock: Clock, execution_timeout: Callable[[], None]
     ) -> None:

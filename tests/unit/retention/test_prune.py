@@ -36,6 +36,7 @@ from tests.simulator.faults import (
     Answer,
     Fault,
 )
+from tests.unit.conftest import TaskTimeout
 from tests.unit.retention.support import DAY, DELETING, FOR_EVER, SIZE, created, nightly, operator, prune
 
 if TYPE_CHECKING:
@@ -906,3 +907,19 @@ def test_whatever_makes_it_fail_it_leaves_a_report(
         task.execute(context)
     report = ti.xcoms["report"]
     assert (report["kept"], report["deleted"], report["error"]) == (0, [], str(raised.value))
+
+
+def test_the_report_of_a_task_that_is_ended_leaves_no_backup_out(
+    control_plane: ControlPlane,
+    context: Context,
+    ti: FakeTaskInstance,
+    execution_timeout: Callable[[], None],
+) -> None:
+    """Those that were not deleted by then have failed."""
+    first, second, third, _ = nightly(control_plane, 4)
+    control_plane.on_deletion = lambda arn, _: execution_timeout() if arn == second else None
+    with pytest.raises(TaskTimeout):
+        prune(context, keep_last=1)
+    report = ti.xcoms["report"]
+    assert (report["kept"], report["deleted"]) == (1, [first])
+    assert report["failed"] == dict.fromkeys(sorted((second, third)), "The task ended before it: TaskTimeout().")
