@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_ddb_backup.clock import Clock as PackageClock
 from airflow_ddb_backup.exceptions import (
     AmbiguousOutcomeError,
     BackupError,
@@ -414,7 +415,7 @@ class TestRails:
         self, control_plane: ControlPlane, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With the most that clocks differ: a slow listing makes nothing older."""
-        monkeypatch.setattr(DynamoDBBackupHook, "_observe_clock", lambda *_: None)
+        monkeypatch.setattr(PackageClock, "observe_response", lambda *_: None)
         old = nightly(control_plane, 1)
         list_backups = DynamoDBBackupHook.list_backups
 
@@ -583,7 +584,7 @@ class TestRails:
         made = nightly(control_plane, 3)
         task = operator(backup_name_prefix="{{ x }}", keep_last=1)
         task.backup_name_prefix = rendered  # type: ignore[assignment]
-        with pytest.raises(InvalidValueError, match="backup_name_prefix must be 3 to 255"):
+        with pytest.raises(InvalidValueError, match="backup_name_prefix must be (3 to 255|not None)"):
             task.execute(context)
         assert control_plane.backup_arns() == made
 
