@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
-from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor
+from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
 from tests.simulator.faults import Fault
 
 if TYPE_CHECKING:
@@ -80,7 +81,22 @@ def check(plane: ControlPlane, **settings: Any) -> Any:
     return DynamoDBBackupCoverageOperator(task_id="check", **settings)
 
 
-TASKS: list[Callable[..., Any]] = [create, create_many, delete, prune, restore, check, wait, wait_for_many]
+def wait_for_fresh(plane: ControlPlane, **settings: Any) -> Any:
+    """Return a sensor of a table's fresh backup."""
+    return DynamoDBFreshBackupSensor(task_id="wait", table_name="orders", max_age=timedelta(days=2), **settings)
+
+
+TASKS: list[Callable[..., Any]] = [
+    create,
+    create_many,
+    delete,
+    prune,
+    restore,
+    check,
+    wait,
+    wait_for_many,
+    wait_for_fresh,
+]
 
 
 @pytest.fixture

@@ -401,8 +401,8 @@ def test_a_large_account_takes_few_calls(control_plane: ControlPlane, context: C
     assert clock.time() - begun <= 60
 
 
-def test_denied_tables_are_told_by_the_permission(control_plane: ControlPlane, context: Context) -> None:
-    """Once it is asked for."""
+def test_a_table_that_can_t_be_asked_for_its_tags_is_unknown(control_plane: ControlPlane, context: Context) -> None:
+    """The text has the reason."""
     control_plane.fail_next("DescribeTable", DENIED, times=ALWAYS)
     task = operator(table_names=["orders"], table_tags={"backup": "nightly"})
     report = task.execute(context)

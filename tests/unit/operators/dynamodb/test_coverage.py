@@ -109,8 +109,3 @@ def test_it_can_be_mapped() -> None:
             aws_conn_id=["shop", "billing"]
         )
     assert mapped.partial_kwargs.items() >= settings.items()
-
-
-def test_airflow_s_own_dry_run_works() -> None:
-    """``airflow tasks test --dry-run`` calls it."""
-    operator().dry_run()
