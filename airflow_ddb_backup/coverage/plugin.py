@@ -47,8 +47,9 @@ class DynamoDBBackupsPlugin(AirflowPlugin):
             return []
         try:
             page = import_module("airflow_ddb_backup.coverage.page")
-        except ImportError:
-            # What it imports checks who is signed in: without it there is no page, and the API server starts.
+        except Exception:
+            # What it imports checks who is signed in: where that is gone, or is called otherwise, there is no page, and
+            # the API server starts.
             log.exception("There is no page %r: Airflow %s lacks what it needs.", TITLE, __version__)
             return []
         return [{"app": page.app, "url_prefix": PATH, "name": TITLE}]

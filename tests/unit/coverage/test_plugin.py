@@ -51,13 +51,14 @@ def test_an_older_airflow_has_none(version: str, imported: list[str], monkeypatc
     assert imported == []
 
 
+@pytest.mark.parametrize("kind", [ImportError, AttributeError, TypeError, OSError])
 def test_an_airflow_that_lacks_what_the_page_needs_has_none(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: type[Exception]
 ) -> None:
     """Without what checks who is signed in there is no page, the API server starts, and its log has the reason."""
 
     def fail(name: str) -> None:
-        raise ImportError(name)
+        raise kind(name)
 
     monkeypatch.setattr(plugin, "__version__", "4.0.0")
     monkeypatch.setattr(plugin, "import_module", fail)
