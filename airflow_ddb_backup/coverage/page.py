@@ -61,8 +61,9 @@ def show(session: SessionDep, user: GetUserDep, status: str = "") -> Response:
     """
     dag_ids = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
     now, nonce = datetime.now(tz=UTC), token_urlsafe()
-    reports = [read_report(extra, now, failed_at) for extra, failed_at in newest_reports(session, dag_ids)]
-    return _response(render(reports, status, now, nonce), nonce)
+    found, left_out = newest_reports(session, dag_ids)
+    reports = [read_report(extra, now, failed_at) for extra, failed_at in found]
+    return _response(render(reports, status, now, nonce, left_out), nonce)
 
 
 @app.exception_handler(HTTPException)
@@ -73,8 +74,10 @@ def refuse(_request: Request, error: HTTPException) -> Response:
     return _response(render_refusal(refusal, nonce), nonce, error.status_code)
 
 
-def newest_reports(session: Session, dag_ids: Collection[str]) -> list[tuple[Any, datetime | None]]:
+def newest_reports(session: Session, dag_ids: Collection[str]) -> tuple[list[tuple[Any, datetime | None]], int]:
     """Return the newest report of each account and region, and when its task has failed since; ``None``: it has not.
+
+    A page ends somewhere, so it also returns how many reports there are beyond the newest of these.
 
     :param session: of the metadata database
     :param dag_ids: the DAGs whose reports may be shown
@@ -111,7 +114,8 @@ def newest_reports(session: Session, dag_ids: Collection[str]) -> list[tuple[Any
         own,
     )
     failed_at = select(func.max(TaskInstance.end_date)).where(*failed_since).scalar_subquery()
-    return [(extra, at) for extra, at in session.execute(select(_EXTRA, failed_at).where(AssetEvent.id.in_(shown)))]
+    rows = session.execute(select(_EXTRA, failed_at).where(AssetEvent.id.in_(shown)))
+    return [(extra, at) for extra, at in rows], len(ids) - len(shown)
 
 
 def _response(page: bytes, nonce: str, status_code: int = 200) -> Response:

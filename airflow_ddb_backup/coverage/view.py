@@ -150,17 +150,19 @@ def read_report(extra: object, now: datetime, failed_at: datetime | None = None)
     )
 
 
-def render(reports: Iterable[Report], status: str, now: datetime, nonce: str) -> bytes:
+def render(reports: Iterable[Report], status: str, now: datetime, nonce: str, left_out: int = 0) -> bytes:
     """Return the page.
 
     :param reports: the newest report of each account and region
     :param status: the status whose tables are shown; what is none means all tables
     :param now: the present time
     :param nonce: by which the Content-Security-Policy allows the page's own style
+    :param left_out: how many reports there are beside these
     """
     ordered = sorted(reports, key=lambda report: (report.account or "", report.region or ""))
     counts = Counter({one: sum(report.counts[one] for report in ordered) for one in Status})
-    return _render(reports=ordered, counts=counts, shown=_status(status), now=now, nonce=nonce, refusal=None)
+    known = {"reports": ordered, "left_out": left_out, "counts": counts, "shown": _status(status), "now": now}
+    return _render(**known, nonce=nonce, refusal=None)
 
 
 def render_refusal(refusal: str, nonce: str) -> bytes:

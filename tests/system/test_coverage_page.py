@@ -194,6 +194,14 @@ def test_the_newest_report_of_each_account_and_region_is_shown(browser: TestClie
     assert [name in text for name in ("old-eu-west-1", "old-us-east-1", "older")] == [False] * 3
 
 
+def test_reports_that_are_not_shown_are_counted(browser: TestClient, session: Session) -> None:
+    """A page ends somewhere, and an account must not be missed in silence."""
+    leave(session, *(report(table("orders"), account=f"{number:012}") for number in range(52)))
+    text = browser.get(PAGE).text
+    assert text.count("<section") == 50
+    assert "neither shown nor counted, since they are the oldest: 2." in text
+
+
 def test_events_that_are_no_reports_are_left_out(browser: TestClient, session: Session) -> None:
     """Of other tasks, newer ones of the same asset too."""
     leave(session, report(table("orders")), at=NOW - HOUR)
