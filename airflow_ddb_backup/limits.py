@@ -188,10 +188,14 @@ LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256
 #: since this Airflow a plugin's app can tell by the cookie who is signed in, and has a place in the menu (documented,
 #: https://airflow.apache.org/docs/apache-airflow/stable/release_notes.html)
 PAGE_AIRFLOW = (3, 1, 3)
+#: the newest events of an asset among which the page looks for a task that makes reports (chosen: others may use the
+#: asset too, such as a task mapped over tables)
+PAGE_RECENT = 50
 #: the newest events of one task and asset among which the page looks for accounts and regions: one task, mapped over
 #: regions and accounts, makes so many in its last run at most (chosen)
-PAGE_EVENTS = 200
-#: reports and tables on one page: more would take longer than a second (chosen; 2,500 tables take a tenth of it)
+PAGE_EVENTS = 100
+#: reports and tables on one page (chosen; 2,500 tables take 0.2 s of the server and 0.3 s of the browser: measured by
+#: ``tests/system/test_web_ui.py``)
 PAGE_REPORTS, PAGE_TABLES = 50, 10_000
 #: the largest number that the page takes for one: that of 64 bits
 LARGEST_NUMBER = 0x7FFF_FFFF_FFFF_FFFF

@@ -1,9 +1,9 @@
 """The page "DynamoDB backups": the newest coverage report of each AWS account and region, from the metadata database.
 
-A report is the extra of an asset event. Events are many, and have no index by what their extra holds. So for each asset
-that a task has as its outlet the newest event of that task, which the index of the events finds, tells whether the task
-makes reports. Of the tasks that do, the newest events are asked for their account and region, and only the reports that
-are shown are read whole. A task that fails leaves no event: its last report is shown, with the time of that.
+A report is the extra of an asset event. Events are many, and have no index by what their extra holds. So of each asset
+that a task has as its outlet, the index of the events gives the newest ones, and the newest of that task tells whether
+it makes reports. Of the tasks that do, the newest events are asked for their account and region, and only the reports
+that are shown are read whole. A task that fails leaves no event: its last report is shown, with the time of that.
 
 Airflow mounts a plugin's app without any check of its own, so the app itself asks who is signed in. A user sees the
 reports of the DAGs that they may see. AWS is not called, nothing is written, and no script runs.
@@ -26,7 +26,7 @@ from sqlalchemy import JSON, func, or_, select, type_coerce
 
 from airflow_ddb_backup.coverage.status import KIND
 from airflow_ddb_backup.coverage.view import read_report, render, render_refusal
-from airflow_ddb_backup.limits import PAGE_EVENTS, PAGE_REPORTS
+from airflow_ddb_backup.limits import PAGE_EVENTS, PAGE_RECENT, PAGE_REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -83,22 +83,27 @@ def newest_reports(session: Session, dag_ids: Collection[str]) -> tuple[list[tup
     :param dag_ids: the DAGs whose reports may be shown
     """
     outlet, newest_first = TaskOutletAssetReference, (AssetEvent.timestamp.desc(), AssetEvent.id.desc())
-    is_report = _EXTRA["kind"].as_string() == KIND
-    of_outlet = (
-        AssetEvent.asset_id == outlet.asset_id,
-        AssetEvent.source_dag_id == outlet.dag_id,
-        AssetEvent.source_task_id == outlet.task_id,
+    recent = (
+        select(AssetEvent.id, AssetEvent.source_dag_id, AssetEvent.source_task_id)
+        .where(AssetEvent.asset_id == outlet.asset_id)
+        .order_by(*newest_first)
+        .limit(PAGE_RECENT)
+        .correlate(outlet)
+        .subquery()
     )
-    newest = select(AssetEvent.id).where(*of_outlet).order_by(*newest_first).limit(1).scalar_subquery()
+    by_task = (recent.c.source_dag_id == outlet.dag_id, recent.c.source_task_id == outlet.task_id)
+    newest = select(func.max(recent.c.id)).where(*by_task).scalar_subquery()
     candidates = [event for dag_id, event in session.execute(select(outlet.dag_id, newest)) if dag_id in dag_ids]
     source = (AssetEvent.asset_id, AssetEvent.source_dag_id, AssetEvent.source_task_id)
-    makers = session.execute(select(*source).where(AssetEvent.id.in_(candidates), is_report)).all()
+    makers = session.execute(
+        select(*source).where(AssetEvent.id.in_(candidates), _EXTRA["kind"].as_string() == KIND)
+    ).all()
 
     whose = (_EXTRA["account"].as_string(), _EXTRA["region"].as_string())
     found: list[Any] = []
     for maker in makers:
         made_by = [column == value for column, value in zip(source, maker, strict=True)]
-        events = select(AssetEvent.timestamp, AssetEvent.id, *whose).where(*made_by, is_report)
+        events = select(AssetEvent.timestamp, AssetEvent.id, *whose).where(*made_by)
         found += session.execute(events.order_by(*newest_first).limit(PAGE_EVENTS)).all()
     ids: dict[tuple[Any, Any], int] = {}
     for _, event, account, region in sorted(found, key=lambda row: row[:2], reverse=True):
@@ -115,7 +120,8 @@ def newest_reports(session: Session, dag_ids: Collection[str]) -> tuple[list[tup
     )
     failed_at = select(func.max(TaskInstance.end_date)).where(*failed_since).scalar_subquery()
     rows = session.execute(select(_EXTRA, failed_at).where(AssetEvent.id.in_(shown)))
-    return [(extra, at) for extra, at in rows], len(ids) - len(shown)
+    reports = [(extra, at) for extra, at in rows if isinstance(extra, dict) and extra.get("kind") == KIND]
+    return reports, len(ids) - len(shown)
 
 
 def _response(page: bytes, nonce: str, status_code: int = 200) -> Response:
