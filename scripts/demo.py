@@ -1,7 +1,8 @@
 """``make demo``: run the before-rewrite example on real Airflow, and show what comes of it.
 
 Without arguments against the simulated control plane, with ``--table`` and ``--region`` against the caller's own AWS
-account. ``--keep`` leaves Airflow up until Ctrl-C.
+account. ``--keep`` leaves Airflow up until Ctrl-C, in the simulation with a dozen tables on its page "DynamoDB
+backups".
 """
 
 from __future__ import annotations
@@ -17,12 +18,28 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from tests.simulator.control_plane import ControlPlane
+from tests.simulator.faults import Fault
 from tests.system.standalone import Airflow, airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAG_ID = "example_dynamodb_backup_before_rewrite"
+CHECK_ID = "example_dynamodb_backup_coverage"
+# Hours since the last backups of the tables on the page; none: the table has no backup.
+_AGES: dict[str, tuple[int, ...]] = {
+    "carts": (3, 27, 51),
+    "customers": (4, 28),
+    "invoices": (4, 28, 52, 76),
+    "ledger": (20,),
+    "mailings": (),
+    "payments": (4, 28),
+    "prices": (50, 74),
+    "returns": (29,),
+    "sessions": (),
+    "stock": (2, 14, 26),
+    "vouchers": (5, 29),
+}
 # Long enough that the task is deferred and the triggerer takes over.
 _CREATING_FOR = 15.0
 
@@ -39,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     say = _teller()
     # Whoever ends the demo ends its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    plane: ControlPlane | None = None
     with ExitStack() as stack:
         if options.table:
             connection = json.dumps({"conn_type": "aws", "extra": {"region_name": options.region}})
@@ -51,6 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
                 del os.environ[name]
         running = stack.enter_context(airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, say))
         succeeded = _show(running, options.table or "orders")
+        if options.keep and plane:
+            _fill(plane)
+            running.api.start_run(CHECK_ID, {}).end()
+            running.say("the page 'DynamoDB backups' shows which tables have a fresh backup")
         if options.keep:
             _keep(running)
     return 0 if succeeded else 1
@@ -75,6 +97,15 @@ def _show(running: Airflow, table: str) -> bool:
     running.say(f"  ARN: {arn}")
     running.say(f"  console: {run.links('back_up').get('DynamoDB backup')}")
     return state == "success" and bool(arn)
+
+
+def _fill(plane: ControlPlane) -> None:
+    for table, ages in _AGES.items():
+        plane.create_table(table)
+        for hours in ages:
+            plane.add_backups(table, 1, "nightly", age=hours * 3600)
+    # Nobody may look at this one.
+    plane.fail_next("DescribeTable", Fault(code="AccessDeniedException", table="payments"), times=len(_AGES))
 
 
 def _keep(running: Airflow) -> None:
