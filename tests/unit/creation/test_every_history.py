@@ -36,6 +36,7 @@ from tests.simulator.faults import (
     THROTTLED,
     Fault,
 )
+from tests.unit.conftest import EXAMPLES
 
 if TYPE_CHECKING:
     from tests.simulator.clock import Clock
@@ -328,7 +329,9 @@ class Histories(RuleBasedStateMachine):
 
     def check_later_try(self, run: ModelRun, arn: str, reused: Any) -> None:
         """Hold that a task cleared while its run goes on takes none that is newer than what its first try took."""
-        if not run.made:
+        # By a scheduler's clock that is behind, another's of a given name counts as the run's own.
+        own = not run.derived and self.made[arn][1] >= run.started + self.scheduler - 0.1
+        if not run.made and not own:
             first = run.first.setdefault(reused, arn)
             assert self.made[arn][1] <= self.made[first][1], "newer than what the run has rested on"
 
@@ -345,14 +348,14 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.load
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(240 + 10 * EXAMPLES)
 def test_no_history_breaks_a_promise(control_plane: ControlPlane, clock: Clock) -> None:
     """No run takes another's backup unless both were running, one of an earlier table, or one from before its time."""
     machine = type("Machine", (Histories,), {"plane": control_plane, "clock": clock})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30,
+            max_examples=max(30, EXAMPLES // 4),
             stateful_step_count=10,
             deadline=None,
             # What fails is told at once: each history takes a while, and its times differ when it is run again.
