@@ -194,6 +194,9 @@ PAGE_RECENT = 50
 #: the newest events of one task and asset among which the page looks for accounts and regions: one task, mapped over
 #: regions and accounts, makes so many in its last run at most (chosen)
 PAGE_EVENTS = 100
+#: those of them that are read of each place in the mapped list; a task that is not mapped may be about another account
+#: or region each time (chosen: 10 reports of 2,500 tables are read in 0.1 s)
+PAGE_READ = 10
 #: reports and tables on one page (chosen; 2,500 tables take 0.2 s of the server and 0.3 s of the browser: measured by
 #: ``tests/system/test_web_ui.py``)
 PAGE_REPORTS, PAGE_TABLES = 50, 10_000

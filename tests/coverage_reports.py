@@ -105,6 +105,7 @@ def leave(
     asset: str = ASSET,
     at: datetime = NOW,
     is_outlet: bool = True,
+    is_mapped: bool = False,
 ) -> None:
     """Leave events in the metadata database, as a task with an outlet does.
 
@@ -115,6 +116,7 @@ def leave(
     :param asset: the asset's name
     :param at: when the first event was made
     :param is_outlet: whether the DAG has the task, and the task the asset, to this day
+    :param is_mapped: whether the task is mapped, with an event for each
     """
     from airflow.models.asset import AssetEvent, AssetModel, TaskOutletAssetReference
     from airflow.models.dag import DagModel
@@ -131,7 +133,7 @@ def leave(
     for number, extra in enumerate(extras):
         event = AssetEvent(asset_id=model.id, extra=extra, timestamp=at + timedelta(microseconds=number))
         event.source_dag_id, event.source_task_id, event.source_run_id = dag_id, task_id, f"run-{number}"
-        event.source_map_index = -1
+        event.source_map_index = number if is_mapped else -1
         session.add(event)
     session.commit()
 

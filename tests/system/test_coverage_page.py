@@ -196,7 +196,7 @@ def test_the_newest_report_of_each_account_and_region_is_shown(browser: TestClie
 
 def test_reports_that_are_not_shown_are_counted(browser: TestClient, session: Session) -> None:
     """A page ends somewhere, and an account must not be missed in silence."""
-    leave(session, *(report(table("orders"), account=f"{number:012}") for number in range(52)))
+    leave(session, *(report(table("orders"), account=f"{number:012}") for number in range(52)), is_mapped=True)
     text = browser.get(PAGE).text
     assert text.count("<section") == 50
     assert "neither shown nor counted, since they are the oldest: 2." in text
@@ -265,7 +265,7 @@ def test_a_forged_report_is_escaped(browser: TestClient, session: Session) -> No
 
 
 def test_many_events_are_not_read_whole(browser: TestClient, session: Session) -> None:
-    """The number of queries does not grow with them, and one report is read for each that is shown."""
+    """The number of queries does not grow with them, and a few reports are read for each that is shown."""
     for number in range(30):
         leave(session, *({} for _ in range(20)), task_id=f"write-{number}", asset=f"asset-{number}")
     leave(session, *(report(table("orders"), text=f"{number}") for number in range(40)))
@@ -274,6 +274,16 @@ def test_many_events_are_not_read_whole(browser: TestClient, session: Session) -
         browser.get(PAGE)
     asked = [statement for statement in seen if "asset_event" in statement]
     assert len(asked) == 4
+
+
+def test_the_database_reads_no_member_of_an_extra(browser: TestClient, session: Session) -> None:
+    """PostgreSQL refuses to where any event of anybody has a character that it does not know."""
+    leave(session, {"kind": "\0"}, dag_id="other", asset="elsewhere")
+    leave(session, dozen(), dozen(account="\0", text="\ud800"))
+    seen: list[str] = []
+    with listening(session.get_bind(), seen):
+        assert browser.get(PAGE).text.count("<section") == 2
+    assert not [statement for statement in seen if "asset_event" in statement and "json" in statement.lower()]
 
 
 @contextmanager
