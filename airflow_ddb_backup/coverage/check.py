@@ -217,10 +217,11 @@ class CoverageCheck:
             self.hook.stop()
             report.fail_others((table.name for table in tables), error)
             raise
+        finally:
+            report.checked_at = self.hook.clock.earliest(self.deadline.clock.monotonic())
         if not (report.done or report.failed):
             # All that patterns and tags have selected are gone.
             request.selection.check_size((), self.context)
-        report.checked_at = self.hook.clock.earliest(self.deadline.clock.monotonic())
         self.log.info("%s", report.summary())
         report.conclude(request.fail_on, self.context)
 

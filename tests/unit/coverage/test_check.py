@@ -215,6 +215,25 @@ class TestUnknown:
             check(context, table_names=["fresh"])
         assert statuses(ti.xcoms["report"]) == {"fresh": "unknown"}
 
+    def test_what_was_known_before_the_end_is_judged_by_aws_s_clock_too(
+        self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
+    ) -> None:
+        """The worker's is four minutes behind, and would take the table for fresh."""
+        control_plane.clock_offset = 240
+        covered(control_plane, "known", 1 + 60 / HOUR)
+        covered(control_plane, "other", 1)
+        control_plane.add_backups("orders", 400)
+        control_plane.fail_next("DescribeTable", Fault(code="ThrottlingException", table="other"))
+
+        def deny_the_third() -> None:
+            control_plane.before("ListBackups", lambda: control_plane.fail_next("ListBackups", DENIED))
+
+        # The account's listing comes first, then that of the table whose description was not throttled.
+        control_plane.before("ListBackups", deny_the_third)
+        with pytest.raises(ListBackupsDeniedError):
+            check(context, table_names=["known", "other"], max_age=timedelta(hours=1))
+        assert statuses(ti.xcoms["report"]) == {"known": "late", "other": "unknown"}
+
     def test_no_page_is_read_after_the_timeout(
         self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
     ) -> None:
