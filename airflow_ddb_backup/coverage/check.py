@@ -126,7 +126,7 @@ class CoverageReport(Report[Coverage]):
         unknown = [f"{name} ({self.failed[name]})" for name in names[Status.UNKNOWN][:1]] + names[Status.UNKNOWN][1:]
         lines = [
             f"{fresh} of {total} tables have {young}.",
-            _line("Without any backup", names[Status.NONE]),
+            _line("Without an AVAILABLE backup", names[Status.NONE]),
             _line("Late", late),
             _line("Not known", unknown),
             f"{sum(one.backups for one in known)} backups, {size_of(sum(one.size_bytes for one in known))} in all.",

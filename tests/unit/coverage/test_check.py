@@ -300,7 +300,7 @@ class TestReport:
         """Who has none, who is late and how late, what it could not find out, and what there is in all."""
         assert check(context)["text"].splitlines() == [
             "1 of 3 tables have a backup that is at most 1 d 2 h old.",
-            "Without any backup: orders.",
+            "Without an AVAILABLE backup: orders.",
             "Late: late (its newest backup is 1 d 6 h old).",
             f"5 backups, {5 * SIZE} bytes in all. AWS account 123456789012, region us-east-1.",
         ]

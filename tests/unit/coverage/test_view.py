@@ -96,7 +96,7 @@ def test_the_bar_shows_the_counts() -> None:
     page = read(report(table("a", "late"), table("b"), table("c"), table("d")))
     shown = [(one["class"], float(one["x"] or 0), float(one["width"] or 0)) for one in page.of("rect")]
     assert shown == [("late", 0, 25), ("fresh", 25, 75)]
-    assert "?0 unknown could not be checked ✕0 none no backup !1 late" in page.text
+    assert "?0 unknown could not be checked ✕0 none no AVAILABLE backup !1 late" in page.text
 
 
 def test_a_filter_shows_one_status() -> None:
