@@ -157,13 +157,12 @@ def fail(
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import insert
-    from uuid6 import uuid7
 
     if not session.query(DagRun).filter_by(dag_id=DAG_ID, run_id=run_id).one_or_none():
         session.add(DagRun(dag_id=DAG_ID, run_id=run_id, run_type="manual", run_after=at, state=None))
         session.flush()
     ended = {"dag_id": DAG_ID, "task_id": TASK_ID, "run_id": run_id, "map_index": map_index}
-    known = {"id": uuid7(), "state": state, "end_date": at, "pool": "default_pool", "pool_slots": 1}
+    known = {"state": state, "end_date": at, "pool": "default_pool", "pool_slots": 1}
     session.execute(insert(TaskInstance).values(ended | known))
     session.commit()
 
