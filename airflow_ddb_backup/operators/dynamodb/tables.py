@@ -200,7 +200,13 @@ class DynamoDBBackupTablesOperator(BackupCreator):
             trigger = partial(DynamoDBBackupsTrigger, backup_arns=[arn.text for arn in report.done.values()])
             self.defer_wait(context, trigger, interval, deadline, region_name=str(report.region), carry=kept)
         waits = [BackupWait(arn, deadline, one_of_many=True) for arn in report.done.values()]
-        return BackupsResult.of(wait_on_worker(self.hook, waits, interval, self.log))
+        try:
+            return BackupsResult.of(wait_on_worker(self.hook, waits, interval, self.log))
+        except BaseException as error:
+            # Airflow's, for the task's execution_timeout: none that may still be CREATING passes for done.
+            waited, report.done = report.done, {}
+            report.fail_others(waited, error)
+            raise
 
     def _add(self, report: TablesReport, result: BackupsResult) -> None:
         # The wait has logged each already.
