@@ -316,7 +316,9 @@ class Histories(RuleBasedStateMachine):
         # A deleted run of its ID can't be told from it.
         is_twin = run.derived and maker and (maker.namespace, maker.run_id) == (run.namespace, run.run_id)
         if reuse_within and made_at >= run.started - reuse_within.total_seconds() - tolerance:
-            self.check_later_try(run, arn, (run.started, table, reuse_within))
+            # By a scheduler's clock that is behind, another's of a given name counts as the run's own.
+            if not is_twin and (run.derived or made_at < run.started + self.scheduler - 0.1):
+                self.check_later_try(run, arn, (run.started, table, reuse_within))
             return
         assert is_twin or not reuse_within, "too old to be reused"
         assert made_at >= run.due - tolerance or made_at >= run.started - tolerance, "made before the run was due"
@@ -329,9 +331,7 @@ class Histories(RuleBasedStateMachine):
 
     def check_later_try(self, run: ModelRun, arn: str, reused: Any) -> None:
         """Hold that a task cleared while its run goes on takes none that is newer than what its first try took."""
-        # By a scheduler's clock that is behind, another's of a given name counts as the run's own.
-        own = not run.derived and self.made[arn][1] >= run.started + self.scheduler - 0.1
-        if not run.made and not own:
+        if not run.made:
             first = run.first.setdefault(reused, arn)
             assert self.made[arn][1] <= self.made[first][1], "newer than what the run has rested on"
 
