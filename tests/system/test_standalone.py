@@ -124,8 +124,9 @@ def test_a_retry_after_a_deferral_waits_for_its_own_backup(standalone: Standalon
     run = standalone.runs["retried"]
     assert run.end() == "success"
     _, made = (arn for arn in standalone.plane.backup_arns() if f"/retried-{task}/" in arn)
-    returned = run.xcom(task, "return_value")
-    assert returned == made if task == "one" else returned["backups"] == {"retried-many": made}
+    # Airflow 2's API gives a dict as text.
+    returned = str(run.xcom(task, "return_value"))
+    assert returned == made if task == "one" else f"{{'retried-many': '{made}'}}" in returned
     log = run.task_log(task, try_number=2)
     assert "defer" in log.lower()
     assert ("The event is of try 1, this is try 2" in log) == AIRFLOW_3_0
