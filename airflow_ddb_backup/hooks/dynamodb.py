@@ -39,7 +39,6 @@ _T = TypeVar("_T")
 _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
-# AWS's responses have it, and a proxy's do not.
 _OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
