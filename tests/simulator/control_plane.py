@@ -25,7 +25,7 @@ from werkzeug.http import http_date
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from tests.simulator import restores, settings, sts
+from tests.simulator import drops, restores, settings, sts
 from tests.simulator.clock import CALL, Clock
 from tests.simulator.faults import Answer, Fault
 from tests.simulator.patience import PATIENCE, TIMED_OUT
@@ -103,6 +103,8 @@ class ControlPlane:
         self.restoring: set[str] = set()
         #: seconds that a restore takes
         self.restoring_for = 0.0
+        #: seconds that a table stays DELETING
+        self.dropping_for = 0.0
         #: seconds that an UpdateTable takes
         self.updating_for = 0.0
         #: called when a call was refused for expired keys, with its operation
@@ -113,6 +115,8 @@ class ControlPlane:
         self.ghosts: dict[str, dict[str, str]] = {}
         #: called when a backup was deleted and the response not yet sent, with its ARN and the caller's port
         self.on_deletion: Callable[[str, int], object] = lambda *_: None
+        #: called when a call has taken effect and its response is not yet sent, with its operation
+        self.after: Callable[[str], object] = lambda _: None
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
         self._session_ends: dict[str, float] = {}
         self._deleted: list[tuple[float, Backup]] = []
@@ -318,10 +322,12 @@ class ControlPlane:
         with self._lock:
             self.calls[call.operation] += 1
             self.requests.append((call.operation, call.body))
+            self._finish_drops(call)
             faults = self._faults[call.operation]
             fault = faults.pop(0) if faults and call.is_of(faults[0].table) else None
             refusal = self._refusal(call)
         response = self._go_wrong(fault, call, refusal) if fault else refusal or self._answer(call)
+        self.after(call.operation)
         if delay := self.delays.get(call.operation):
             self.clock.sleep(delay, until=self._closing)
         if fault and fault.answer is Answer.FOREIGN:
@@ -388,10 +394,25 @@ class ControlPlane:
         own = {
             "CreateBackup": self._creation_refusal,
             "DeleteBackup": self._deletion_refusal,
+            "DeleteTable": self._drop_refusal,
             "RestoreTableFromBackup": self._restore_refusal,
             "GetResources": self._tagged,
         }
         return own[call.operation](call) if call.operation in own else self._setting_refusal(call)
+
+    def _finish_drops(self, call: _Call) -> None:
+        tables = _BACKENDS[call.account][call.region].tables
+        for name in [name for name, table in tables.items() if drops.is_gone(table, self.clock.time())]:
+            self.drop_table(name, call.region, call.account)
+
+    def _drop_refusal(self, call: _Call) -> Response | None:
+        table = _BACKENDS[call.account][call.region].tables.get(call.table)
+        if table is None:
+            return None
+        description = table.describe()["TableDescription"]
+        self._describe(table, description)
+        refused = drops.refusal(table, description["TableStatus"])
+        return _error(*refused) if refused else None
 
     def _setting_refusal(self, call: _Call) -> Response | None:
         table = _BACKENDS[call.account][call.region].tables.get(call.table)
@@ -494,6 +515,7 @@ class ControlPlane:
             interfere()
         with self._lock:
             deleted = _BACKENDS[call.account][call.region].backups.get(call.body.get("BackupArn", ""))
+            dropped = _BACKENDS[call.account][call.region].tables.get(call.table)
             if own := self._own_answer(call):
                 return own
             if call.operation == "ListBackups":
@@ -511,6 +533,10 @@ class ControlPlane:
             content = json.loads(response.get_data())
             if call.operation == "DeleteBackup" and deleted:
                 self._deleted.append((self.clock.time(), deleted))
+            if call.operation == "DeleteTable" and dropped:
+                # moto's are gone at once.
+                _BACKENDS[call.account][call.region].tables[dropped.name] = dropped
+                drops.begin(dropped, self.clock.time(), self.dropping_for)
             self._correct(call, content)
             _set_content(response, content)
         self._tell(call, content)
@@ -565,14 +591,20 @@ class ControlPlane:
                 restores.describe(restored, table, self.clock.time())
         elif call.operation == "DescribeTable":
             table = content["Table"]
-            settings.describe(backend.tables[table["TableName"]], table, self.clock.time())
-            restores.describe(backend.tables[table["TableName"]], table, self.clock.time())
-            table["TableStatus"] = self.statuses.get(table["TableName"], table["TableStatus"])
+            self._describe(backend.tables[table["TableName"]], table)
             table["TableId"] = table_id(backend.tables[table["TableName"]])
+        elif call.operation == "DeleteTable":
+            drops.describe(backend.tables[call.table], content["TableDescription"])
         elif call.operation == "UpdateTable":
             table = content["TableDescription"]
             settings.update(backend.tables[call.table], call.body, self.clock.time(), self.updating_for)
             settings.describe(backend.tables[call.table], table, self.clock.time())
+
+    def _describe(self, table: Table, description: dict[str, Any]) -> None:
+        settings.describe(table, description, self.clock.time())
+        restores.describe(table, description, self.clock.time())
+        drops.describe(table, description)
+        description["TableStatus"] = self.statuses.get(table.name, description["TableStatus"])
 
     def _listing(self, call: _Call) -> dict[str, Any]:
         now = self.clock.time()

@@ -720,6 +720,59 @@ class TestDeleting:
         assert listed() == [[]]
 
 
+class TestDropping:
+    """AWS.md, "Deleting", of tables."""
+
+    def test_it_takes_its_time(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
+        """DELETING and listed, and then gone; its backups stay."""
+        arn = create(client)
+        control_plane.dropping_for = 60
+        table_id = client.describe_table(TableName="orders")["Table"]["TableId"]
+        assert client.delete_table(TableName="orders")["TableDescription"]["TableStatus"] == "DELETING"
+        clock.sleep(59)
+        table = client.describe_table(TableName="orders")["Table"]
+        assert (table["TableStatus"], table["TableId"]) == ("DELETING", table_id)
+        assert client.list_tables()["TableNames"] == ["orders"]
+        clock.sleep(1)
+        assert client.list_tables()["TableNames"] == []
+        assert refusal(client.describe_table, TableName="orders")[0] == "ResourceNotFoundException"
+        assert refusal(client.delete_table, TableName="orders")[0] == "ResourceNotFoundException"
+        assert control_plane.backup_arns() == [arn]
+
+    @pytest.mark.parametrize(
+        ("status", "text"), [("CREATING", "created"), ("UPDATING", "updated"), ("DELETING", "deleted")]
+    )
+    def test_one_that_is_in_use_is_refused(
+        self, client: Any, control_plane: ControlPlane, status: str, text: str
+    ) -> None:
+        """Nothing is done."""
+        control_plane.statuses["orders"] = status
+        code, told = refusal(client.delete_table, TableName="orders")
+        assert (code, told.rpartition(": ")[0].endswith(f"Table is being {text}")) == ("ResourceInUseException", True)
+        del control_plane.statuses["orders"]
+        assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == "ACTIVE"
+
+    def test_one_that_is_being_restored_is_in_use(self, client: Any, control_plane: ControlPlane) -> None:
+        """Until the restore is over."""
+        control_plane.restoring_for = 10
+        client.restore_table_from_backup(TargetTableName="target", BackupArn=create(client))
+        assert refusal(client.delete_table, TableName="target")[0] == "ResourceInUseException"
+
+    def test_a_protected_one_is_refused(self, client: Any) -> None:
+        """By an error that says what to do."""
+        client.update_table(TableName="orders", DeletionProtectionEnabled=True)
+        code, text = refusal(client.delete_table, TableName="orders")
+        assert (code, "Disable deletion protection first" in text) == ("ValidationException", True)
+
+    def test_a_scan_counts_items(self, client: Any) -> None:
+        """Page by page of a megabyte."""
+        for number in range(7):
+            client.put_item(TableName="orders", Item={"id": {"S": str(number)}, "is": {"S": "x" * 300_000}})
+        pages = [*client.get_paginator("scan").paginate(TableName="orders", Select="COUNT")]
+        assert (sum(page["Count"] for page in pages), len(pages) > 1) == (7, True)
+        assert not any(page.get("Items") for page in pages)
+
+
 class TestRestoring:
     """AWS.md, "Restoring" and "Errors"."""
 
