@@ -124,10 +124,19 @@ class RestoreSummary:
 
     :param backup_arn: the ARN of the backup; ``None``: the table was restored to a point in time
     :param in_progress: whether the restore is still running
+    :param table_arn: the ARN of the table whose earlier state it is; ``None``: not in the response
     """
 
     backup_arn: str | None
     in_progress: bool
+    table_arn: str | None = None
+
+    @classmethod
+    def from_response(cls, summary: Mapping[str, Any] | None) -> Self | None:
+        """Read the ``RestoreSummary`` of a table; ``None``: no restore has made it."""
+        if not summary:
+            return None
+        return cls(summary.get("SourceBackupArn"), summary["RestoreInProgress"], summary.get("SourceTableArn"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +164,13 @@ class Table:
     def from_response(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeTable response."""
         table = response["Table"]
-        summary = table.get("RestoreSummary")
-        restore = RestoreSummary(summary.get("SourceBackupArn"), summary["RestoreInProgress"]) if summary else None
         return cls(
             name=table["TableName"],
             arn=table["TableArn"],
             table_id=table.get("TableId"),
             status=table["TableStatus"],
             created_at=table["CreationDateTime"].astimezone(UTC),
-            restore=restore,
+            restore=RestoreSummary.from_response(table.get("RestoreSummary")),
             indexes=tuple(
                 str(index.get("IndexStatus", TableStatus.ACTIVE))
                 for kind in INDEX_KINDS
@@ -201,6 +208,7 @@ class Backup:
     :param table_id: the very table that was backed up; ``None``: not in the response
     :param kind: ``USER``, ``SYSTEM`` or ``AWS_BACKUP``; ``None``: not in the response
     :param source: ``SourceTableFeatureDetails``, in AWS's shape; ``None``: only DescribeBackup tells
+    :param table: ``SourceTableDetails``, likewise
     """
 
     arn: BackupArn
@@ -211,16 +219,20 @@ class Backup:
     table_id: str | None = None
     kind: str | None = None
     source: Mapping[str, Any] | None = field(default=None, compare=False)
+    table: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @classmethod
     def from_details(
-        cls, details: Mapping[str, Any], table_id: str | None = None, source: Mapping[str, Any] | None = None
+        cls,
+        details: Mapping[str, Any],
+        table: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
     ) -> Self:
         """Read the ``BackupDetails`` of CreateBackup and DescribeBackup, or a summary of ListBackups.
 
         :param details: that part of the response
-        :param table_id: the table's ID, where the response has it elsewhere
-        :param source: the features of the table, where the response has them
+        :param table: the table that was backed up, where the response tells of it
+        :param source: its features, likewise
         """
         return cls(
             arn=BackupArn.from_response(details["BackupArn"]),
@@ -228,9 +240,10 @@ class Backup:
             status=str(details["BackupStatus"]),
             size_bytes=details.get("BackupSizeBytes") or 0,
             created_at=details["BackupCreationDateTime"].astimezone(UTC),
-            table_id=details.get("TableId", table_id),
+            table_id=details.get("TableId", (table or {}).get("TableId")),
             kind=details.get("BackupType"),
             source=source,
+            table=table,
         )
 
     @classmethod
@@ -242,13 +255,18 @@ class Backup:
     def from_description(cls, response: Mapping[str, Any]) -> Self:
         """Read a DescribeBackup or DeleteBackup response."""
         description = response["BackupDescription"]
-        table, source = description.get("SourceTableDetails") or {}, description.get("SourceTableFeatureDetails")
-        return cls.from_details(description["BackupDetails"], table.get("TableId"), source)
+        table, source = description.get("SourceTableDetails"), description.get("SourceTableFeatureDetails")
+        return cls.from_details(description["BackupDetails"], table, source)
 
     @property
     def indexes(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
         """The table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape."""
         return {kind: tuple((self.source or {}).get(kind) or ()) for kind in INDEX_KINDS}
+
+    @property
+    def largest_size(self) -> int:
+        """The larger of the backup's size and its table's, in bytes; 0: neither is known yet."""
+        return max(self.size_bytes, (self.table or {}).get("TableSizeBytes") or 0)
 
     @property
     def features(self) -> dict[str, str | None]:

@@ -18,7 +18,7 @@ def derived_prefix(namespace: str, dag_id: str, task_id: str) -> str:
     """
     ids = namespace, dag_id, task_id
     parts = [_legal(each)[:longest] for each, longest in zip(ids, LONGEST_PARTS, strict=True) if each]
-    return ".".join([*parts, _digest(*ids)[:TASK_DIGEST_LENGTH], ""])
+    return ".".join([*parts, task_digest(*ids), ""])
 
 
 def derive_backup_name(namespace: str, dag_id: str, task_id: str, run_id: str, *table: str) -> str:
@@ -33,9 +33,27 @@ def derive_backup_name(namespace: str, dag_id: str, task_id: str, run_id: str, *
     :param run_id: the run's ID
     :param table: the table's name, for a task that has many
     """
-    digest = _digest(namespace, dag_id, task_id, run_id, *table)[:DIGEST_LENGTH]
+    digest = run_digest(namespace, dag_id, task_id, run_id, *table)
     readable = derived_prefix(namespace, dag_id, task_id) + _legal(".".join([run_id, *table]))
     return f"{readable[: LONGEST_NAME - DIGEST_LENGTH - 1]}.{digest}"
+
+
+def task_digest(namespace: str, dag_id: str, task_id: str) -> str:
+    """Return what tells one task from every other.
+
+    :param namespace: tells Airflows apart that share an account; empty: none
+    :param dag_id: the DAG's ID
+    :param task_id: the task's ID
+    """
+    return _digest(namespace, dag_id, task_id)[:TASK_DIGEST_LENGTH]
+
+
+def run_digest(*values: str) -> str:
+    """Return what tells one task's work in one run from all other.
+
+    :param values: namespace, the IDs of DAG, task and run, and what the work is about
+    """
+    return _digest(*values)[:DIGEST_LENGTH]
 
 
 def _legal(text: str) -> str:

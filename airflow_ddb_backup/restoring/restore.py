@@ -91,7 +91,7 @@ class Restore:
         self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
         self._known = self.deadline.within(limits.DESCRIBE_LAG)
         target = self._find_target()
-        backup = self._describe_backup(needed=target is None)
+        backup = self.describe_backup(needed=target is None)
         settings = self._read_settings(backup)
         return target or self._start(backup), settings
 
@@ -128,8 +128,13 @@ class Restore:
             return False
         return table.created_at >= self.hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
-    def _describe_backup(self, *, needed: bool) -> Backup | None:
-        """Return the description of the backup; ``None``: it is gone, and not needed any more."""
+    def describe_backup(self, *, needed: bool) -> Backup | None:
+        """Return the description of the backup; ``None``: it is gone, and not needed any more.
+
+        :param needed: the restore has not begun yet
+        :raises BackupNotReadyError: it is needed, and CREATING
+        :raises BackupError: it is needed, and is gone or can't be described
+        """
         try:
             retry = retrying(self.deadline, self.log, patience=math.inf if needed else limits.READING_PATIENCE)
             backup = retry(self._find_backup, self.hook.describe_backup, self.request.backup_arn)
