@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import resource
 import sys
 import time
@@ -33,10 +34,11 @@ def trigger(kind: str, arn: str) -> Any:
     if kind == "peer":
         return benchmarks.peer.WaiterTrigger(arn, POLL_INTERVAL)
     deadline = time.time() + PATIENCE
-    # Each other setting has a client of its own.
-    config = {"user_agent_extra": arn[-8:]} if kind == "connections" else None
+    # Each Airflow connection has credentials and a poller of its own.
+    name = f"aws_{arn[-8:]}" if kind == "connections" else "aws_default"
+    os.environ[f"AIRFLOW_CONN_{name.upper()}"] = os.environ["AIRFLOW_CONN_AWS_DEFAULT"]
     return airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupTrigger(
-        backup_arn=arn, poll_interval=POLL_INTERVAL, deadline=deadline, botocore_config=config
+        backup_arn=arn, poll_interval=POLL_INTERVAL, deadline=deadline, aws_conn_id=name
     )
 
 

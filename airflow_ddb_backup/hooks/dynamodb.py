@@ -394,9 +394,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         # A client that is replaced meanwhile tells nothing of the present one.
         self._confirmed.add(client)
 
-    def limited_config(self, **options: Any) -> Config:
+    def limited_config(self, session: Any, **options: Any) -> Config:
         """Return a client's configuration: the user's, without botocore's retries and with short timeouts.
 
+        :param session: boto3's session, of which the client is made
         :param options: more arguments of :class:`botocore.config.Config`
         """
         config = self.config
@@ -404,18 +405,12 @@ class DynamoDBBackupHook(AwsBaseHook):
             name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
             for name in ("connect_timeout", "read_timeout")
         }
-        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **self._hosts(config), **options))
-
-    def _hosts(self, config: Config) -> dict[str, Any]:
-        """Have all calls go to the regional host: those with an ARN would go to another, which networks may not allow.
-
-        Unless the user has decided: by the configuration, the environment or the profile.
-        """
-        name = "account_id_endpoint_mode"
-        if getattr(config, name) or f"AWS_{name.upper()}" in os.environ:
-            return {}
-        profile = botocore.session.Session(profile=self.conn_config.profile_name).get_scoped_config()
-        return {} if name in profile else {name: "disabled"}
+        # All calls go to the regional host, those with an ARN too, which would go to another that networks may not
+        # allow: unless the configuration, the environment or the profile says otherwise.
+        mode = "account_id_endpoint_mode"
+        decided = getattr(config, mode) or f"AWS_{mode.upper()}" in os.environ or mode in scoped_config(session)
+        hosts = {} if decided else {mode: "disabled"}
+        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **hosts, **options))
 
     def _open(self, service: str) -> Any:
         session = self.get_session(region_name=self.region_name)
@@ -426,7 +421,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         client = session.client(
             service,
             endpoint_url=self.conn_config.get_service_endpoint_url(service),
-            config=self._get_config(self.limited_config()),
+            config=self._get_config(self.limited_config(session)),
             verify=self.verify,
         )
         client.meta.events.register("before-send", self._note_sending)
@@ -434,6 +429,15 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     def _note_sending(self, **_: Any) -> None:
         self._calling.sent = True
+
+
+def scoped_config(session: Any) -> Mapping[str, Any]:
+    """Return the profile of the configuration files that a session of boto3 has.
+
+    :param session: the session
+    """
+    profile: Mapping[str, Any] = session._session.get_scoped_config()  # noqa: SLF001  # boto3 has no other way
+    return profile
 
 
 def _read_time(value: Any) -> datetime:

@@ -5,8 +5,8 @@ role's credentials by a synchronous call on the loop. So threads do all that; a 
 returns nothing that would have to be closed. There are two clients with one interface:
 
 * on a triggerer, :class:`AsyncClient`: a thread makes boto3's own session, resolves and freezes its credentials, and
-  reads the models that a client is made of; aiobotocore's client on the loop has nothing but these credentials, which a
-  thread renews before they expire;
+  reads the models that a client is made of; aiobotocore's client on the loop, which others may share, signs with these
+  credentials, which a thread renews before they expire;
 * on a worker, :class:`HookClient`: the task's own hook, whose calls run in threads.
 
 AWS's rates are an account's and a region's, so the clients of one account and region share their limits.
@@ -32,7 +32,7 @@ from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
 from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import BackupError, CredentialsError, ErrorContext, PermanentError
-from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, scoped_config
 from airflow_ddb_backup.limits import (
     CALL_SECONDS,
     CONNECTIONS,
@@ -50,6 +50,8 @@ from airflow_ddb_backup.waiting.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    from airflow_ddb_backup.waiting.shared_client import Prepared, SharedClient
 
 # Shared, since it keeps the models that it has read, some MB.
 _LOADER = Loader()
@@ -151,7 +153,7 @@ class Client(ABC):
         """Make a call."""
 
     @abstractmethod
-    def _disconnect(self, connection: Any) -> None:
+    def _disconnect(self, connection: Any, *, refused: bool = False) -> None:
         """Close a connection once the calls under way have ended."""
 
     async def open(self) -> None:
@@ -207,7 +209,7 @@ class Client(ABC):
                 # Without the table and backup of this call, since others are told of it.
                 cause = error.__cause__
                 self._hold_back(from_boto(cause, self.context) if isinstance(cause, Exception) else error)
-                self._disconnect(connection)
+                self._disconnect(connection, refused=True)
             raise
         self._failures = 0
         return result
@@ -265,7 +267,7 @@ class HookClient(Client):
     async def _connect(self, prepared: Any) -> DynamoDBBackupHook:
         return self._hook
 
-    def _disconnect(self, connection: DynamoDBBackupHook) -> None:
+    def _disconnect(self, connection: DynamoDBBackupHook, *, refused: bool = False) -> None:
         """Do nothing: a hook forgets a client that is refused by itself, and the task goes on with it."""
 
     async def _send(
@@ -274,8 +276,22 @@ class HookClient(Client):
         return await in_thread(partial(connection.call, operation, context, **request))
 
 
+@dataclass(slots=True)
+class _Connection:
+    """A client that may be others' too, and the credentials for the calls of this one.
+
+    :param shared: the client
+    :param frozen: the credentials, renewed in place
+    :param resources: what is to be closed
+    """
+
+    shared: SharedClient
+    frozen: Any
+    resources: AsyncExitStack
+
+
 class AsyncClient(Client):
-    """An aiobotocore client on a triggerer.
+    """A connection of aiobotocore on a triggerer.
 
     :param settings: the AWS settings
     :param limits: the rate limits of the account and region
@@ -293,21 +309,25 @@ class AsyncClient(Client):
         await super().close()
         await asyncio.gather(*self._closing)
 
-    def _prepare(self) -> Any:
+    def _prepare(self) -> Prepared:
         return prepare(self._settings)
 
-    async def _connect(self, prepared: Any) -> tuple[Any, AsyncExitStack]:
-        session, arguments, credentials = prepared
+    async def _connect(self, prepared: Prepared) -> _Connection:
         async with AsyncExitStack() as resources:
-            client = await resources.enter_async_context(session.create_client("dynamodb", **arguments))
-            if hasattr(credentials, "refresh_needed"):
-                renewing = asyncio.ensure_future(_renew(session, credentials))
+            shared = await prepared.join()
+            resources.push_async_callback(shared.leave)
+            connection = _Connection(shared, prepared.frozen, resources)
+            if hasattr(prepared.credentials, "refresh_needed"):
+                renewing = asyncio.ensure_future(_renew(connection, prepared.credentials))
                 resources.push_async_callback(_stop, renewing)
-            return client, resources.pop_all()
+            connection.resources = resources.pop_all()
+            return connection
 
-    def _disconnect(self, connection: tuple[Any, AsyncExitStack]) -> None:
+    def _disconnect(self, connection: _Connection, *, refused: bool = False) -> None:
+        if refused:
+            connection.shared.retire()
         # A task of its own: the caller may be cancelled.
-        closing = asyncio.ensure_future(self._close(connection[1]))
+        closing = asyncio.ensure_future(self._close(connection.resources))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -319,47 +339,35 @@ class AsyncClient(Client):
         await resources.aclose()
 
     async def _send(
-        self, connection: tuple[Any, AsyncExitStack], operation: str, context: ErrorContext, request: Mapping[str, Any]
+        self, connection: _Connection, operation: str, context: ErrorContext, request: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        response: Mapping[str, Any] = await getattr(connection[0], xform_name(operation))(**request)
-        return response
+        return await connection.shared.call(xform_name(operation), connection.frozen, request)
 
 
-def prepare(settings: AwsSettings) -> tuple[Any, dict[str, Any], Any]:
+def prepare(settings: AwsSettings) -> Prepared:
     """Resolve the credentials, and read what a client is made of: in a thread, since all of it blocks.
 
     :param settings: the AWS settings
-    :return: aiobotocore's session, the arguments of a client, and boto3's credentials, which renew themselves
     """
     # Not at the top: DAG files import the trigger, and need no aiobotocore.
-    from aiobotocore.session import AioSession  # noqa: PLC0415
+    from airflow_ddb_backup.waiting.shared_client import Prepared  # noqa: PLC0415
 
     hook = settings.hook()
     # The provider's own session, with all ways to find credentials that it knows.
     source = hook.get_session(region_name=settings.region_name)
-    config = hook.limited_config(max_pool_connections=CONNECTIONS)
+    config = hook.limited_config(source, max_pool_connections=CONNECTIONS)
     credentials = source.get_credentials()
     frozen = credentials.get_frozen_credentials() if credentials else None
     if frozen is None and config.signature_version is not UNSIGNED:
         raise NoCredentialsError
-    # The handlers are other services' but for a few headers; each client would have a copy of them all, which makes the
-    # loop stand still for each full collection of garbage.
-    session = AioSession(include_builtin_handlers=False)
-    session.register_component("data_loader", _LOADER)
-    if source.profile_name != "default":
-        session.set_config_variable("profile", source.profile_name)
-    session.set_credentials(*(frozen or ("unsigned", "unsigned", None))[:3])
-    # Read here, since the loop would stand still for it.
-    _ = session.full_config
     _warm_up()
-    endpoint_url = hook.conn_config.get_service_endpoint_url("dynamodb")
     arguments = {
         "region_name": settings.region_name,
-        "endpoint_url": endpoint_url,
+        "endpoint_url": hook.conn_config.get_service_endpoint_url("dynamodb"),
         "verify": hook.verify,
         "config": config,
     }
-    return session, arguments, credentials
+    return Prepared(source.profile_name, scoped_config(source), arguments, _LOADER, credentials, frozen)
 
 
 @cache
@@ -372,15 +380,13 @@ def _warm_up() -> None:
         session.create_client("dynamodb", "us-east-1", **keys).close()
 
 
-async def _renew(session: Any, credentials: Any) -> None:
-    """Renew the credentials of a client in place, ahead of their end, in a thread."""
-    used = await session.get_credentials()
+async def _renew(connection: _Connection, credentials: Any) -> None:
+    """Renew the credentials of a connection in place, ahead of their end, in a thread."""
     while True:
         await asyncio.sleep(RENEWAL_INTERVAL)
         # The old ones still do; once AWS refuses them, the client is opened again, or its failure says why not.
         with suppress(Exception):
-            frozen = await in_thread(credentials.get_frozen_credentials)
-            used.access_key, used.secret_key, used.token = frozen.access_key, frozen.secret_key, frozen.token
+            connection.frozen = await in_thread(credentials.get_frozen_credentials)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

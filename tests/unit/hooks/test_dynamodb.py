@@ -182,7 +182,8 @@ class TestOneCall:
 
     def test_shorter_timeouts_of_the_user_stay(self) -> None:
         """Longer ones would outlast the call."""
-        config = DynamoDBBackupHook(config={"read_timeout": 3, "connect_timeout": 99}).limited_config()
+        hook = DynamoDBBackupHook(config={"read_timeout": 3, "connect_timeout": 99})
+        config = hook.limited_config(hook.get_session())
         assert (config.read_timeout, config.connect_timeout) == (3, 10)
 
     def test_a_call_ends_in_time_if_no_response_comes(
@@ -560,7 +561,8 @@ class TestOneHost:
     @staticmethod
     def mode() -> str | None:
         """Return what decides which host a call with an ARN goes to."""
-        mode: str | None = DynamoDBBackupHook().limited_config().account_id_endpoint_mode
+        hook = DynamoDBBackupHook()
+        mode: str | None = hook.limited_config(hook.get_session()).account_id_endpoint_mode
         return mode
 
     def test_it_is_the_default(self, control_plane: ControlPlane) -> None:
