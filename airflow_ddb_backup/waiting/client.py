@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from abc import ABC, abstractmethod
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,7 +32,13 @@ from botocore.loaders import Loader
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
 from airflow_ddb_backup.clock import Clock
-from airflow_ddb_backup.exceptions import BackupError, CredentialsError, ErrorContext, PermanentError
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    BackupNotFoundError,
+    CredentialsError,
+    ErrorContext,
+    PermanentError,
+)
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, scoped_config
 from airflow_ddb_backup.limits import (
     CALL_SECONDS,
@@ -41,6 +48,7 @@ from airflow_ddb_backup.limits import (
     OPENING_SECONDS,
     PREPARATIONS,
     RENEWAL_INTERVAL,
+    STEADY,
 )
 from airflow_ddb_backup.models import Backup, Table, read_backup_page
 from airflow_ddb_backup.rates import RateLimit, Rates
@@ -48,11 +56,14 @@ from airflow_ddb_backup.retries import backoff
 from airflow_ddb_backup.waiting.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from airflow_ddb_backup.waiting.shared_client import Prepared, SharedClient
 
+log = logging.getLogger(__name__)
+
+_OPENING = "Opening the client"
 # Shared, since it keeps the models that it has read, some MB.
 _LOADER = Loader()
 _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -111,6 +122,53 @@ class RateLimits(dict[str, RateLimit]):
         return Rates(self["DescribeBackup"].per_second(), self["ListBackups"].per_second())
 
 
+class Outage:
+    """One line in the log when an operation begins to fail, and one when it succeeds again.
+
+    :param operation: what may fail, for the log
+    """
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._since: float | None = None
+        self._last = 0.0
+        self._recovered: float | None = None
+
+    def failed(self, error: BackupError, now: float) -> None:
+        """Take in a failed call.
+
+        :param error: why it failed
+        :param now: seconds
+        """
+        if self._since is None:
+            self._since = now
+            log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)
+        self._last, self._recovered = now, None
+
+    def succeeded(self, now: float) -> None:
+        """Take in a call that succeeded.
+
+        :param now: seconds
+        """
+        self._recovered = now if self._recovered is None else self._recovered
+        if now >= self._last + STEADY:
+            self.end()
+
+    def end(self) -> None:
+        """End an outage whose last call has succeeded, since there may be no further one."""
+        if self._since is not None and self._recovered is not None:
+            log.info("%s succeeds again, after %.0f s.", self._operation, self._recovered - self._since)
+            self._since = None
+
+
+def is_answer(error: BackupError) -> bool:
+    """Return whether AWS has said something by an error of what it was asked about; otherwise a call has failed.
+
+    :param error: the error
+    """
+    return isinstance(error, PermanentError | BackupNotFoundError)
+
+
 class Client(ABC):
     """A client of AWS, opened again when its credentials or its endpoint are refused.
 
@@ -137,6 +195,7 @@ class Client(ABC):
         self._failures = 0
         self._failure: BackupError | None = None
         self._held_back_until = 0.0
+        self._outages = {of: Outage(f"{of} in {region_name}") for of in (_OPENING, *_READERS)}
 
     @abstractmethod
     def _prepare(self) -> Any:
@@ -162,17 +221,20 @@ class Client(ABC):
         :raises BackupError: it can't be opened; none that ends a wait
         """
         async with self._opening:
-            if self._connection is not None:
-                return
-            if self._failure and self._clock.monotonic() < self._held_back_until:
-                raise self._failure
-            try:
-                self._connection = await self._connect(await self._prepared())
-            except Exception as error:
-                raise self._hold_back(error) from error
+            with self._noting(_OPENING):
+                if self._connection is not None:
+                    return
+                if self._failure and self._clock.monotonic() < self._held_back_until:
+                    raise self._failure
+                try:
+                    self._connection = await self._connect(await self._prepared())
+                except Exception as error:
+                    raise self._hold_back(error) from error
 
     async def close(self) -> None:
         """Close the client, and leave what hangs behind."""
+        for outage in self._outages.values():
+            outage.end()
         if self._preparing:
             self._preparing.cancel()
             await asyncio.gather(self._preparing, return_exceptions=True)
@@ -189,6 +251,12 @@ class Client(ABC):
         :raises BackupError: the call has failed
         """
         await self.open()
+        with self._noting(operation):
+            result = await self._call(operation, context, request)
+        self._failures = 0
+        return result
+
+    async def _call(self, operation: str, context: ErrorContext, request: Mapping[str, Any]) -> Any:
         connection = self._connection
         try:
             async with asyncio.timeout(CALL_SECONDS):
@@ -196,7 +264,7 @@ class Client(ABC):
                 with map_exceptions(context):
                     response = await self._send(connection, operation, context, request)
                     self._clock.observe_response(response, called_at)
-                    result = _READERS[operation](response)
+                    return _READERS[operation](response)
         except TimeoutError as error:
             detail = f"{operation} took more than {CALL_SECONDS:.0f} s."
             raise exceptions.AmbiguousOutcomeError.about(context, detail) from error
@@ -211,8 +279,18 @@ class Client(ABC):
                 self._hold_back(from_boto(cause, self.context) if isinstance(cause, Exception) else error)
                 self._disconnect(connection, refused=True)
             raise
-        self._failures = 0
-        return result
+
+    @contextmanager
+    def _noting(self, operation: str) -> Iterator[None]:
+        """Note in the log when an operation begins to fail, and when it succeeds again."""
+        outage = self._outages[operation]
+        try:
+            yield
+        except BackupError as error:
+            if not is_answer(error):
+                outage.failed(error, self._clock.monotonic())
+            raise
+        outage.succeeded(self._clock.monotonic())
 
     def now(self) -> datetime:
         """Return the time by AWS's clock, as far as its responses have told."""

@@ -29,11 +29,11 @@ from weakref import WeakValueDictionary
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Clock
-from airflow_ddb_backup.exceptions import BackupError, BackupNotFoundError, PermanentError
-from airflow_ddb_backup.limits import AFTER_A_DEFECT, POLLER_TICK, STEADY
+from airflow_ddb_backup.exceptions import BackupError, PermanentError
+from airflow_ddb_backup.limits import AFTER_A_DEFECT, POLLER_TICK
 from airflow_ddb_backup.models import Backup
 from airflow_ddb_backup.retries import backoff
-from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits
+from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits, is_answer
 from airflow_ddb_backup.waiting.planner import Planner
 from airflow_ddb_backup.waiting.state import NOT_LISTED
 
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.waiting.state import Observation, Wait
 
 log = logging.getLogger(__name__)
-
-_OPENING = "Opening the client"
 
 
 @dataclass(eq=False, slots=True)
@@ -75,45 +73,6 @@ class Subscriber:
             self.result.set_result(ended)
 
 
-class Outage:
-    """One line in the log when an operation begins to fail, and one when it succeeds again.
-
-    :param operation: what may fail, for the log
-    """
-
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-        self._since: float | None = None
-        self._last = 0.0
-        self._recovered: float | None = None
-
-    def failed(self, error: BackupError, now: float) -> None:
-        """Take in a failed call.
-
-        :param error: why it failed
-        :param now: seconds
-        """
-        if self._since is None:
-            self._since = now
-            log.warning("%s fails; waits go on until their deadlines. %s", self._operation, error)
-        self._last, self._recovered = now, None
-
-    def succeeded(self, now: float) -> None:
-        """Take in a call that succeeded.
-
-        :param now: seconds
-        """
-        self._recovered = now if self._recovered is None else self._recovered
-        if now >= self._last + STEADY:
-            self.end()
-
-    def end(self) -> None:
-        """End an outage whose last call has succeeded, since there may be no further one."""
-        if self._since is not None and self._recovered is not None:
-            log.info("%s succeeds again, after %.0f s.", self._operation, self._recovered - self._since)
-            self._since = None
-
-
 class BackupPoller:
     """Polls the backups and tables of all tasks of one event loop with the same AWS settings.
 
@@ -135,10 +94,6 @@ class BackupPoller:
         self._planners = {"DescribeBackup": self._planner, "DescribeTable": Planner(), "ListBackups": Planner()}
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._changed = asyncio.Event()
-        self._outages = {
-            operation: Outage(f"{operation} in {client.region_name}")
-            for operation in (_OPENING, "ListBackups", *self._planners)
-        }
         self._describing: set[asyncio.Task[None]] = set()
         tasks: list[Callable[[], Awaitable[None]]] = [self._sweep_due]
         tasks += [partial(self._describe_due, operation) for operation in self._planners]
@@ -193,7 +148,7 @@ class BackupPoller:
             entry.polled, entry.missed = asked, False
             if isinstance(observation, Backup):
                 entry.created_at = observation.created_at
-            if _is_answer(observation):
+            if not isinstance(observation, BackupError) or is_answer(observation):
                 entry.awaited = False
         self._reschedule(entry)
 
@@ -227,8 +182,6 @@ class BackupPoller:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        for outage in self._outages.values():
-            outage.end()
         try:
             await self._client.close()
         except Exception:
@@ -262,16 +215,14 @@ class BackupPoller:
 
     async def _is_open(self) -> bool:
         """Open the client; if that fails, tell everyone who is due."""
-        asked, outage = self._now(), self._outages[_OPENING]
+        asked = self._now()
         try:
             await self._client.open()
         except BackupError as error:
-            outage.failed(error, asked)
             for planner in self._planners.values():
                 for entry in planner.due(asked):
                     self.deliver(entry.key, error, asked)
             return False
-        outage.succeeded(self._now())
         return True
 
     async def _describe_due(self, operation: str) -> None:
@@ -294,15 +245,12 @@ class BackupPoller:
         describing.add_done_callback(self._describing.discard)
 
     async def _describe(self, entry: Entry, wait: Wait) -> None:
-        asked, outage = self._now(), self._outages[wait.operation]
+        asked = self._now()
         observation: Observation
         try:
             observation = await wait.poll(self._client)
-            outage.succeeded(self._now())
         except BackupError as error:
             observation = error
-            if not _is_answer(error):
-                outage.failed(error, self._now())
         finally:
             entry.asking = False
             self._changed.set()
@@ -353,14 +301,12 @@ class BackupPoller:
                     log.warning("%s Until it is allowed each backup is described, which takes longer.", error)
                     self._planner.denied(self._now())
                     return None
-                self._outages["ListBackups"].failed(error, self._now())
                 self._page_ended(failed=True)
                 # A throttled call has slowed down the rate; that is enough.
                 failures = 0 if isinstance(error, exceptions.ThrottledError) else failures + 1
                 await asyncio.sleep(backoff(failures) if failures else 0)
                 continue
             failures = 0
-            self._outages["ListBackups"].succeeded(self._now())
             for backup in page.items:
                 others += backup.arn.text not in self._subscribers
                 self.deliver(backup.arn.text, backup, asked)
@@ -372,8 +318,3 @@ class BackupPoller:
     def _page_ended(self, *, failed: bool) -> None:
         self._planner.page_ended(failed=failed)
         self._changed.set()
-
-
-def _is_answer(observation: Observation) -> bool:
-    """Return whether AWS has said something of the backup; a call that failed otherwise has not."""
-    return not isinstance(observation, BackupError) or isinstance(observation, PermanentError | BackupNotFoundError)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_ddb_backup.exceptions import ThrottledError
 from airflow_ddb_backup.limits import OPENING_SECONDS, PREPARATIONS
 from airflow_ddb_backup.rates import RateLimit
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting import client
-from airflow_ddb_backup.waiting.client import AwsSettings, RateLimits
+from airflow_ddb_backup.waiting.client import AwsSettings, Outage, RateLimits
 from airflow_ddb_backup.waiting.threads import in_thread
 from tests.simulator.faults import Fault
 from tests.simulator.proxy import Drop, Proxy
@@ -210,3 +212,51 @@ async def test_a_client_that_is_refused_is_opened_later_and_later(
     assert await statuses(triggers(clock, arns, "refused")) == ["timeout"]
     # 0, 1, 2, 4, 8, 16, 30, … s, and up to 2 s of jitter, after each refused call, for 600 s.
     assert 600 / 37 <= begun["refused"] <= 600 / 30 + 7
+
+
+class TestOutage:
+    """When an outage is logged. No clock."""
+
+    @pytest.fixture
+    def outage(self, caplog: pytest.LogCaptureFixture) -> Outage:
+        """Return an operation that may fail."""
+        caplog.set_level(logging.INFO)
+        return Outage("ListBackups")
+
+    def test_one_line_when_it_begins_and_one_when_it_ends(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not one for each call."""
+        outage.succeeded(0)
+        for now in (10, 20, 30):
+            outage.failed(ThrottledError("too many"), now)
+        outage.succeeded(60)
+        outage.succeeded(90)
+        assert caplog.messages == [
+            "ListBackups fails; waits go on until their deadlines. too many",
+            "ListBackups succeeds again, after 50 s.",
+        ]
+
+    def test_calls_that_fail_and_succeed_in_turns_are_one_outage(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Beside a neighbour they do so for hours; it is over when none has failed for a while."""
+        for now in range(0, 300, 20):
+            outage.failed(ThrottledError("too many"), now)
+            outage.succeeded(now + 5)
+        assert len(caplog.messages) == 1
+        outage.succeeded(290)
+        outage.succeeded(311)
+        assert caplog.messages[1:] == ["ListBackups succeeds again, after 285 s."]
+
+    def test_it_ends_with_its_last_call_if_that_succeeded(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its poller may end before the outage is known to be over."""
+        outage.failed(ThrottledError("too many"), 10)
+        outage.end()
+        assert len(caplog.messages) == 1
+        outage.succeeded(20)
+        outage.end()
+        outage.end()
+        assert caplog.messages[1:] == ["ListBackups succeeds again, after 10 s."]

@@ -19,11 +19,10 @@ import pytest
 from botocore.credentials import SSOProvider
 
 from airflow_ddb_backup import limits
-from airflow_ddb_backup.exceptions import ThrottledError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits
-from airflow_ddb_backup.waiting.poller import BackupPoller, Outage
+from airflow_ddb_backup.waiting.poller import BackupPoller
 from airflow_ddb_backup.waiting.state import BackupWait
 from airflow_ddb_backup.waiting.threads import run_in_thread
 from tests.simulator.faults import (
@@ -598,54 +597,6 @@ class TestRates:
         described, listed = calls(control_plane)
         assert described < 100
         assert listed > 0
-
-
-class TestOutage:
-    """When an outage is logged. No clock."""
-
-    @pytest.fixture
-    def outage(self, caplog: pytest.LogCaptureFixture) -> Outage:
-        """Return an operation that may fail."""
-        caplog.set_level(logging.INFO)
-        return Outage("ListBackups")
-
-    async def test_one_line_when_it_begins_and_one_when_it_ends(
-        self, outage: Outage, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Not one for each call."""
-        outage.succeeded(0)
-        for now in (10, 20, 30):
-            outage.failed(ThrottledError("too many"), now)
-        outage.succeeded(60)
-        outage.succeeded(90)
-        assert caplog.messages == [
-            "ListBackups fails; waits go on until their deadlines. too many",
-            "ListBackups succeeds again, after 50 s.",
-        ]
-
-    async def test_calls_that_fail_and_succeed_in_turns_are_one_outage(
-        self, outage: Outage, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Beside a neighbour they do so for hours; it is over when none has failed for a while."""
-        for now in range(0, 300, 20):
-            outage.failed(ThrottledError("too many"), now)
-            outage.succeeded(now + 5)
-        assert len(caplog.messages) == 1
-        outage.succeeded(290)
-        outage.succeeded(311)
-        assert caplog.messages[1:] == ["ListBackups succeeds again, after 285 s."]
-
-    async def test_it_ends_with_its_last_call_if_that_succeeded(
-        self, outage: Outage, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Its poller may end before the outage is known to be over."""
-        outage.failed(ThrottledError("too many"), 10)
-        outage.end()
-        assert len(caplog.messages) == 1
-        outage.succeeded(20)
-        outage.end()
-        outage.end()
-        assert caplog.messages[1:] == ["ListBackups succeeds again, after 10 s."]
 
 
 class TestOutages:
