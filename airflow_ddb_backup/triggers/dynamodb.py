@@ -62,9 +62,7 @@ class _WaitTrigger(BaseTrigger):
         # The worker has polled in the ARN's region, or refused it.
         region_name = self.region_name or waits[0].region
         settings = AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config)
-        # The worker has just polled, and what comes before the first event may go would only be kept back.
-        first_delay = min(self.poll_interval, FIRST_EVENT_AFTER)
-        results = await wait_on_triggerer(settings, waits, self.poll_interval, first_delay, self.log)
+        results = await wait_on_triggerer(settings, waits, self.poll_interval, self.log)
         await asyncio.sleep(earliest.left)
         yield TriggerEvent(self._payload(results) | {"carry": self.carry})
 

@@ -40,17 +40,16 @@ def last_polls_limit(count: int) -> float:
 
 
 async def wait_on_triggerer(
-    settings: AwsSettings, waits: Sequence[Wait], poll_interval: float, first_delay: float, log: Any
+    settings: AwsSettings, waits: Sequence[Wait], poll_interval: float, log: Any
 ) -> list[WaitResult]:
-    """Return how the waits have ended, in their order.
+    """Return how the waits have ended, in their order. The worker has just polled: the first poll comes later.
 
     :param settings: the AWS settings
     :param waits: the states of the waits, of one account, until one deadline
     :param poll_interval: seconds between polls
-    :param first_delay: seconds until the first
     :param log: takes a line on the progress every 30 s, and of many waits one for each that fails
     """
-    async with BackupPoller.of(settings, waits[0].account).subscribe(waits, poll_interval, first_delay) as results:
+    async with BackupPoller.of(settings, waits[0].account).subscribe(waits, poll_interval, poll_interval) as results:
         return await _ends(waits, results, last_polls_limit(len(waits)), log)
 
 

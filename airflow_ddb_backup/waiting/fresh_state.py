@@ -19,7 +19,7 @@ from airflow_ddb_backup.exceptions import (
     TableNotFoundError,
 )
 from airflow_ddb_backup.limits import FIRST_BACKUP, SWEEP_MARGIN
-from airflow_ddb_backup.models import TABLE_ARN, Backup, BackupStatus, TableBackups
+from airflow_ddb_backup.models import TABLE_ARN, Backup, BackupStatus, TableBackups, TableStatus
 from airflow_ddb_backup.parameters import check_age, check_name, check_table, set_checked
 from airflow_ddb_backup.report import age_of
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
@@ -93,6 +93,9 @@ class FreshWait(Wait):
         :raises BackupError: a call has failed
         """
         table = await client.call("DescribeTable", self.context, **self.request)
+        if table.status == TableStatus.DELETING:
+            # As good as gone, and may be made again.
+            raise TableNotFoundError.about(self.context, f"It is {table.status}.")
         since = max(client.now() - self._wanted.max_age, FIRST_BACKUP) - SWEEP_MARGIN
         listing = {**self.request, "BackupType": "ALL", "TimeRangeLowerBound": since}
         listed: list[Backup] = []

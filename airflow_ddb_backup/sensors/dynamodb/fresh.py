@@ -32,8 +32,8 @@ class DynamoDBFreshBackupSensor(WaitSensor):
         :ref:`howto/sensor:DynamoDBFreshBackupSensor`
 
     The details are those that :class:`DynamoDBBackupSensor` returns, of the newest such backup. Only backups of this
-    very table count, not those of an earlier one of its name, nor DynamoDB's own. A table that is not found three times
-    in a row over at least 10 s fails the sensor.
+    very table count, not those of an earlier one of its name, nor DynamoDB's own. A table that is not found, or
+    is DELETING, three times in a row over at least 10 s fails the sensor.
 
     :param table_name: the table's name, or its ARN (templated)
     :param max_age: how old the backup is at most, a ``timedelta`` above 0

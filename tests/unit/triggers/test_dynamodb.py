@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from importlib import import_module
 from types import SimpleNamespace
@@ -565,6 +566,19 @@ class TestFresh:
         assert (event["status"], event["backup"]["backup_arn"]) == ("success", arn)
         assert 90 <= clock.time() - made <= 90 + 60 + 1
 
+    async def test_its_first_poll_comes_a_poll_interval_after_the_worker_s(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """Whose answer is no older: hundreds that are deferred together would take minutes of the rate for nothing."""
+        waiting = asyncio.ensure_future(event_of(self.trigger(clock)))
+        await asyncio.sleep(59)
+        assert not control_plane.calls
+        await asyncio.sleep(2)
+        assert dict(control_plane.calls) == {"DescribeTable": 1, "ListBackups": 1}
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
     async def test_an_event_is_held_back(self, control_plane: ControlPlane, clock: Clock) -> None:
         """An earlier one makes Airflow fail the task."""
         control_plane.add_backups("orders", 1, age=60)
@@ -589,6 +603,39 @@ class TestFresh:
         control_plane.add_backups("orders", 1, age=60)
         control_plane.fail_next(operation, fault, times=4)
         assert (await event_of(self.trigger(clock, botocore_config=ONE_ATTEMPT)))["status"] == "success"
+
+    @pytest.mark.parametrize("operation", ["DescribeTable", "ListBackups"])
+    async def test_the_log_names_the_call_that_fails(
+        self, control_plane: ControlPlane, clock: Clock, operation: str, log: Callable[[], str]
+    ) -> None:
+        """Of the two that a poll has."""
+        control_plane.add_backups("orders", 1, age=60)
+        control_plane.fail_next(operation, Fault(code="InternalServerError", status=500), times=2)
+        await event_of(self.trigger(clock))
+        begun = re.findall(r"(\w+) in us-east-1 fails;", log())
+        assert begun == [operation]
+
+    async def test_a_table_that_is_being_deleted_ends_it(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """As one that is gone does, whatever backups it has: nothing can be rewritten there."""
+        control_plane.add_backups("orders", 1, age=60)
+        control_plane.statuses["orders"] = "DELETING"
+        event = await event_of(self.trigger(clock))
+        assert event["status"] == "error"
+        assert "was not found 3 times in a row: The table does not exist: table 'orders'" in event["message"]
+        assert "It is DELETING." in event["message"]
+
+    async def test_one_that_is_made_again_does_not(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Soon enough: the new table's backup counts."""
+        control_plane.add_backups("orders", 1, age=60)
+        control_plane.statuses["orders"] = "DELETING"
+        waiting = asyncio.ensure_future(event_of(self.trigger(clock)))
+        await asyncio.sleep(100)
+        del control_plane.statuses["orders"]
+        await asyncio.to_thread(control_plane.drop_table, "orders")
+        await asyncio.to_thread(control_plane.create_table, "orders")
+        (arn,) = await asyncio.to_thread(control_plane.add_backups, "orders", 1)
+        event = await waiting
+        assert (event["status"], event["backup"]["backup_arn"]) == ("success", arn)
 
     async def test_a_denied_poll_ends_it(self, control_plane: ControlPlane, clock: Clock) -> None:
         """With the permission."""

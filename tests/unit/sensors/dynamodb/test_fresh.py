@@ -154,6 +154,17 @@ class TestEnds:
             task.execute(context)
         assert isinstance(failure.value, TaskDeferred) == mode["deferrable"]
 
+    @EACH_MODE
+    def test_a_table_that_is_being_deleted_fails_it(
+        self, control_plane: ControlPlane, context: Context, mode: dict[str, Any]
+    ) -> None:
+        """Like one that does not exist, though it has a fresh backup: a rewrite would fail."""
+        control_plane.add_backups("orders", 1, age=60)
+        control_plane.statuses["orders"] = "DELETING"
+        with pytest.raises((BackupLostError, TaskDeferred), match="It is DELETING.|") as failure:
+            sensor(**mode).execute(context)
+        assert isinstance(failure.value, TaskDeferred) == mode["deferrable"]
+
     @pytest.mark.parametrize(
         "resumption",
         [
