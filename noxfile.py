@@ -40,13 +40,18 @@ LOWEST = "lowest"
 MATRIX = {
     "2.11": ("3.11", "3.12"),
     "3.0": ("3.11",),
+    "3.1.0": ("3.11",),
     "3.1": ("3.12",),
     "3.2": ("3.13",),
     "3.3": ("3.11", "3.12", "3.13"),
     LOWEST: ("3.11",),
 }
 # What has since broken Airflow's own API server; its constraint files hold older ones.
-OLDER = {"3.0": ("cadwyn<5.5", "fastapi<0.117", "svcs<26"), "3.2": ("cadwyn<7", "fastapi<0.137", "svcs<26")}
+OLDER = {
+    "3.0": ("cadwyn<5.5", "fastapi<0.117", "svcs<26"),
+    "3.1.0": ("cadwyn<5.5", "fastapi<0.118", "structlog<25.5", "svcs<26"),
+    "3.2": ("cadwyn<7", "fastapi<0.137", "svcs<26"),
+}
 # They import with nothing installed but what the wheel asks for itself.
 PUBLIC = ("hooks", "links", "operators", "sensors", "triggers")
 
@@ -81,9 +86,8 @@ def _check_versions(session: nox.Session, airflow: str) -> dict[str, str]:
     if airflow == LOWEST:
         wrong = {name: installed[name] for name, bound in _bounds().items() if installed[name] != bound}
     else:
-        wrong = (
-            {} if _minor(installed["apache-airflow"]) == airflow else {"apache-airflow": installed["apache-airflow"]}
-        )
+        version = installed["apache-airflow"]
+        wrong = {} if f"{version}.".startswith(f"{airflow}.") else {"apache-airflow": version}
     python = str(session.run("python", "-c", "import platform; print(platform.python_version())", silent=True)).strip()
     if _minor(python) != session.python:
         wrong["python"] = python
@@ -96,7 +100,7 @@ def _install(session: nox.Session, airflow: str) -> None:
     if airflow == LOWEST:
         wanted = [f"{name}=={bound}" for name, bound in _bounds().items()]
     else:
-        wanted = [f"apache-airflow~={airflow}.0", *OLDER.get(airflow, ())]
+        wanted = [f"apache-airflow=={airflow}.*", *OLDER.get(airflow, ())]
     # Without it, uv takes the wheel that it built last of this folder, for as long as pyproject.toml is the same.
     session.install("--compile-bytecode", "--reinstall-package", "airflow-ddb-backup", ".", *wanted)
     imports = ", ".join(f"airflow_ddb_backup.{part}.dynamodb" for part in PUBLIC)

@@ -13,7 +13,7 @@ from tests.conftest import DAGS_FOLDER
 from tests.simulator.control_plane import ControlPlane
 from tests.system.cluster import Cluster, cluster, missing_programs
 from tests.system.processes import free_ports
-from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0
+from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0, EARLY_3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,12 +44,15 @@ def _dag_bag() -> Any:
 
 
 def _tell_of_assets(bag: Any) -> None:
-    """Do for ``DAG.test`` what that of Airflow 3.1 does by itself."""
+    """Do for ``DAG.test`` what that of Airflow 3.1.3 does by itself."""
     if AIRFLOW_2:
         bag.sync_to_db()
-    elif AIRFLOW_3_0:
+    elif EARLY_3:
         import_module("airflow.dag_processing.bundles.manager").DagBundlesManager().sync_bundles_to_db()
-        bag.sync_to_db("dags-folder", None)
+        if AIRFLOW_3_0:
+            bag.sync_to_db("dags-folder", None)
+        else:
+            import_module("airflow.models.dagbag").sync_bag_to_db(bag, "dags-folder", None)
 
 
 @pytest.fixture

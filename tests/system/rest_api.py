@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 AIRFLOW_VERSION = version("apache-airflow").split(".")
 AIRFLOW_2 = AIRFLOW_VERSION[0] == "2"
 AIRFLOW_3_0 = AIRFLOW_VERSION[:2] == ["3", "0"]
+# 3.1.0 has what 3.0 had and 3.1.3 has no longer.
+EARLY_3 = AIRFLOW_3_0 or AIRFLOW_VERSION == ["3", "1", "0"]
 _PREFIX = "/api/v1" if AIRFLOW_2 else "/api/v2"
 _HEALTH = f"{_PREFIX}/health" if AIRFLOW_2 else f"{_PREFIX}/monitor/health"
 _PARTS = ["scheduler", "triggerer", "metadatabase"] + ([] if AIRFLOW_2 else ["dag_processor"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.simulator.control_plane import ControlPlane
-from tests.system.rest_api import AIRFLOW_3_0
+from tests.system.rest_api import EARLY_3
 from tests.system.standalone import EXAMPLE_DAGS, STANDALONE, SYSTEM_DAGS, Airflow, airflow, airflow_program
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def test_a_retry_after_a_deferral_waits_for_its_own_backup(standalone: Standalon
     assert returned == made if task == "one" else f"{{'retried-many': '{made}'}}" in returned
     log = run.task_log(task, try_number=2)
     assert "defer" in log.lower()
-    assert ("The event is of try 1, this is try 2" in log) == AIRFLOW_3_0
+    assert ("The event is of try 1, this is try 2" in log) == EARLY_3
 
 
 def test_a_wait_that_no_triggerer_takes_is_out_of_time(standalone: Standalone) -> None:
