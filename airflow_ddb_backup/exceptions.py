@@ -22,14 +22,21 @@ class ErrorContext:
     :param table: the table's name or ARN
     :param backup: the backup's name or ARN
     :param region: the region that was asked
+    :param point_in_time: the table and the time that a table is restored to, where it is not a backup
     """
 
     table: str | None = None
     backup: str | None = None
     region: str | None = None
+    point_in_time: str | None = None
 
     def __str__(self) -> str:
-        known = {"table": self.table, "backup": self.backup, "region": self.region}
+        known = {
+            "table": self.table,
+            "backup": self.backup,
+            "point in time": self.point_in_time,
+            "region": self.region,
+        }
         return ", ".join(f"{what} {value!r}" for what, value in known.items() if value is not None)
 
 

@@ -125,18 +125,26 @@ class RestoreSummary:
     :param backup_arn: the ARN of the backup; ``None``: the table was restored to a point in time
     :param in_progress: whether the restore is still running
     :param table_arn: the ARN of the table whose earlier state it is; ``None``: not in the response
+    :param moment: the point in time, or when the backup was made; ``None``: not in the response
     """
 
     backup_arn: str | None
     in_progress: bool
     table_arn: str | None = None
+    moment: datetime | None = None
 
     @classmethod
     def from_response(cls, summary: Mapping[str, Any] | None) -> Self | None:
         """Read the ``RestoreSummary`` of a table; ``None``: no restore has made it."""
         if not summary:
             return None
-        return cls(summary.get("SourceBackupArn"), summary["RestoreInProgress"], summary.get("SourceTableArn"))
+        moment = summary.get("RestoreDateTime")
+        return cls(
+            backup_arn=summary.get("SourceBackupArn"),
+            in_progress=summary["RestoreInProgress"],
+            table_arn=summary.get("SourceTableArn"),
+            moment=moment.astimezone(UTC) if moment else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,7 @@ class Table:
 
     @classmethod
     def from_restore(cls, response: Mapping[str, Any]) -> Self:
-        """Read a RestoreTableFromBackup response. One that does not tell of a restore is not AWS's."""
+        """Read the response that starts a restore. One that does not tell of a restore is not AWS's."""
         _ = response["TableDescription"]["RestoreSummary"]
         return cls.from_response({"Table": response["TableDescription"]})
 
@@ -194,6 +202,112 @@ class Table:
         """Whether the table and its indexes are ACTIVE, and no restore is running."""
         active = {self.status, *self.indexes} == {TableStatus.ACTIVE}
         return active and not (self.restore and self.restore.in_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSource:
+    """What a table is restored from: a backup, or a moment of a table. Plain JSON, since it crosses a deferral.
+
+    :param table_arn: the ARN of the table that is restored
+    :param backup_arn: the ARN of the backup; ``None``: continuous backups
+    :param moment: the time to restore to, ISO 8601 in UTC, in whole seconds; ``None``: the latest that there is
+    :param since: a table of the latest time counts if it was created since then, as above
+    :raises ValueError: it is none of these
+    """
+
+    table_arn: str
+    backup_arn: str | None = None
+    moment: str | None = None
+    since: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.backup_arn is not None:
+            known = BackupArn.from_response(self.backup_arn).table_arn == self.table_arn
+        else:
+            times = [datetime.fromisoformat(text).utcoffset() for text in (self.moment, self.since) if text is not None]
+            known = len(times) == 1 and None not in times and bool(TABLE_ARN.fullmatch(self.table_arn))
+        if not known:
+            message = f"not the source of a restore: {self!r}"
+            raise ValueError(message)
+
+    @classmethod
+    def of_backup(cls, arn: BackupArn) -> Self:
+        """Return the source that is a backup."""
+        return cls(arn.table_arn, arn.text)
+
+    @classmethod
+    def of_moment(cls, table_arn: str, moment: datetime) -> Self:
+        """Return the source that is a table as it was at a time."""
+        return cls(table_arn, moment=moment.astimezone(UTC).replace(microsecond=0).isoformat())
+
+    @classmethod
+    def of_latest(cls, table_arn: str, since: datetime) -> Self:
+        """Return the source that is a table as it was at its latest restorable time.
+
+        :param table_arn: the table's ARN
+        :param since: a restore counts if its table was created since then, by AWS's clock
+        """
+        return cls(table_arn, since=since.astimezone(UTC).isoformat())
+
+    @property
+    def partition(self) -> str:
+        """The partition."""
+        return self.table_arn.split(":")[1]
+
+    @property
+    def region(self) -> str:
+        """The region of the restored table."""
+        return self.table_arn.split(":")[3]
+
+    @property
+    def account(self) -> str:
+        """The AWS account."""
+        return self.table_arn.split(":")[4]
+
+    @property
+    def table_name(self) -> str:
+        """The name of the restored table."""
+        return self.table_arn.rpartition("/")[2]
+
+    @property
+    def backup(self) -> BackupArn | None:
+        """The backup; ``None``: continuous backups."""
+        return BackupArn.from_response(self.backup_arn) if self.backup_arn is not None else None
+
+    @property
+    def at(self) -> datetime | None:
+        """The time that it is restored to; ``None``: the backup's, or the latest that there is."""
+        return datetime.fromisoformat(self.moment) if self.moment is not None else None
+
+    def __str__(self) -> str:
+        return f"backup {self.backup_arn!r}" if self.backup_arn else f"point in time {self._point_in_time!r}"
+
+    @property
+    def _point_in_time(self) -> str:
+        return f"{self.table_name} at {self.moment or 'the latest restorable time'}"
+
+    def context(self, target: str | None) -> ErrorContext:
+        """Return the new table, what it is restored from, and region, for messages.
+
+        :param target: the new table; ``None``: not known
+        """
+        return ErrorContext(target, self.backup_arn, self.region, None if self.backup_arn else self._point_in_time)
+
+    def made(self, table: Table) -> bool:
+        """Return whether a table is this restore, as far as its ``RestoreSummary`` tells.
+
+        :param table: the table
+        """
+        restore = table.restore
+        if restore is None or restore.backup_arn != self.backup_arn:
+            return False
+        if self.backup_arn is not None:
+            return True
+        if restore.table_arn != self.table_arn:
+            return False
+        if self.since is not None:
+            return table.created_at >= datetime.fromisoformat(self.since)
+        return restore.moment is not None and restore.moment.replace(microsecond=0) == self.at
 
 
 @dataclass(frozen=True, slots=True)

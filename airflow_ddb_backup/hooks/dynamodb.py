@@ -27,7 +27,7 @@ from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.clock import REQUEST_ID, Clock, headers_of
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
-from airflow_ddb_backup.models import Backup, BackupArn, Page, Table
+from airflow_ddb_backup.models import Backup, BackupArn, Page, RestoreSource, Table
 from airflow_ddb_backup.rates import RateLimit
 
 if TYPE_CHECKING:
@@ -239,11 +239,11 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DescribeBackup", arn.context, Backup.from_description, BackupArn=arn.text)
 
-    def restore_table(self, context: ErrorContext, arn: BackupArn, target: str, **overrides: Any) -> Table:
-        """Start the restore of a backup.
+    def restore_table(self, context: ErrorContext, source: RestoreSource, target: str, **overrides: Any) -> Table:
+        """Start a restore.
 
-        :param context: the new table, backup and region, for messages
-        :param arn: the backup
+        :param context: the new table, what it is restored from, and region, for messages
+        :param source: the backup
         :param target: the name of the new table
         :param overrides: RestoreTableFromBackup's further arguments; never an empty structure
         :raises TargetTableExistsError: there is a table of that name
@@ -251,7 +251,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises AmbiguousOutcomeError: the restore may have been started
         :raises BackupError: the call has failed, and nothing was started
         """
-        request = {"BackupArn": arn.text, "TargetTableName": target, **overrides}
+        request = {"BackupArn": source.backup_arn, "TargetTableName": target, **overrides}
         return self._call("RestoreTableFromBackup", context, Table.from_restore, **request)
 
     def delete_backup(self, arn: BackupArn) -> Backup:

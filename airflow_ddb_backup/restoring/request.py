@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.limits import LONGEST_RESTORE_TIMEOUT, LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
-from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.models import RestoreSource
 from airflow_ddb_backup.parameters import (
-    LATER,
     check_choice,
     check_interval,
     check_name,
@@ -30,6 +29,7 @@ from airflow_ddb_backup.restoring.settings import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.models import Backup
 
 #: the names of all settings, and of those that are put back unless a task says otherwise
@@ -178,7 +178,7 @@ def _recorded(index: Mapping[str, Any]) -> dict[str, int]:
 class RestoreRequest:
     """The restore that a task asks for.
 
-    :param backup_arn: the backup; made of the ARN's text
+    :param source: what it is restored from
     :param target_table_name: the name of the new table
     :param if_exists: what to do when there is a table of that name
     :param overrides: what the new table is to have of its own
@@ -192,7 +192,7 @@ class RestoreRequest:
     :raises InvalidValueError: a value is wrong, or does not go with another
     """
 
-    backup_arn: BackupArn
+    source: RestoreSource
     target_table_name: str
     if_exists: str
     overrides: Overrides
@@ -213,7 +213,6 @@ class RestoreRequest:
         rule = f"'all' (but 'ttl'), or a list of {', '.join(map(repr, SETTING_NAMES))}"
         names = _ALL_SETTINGS if self.settings == ALL else self.settings
         checked = {
-            "backup_arn": LATER if self.backup_arn is LATER else BackupArn.parse(self.backup_arn),
             "settings": check_texts("settings", names, rule, SETTING_NAMES.__contains__),
             "tags": _check_tags(self.tags),
             "poll_interval": check_interval("poll_interval", self.poll_interval),
@@ -247,28 +246,27 @@ def _check_tags(value: object) -> dict[str, str] | None:
 class SettingsRequest:
     """The settings that a restored table is to get, as they were read before the restore. It crosses a deferral.
 
-    :param backup_arn: the backup that the table is restored from
+    :param source: what the table is restored from
     :param target: the table's name
     :param values: the value of each, plain JSON, with the tags that the task adds
     :param unavailable: the names of those that could not be known
     :raises InvalidValueError: a table can't have that many tags
     """
 
-    backup_arn: str
+    source: RestoreSource
     target: str
     values: Mapping[str, Any] = field(default_factory=dict)
     unavailable: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        BackupArn.from_response(self.backup_arn)
         if len(tags := self.values.get("tags") or {}) > MOST_TAGS:
             rule = f"so few that the table has at most {MOST_TAGS} with those of the backed up table"
             raise InvalidValueError.of("tags", tags, rule)
 
     @property
     def context(self) -> ErrorContext:
-        """The new table, backup and region, for messages."""
-        return ErrorContext(self.target, self.backup_arn, BackupArn.from_response(self.backup_arn).region)
+        """The new table, what it is restored from, and region, for messages."""
+        return self.source.context(self.target)
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> SettingsRequest:
@@ -278,4 +276,4 @@ class SettingsRequest:
         :raises TypeError: it is something else
         :raises ValueError: it is something else
         """
-        return cls(**{**known, "values": dict(known["values"])})
+        return cls(**{**known, "source": RestoreSource(**known["source"]), "values": dict(known["values"])})

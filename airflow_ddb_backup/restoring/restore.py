@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
-from airflow_ddb_backup.models import BackupStatus, TableStatus
+from airflow_ddb_backup.models import BackupArn, BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
 from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, needed_by, read_settings
 from airflow_ddb_backup.retries import poll_until, retrying
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, Table
+    from airflow_ddb_backup.models import Backup, RestoreSource, Table
     from airflow_ddb_backup.restoring.request import RestoreRequest
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def confirm_restored(target: SettingsOf, backup_arn: str) -> None:
+def confirm_restored(target: SettingsOf, source: RestoreSource) -> None:
     """Make sure that a table is there, and is the one that was waited for: time may have passed since.
 
     :param target: the table
-    :param backup_arn: the backup
+    :param source: what it was restored from
     :raises RestoreLostError: it is gone, or another one
     """
     try:
@@ -45,7 +45,7 @@ def confirm_restored(target: SettingsOf, backup_arn: str) -> None:
     except exceptions.TableNotFoundError as error:
         detail = "The restored table no longer exists. Clear the task to restore it again."
         raise exceptions.RestoreLostError.about(target.context, detail) from error
-    if table.restore is None or table.restore.backup_arn != backup_arn:
+    if not source.made(table):
         detail = (
             "The table was restored, but there is another table of its name now, to which nothing was done. Choose "
             "another target_table_name, or delete that table yourself."
@@ -95,6 +95,10 @@ class Restore:
         settings = self._read_settings(backup)
         return target or self._start(backup), settings
 
+    @property
+    def _arn(self) -> BackupArn:
+        return BackupArn.from_response(self.request.source.backup_arn)
+
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
 
@@ -109,10 +113,10 @@ class Restore:
             raise exceptions.TargetTableDeletingError.about(context, "It is DELETING.")
         if table.restore is None:
             raise exceptions.TargetTableExistsError.about(context, "It was not made by a restore.")
-        if table.restore.backup_arn != self.request.backup_arn.text:
+        if not self.request.source.made(table):
             source = f"from backup {table.restore.backup_arn!r}" if table.restore.backup_arn else "to a point in time"
             raise exceptions.TargetTableExistsError.about(context, f"It was restored {source}.")
-        made = f"this backup's restore, created at {table.created_at.isoformat()}"
+        made = f"this very restore, created at {table.created_at.isoformat()}"
         is_own = self._is_own(table)
         if self.request.if_exists == IfTargetExists.FAIL and not is_own:
             raise exceptions.TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
@@ -137,7 +141,7 @@ class Restore:
         """
         try:
             retry = retrying(self.deadline, self.log, patience=math.inf if needed else limits.READING_PATIENCE)
-            backup = retry(self._find_backup, self.hook.describe_backup, self.request.backup_arn)
+            backup = retry(self._find_backup, self.hook.describe_backup, self._arn)
         except BackupError as error:
             if needed:
                 raise
@@ -157,14 +161,14 @@ class Restore:
         """Start the restore; return the table, which a call without a response may have made."""
         # Without a description there is a table already.
         overrides = self.request.overrides.arguments(backup) if backup else {}
-        self.log.info("Restoring backup %s as table %s", self.request.backup_arn.text, self.request.target_table_name)
+        self.log.info("Restoring %s as table %s", self.request.source, self.request.target_table_name)
         return retrying(self.deadline, self.log)(self._start_once, overrides)
 
     def _start_once(self, overrides: dict[str, Any]) -> Table:
         request, context = self.request, self.context
         try:
             return self._find_backup(
-                self.hook.restore_table, context, request.backup_arn, request.target_table_name, **overrides
+                self.hook.restore_table, context, request.source, request.target_table_name, **overrides
             )
         except (exceptions.TargetTableExistsError, exceptions.TableInUseError) as error:
             if found := self._find_target():
@@ -208,14 +212,14 @@ class Restore:
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
-        return SettingsRequest(request.backup_arn.text, request.target_table_name, values, unavailable)
+        return SettingsRequest(request.source, request.target_table_name, values, unavailable)
 
     def _of_backed_up_table(self, backup: Backup | None) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there."""
         held = backup.features if backup else {}
         values = {name: held[name] for name in self.request.settings if name in held}
         wanted = [name for name in self.request.settings if name not in values]
-        source = self._table(self.request.backup_arn.table_name)
+        source = self._table(self.request.source.table_name)
         with needed_by(wanted, source.context):
             if not wanted or not self._is_there(backup):
                 return values
@@ -240,14 +244,14 @@ class Restore:
 
     def _is_there(self, backup: Backup | None) -> bool:
         """Return whether the table that was backed up exists."""
-        name = self.request.backup_arn.table_name
+        name = self.request.source.table_name
         source = self._table(name)
         try:
             table = source.retry(self.hook.describe_table, source.context, name)
         except exceptions.TableNotFoundError:
             reason = "is gone"
         else:
-            made = self.request.backup_arn.created_hint
+            made = self._arn.created_hint
             is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
@@ -262,5 +266,5 @@ class Restore:
         return False
 
     def _table(self, name: str) -> SettingsOf:
-        context = ErrorContext(name, None, self.request.backup_arn.region)
+        context = ErrorContext(name, None, self.request.source.region)
         return SettingsOf(self.hook, context, name, self.deadline, limits.READING_PATIENCE, self.log)

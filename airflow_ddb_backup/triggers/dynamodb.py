@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.limits import FIRST_EVENT_AFTER
-from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.waiting.awaiting import wait_on_triggerer
 from airflow_ddb_backup.waiting.client import AwsSettings
 from airflow_ddb_backup.waiting.fresh_state import FreshRequest, FreshWait
@@ -117,17 +117,17 @@ class DynamoDBBackupsTrigger(_WaitTrigger):
 class DynamoDBRestoreTrigger(_WaitTrigger):
     """Waits until a table is restored, lost, or time is up. Cancelled or killed, it only stops polling.
 
-    :param backup_arn: the backup that the table is restored from
+    :param source: the fields of the :class:`~.models.RestoreSource` that the table is restored from
     :param table_name: the new table
 
     The other parameters are those of :class:`DynamoDBBackupTrigger`.
     """
 
-    backup_arn: str
+    source: dict[str, Any]
     table_name: str
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
-        return [RestoreWait(BackupArn.parse(self.backup_arn), self.table_name, deadline)]
+        return [RestoreWait(RestoreSource(**self.source), self.table_name, deadline)]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

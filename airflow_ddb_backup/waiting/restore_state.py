@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_ddb_backup.exceptions import ErrorContext, RestoreLostError, RestoreTimeoutError, TableNotFoundError
+from airflow_ddb_backup.exceptions import RestoreLostError, RestoreTimeoutError, TableNotFoundError
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
 
 if TYPE_CHECKING:
     from airflow_ddb_backup.clock import Deadline
-    from airflow_ddb_backup.models import BackupArn, Table
+    from airflow_ddb_backup.models import RestoreSource, Table
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: no table leaves these for
 # ACTIVE without somebody's doing.
@@ -39,7 +39,7 @@ class RestoreResult(WaitResult):
 class RestoreWait(Wait):
     """One task's wait for one table.
 
-    :param arn: the backup that it is restored from
+    :param source: what it is restored from
     :param table_name: the new table
     :param deadline: when time is up
     """
@@ -55,10 +55,9 @@ class RestoreWait(Wait):
     )
     _refused_hint = "The restore itself may go on. Fix the cause and clear the task; it continues with the same table."
 
-    def __init__(self, arn: BackupArn, table_name: str, deadline: Deadline) -> None:
-        context = ErrorContext(table_name, arn.text, arn.region)
-        super().__init__(arn.account, context, {"TableName": table_name}, deadline)
-        self.arn = arn
+    def __init__(self, source: RestoreSource, table_name: str, deadline: Deadline) -> None:
+        super().__init__(source.account, source.context(table_name), {"TableName": table_name}, deadline)
+        self.source = source
         self._subject = f"Restore of table {table_name}"
         self._table: Table | None = None
 
@@ -75,8 +74,8 @@ class RestoreWait(Wait):
 
     def _observe_answer(self, answer: Table) -> WaitResult | None:
         self._table = answer
-        if answer.restore is None or answer.restore.backup_arn != self.arn.text:
-            reason = "There is another table of that name now, which is not this backup's restore."
+        if not self.source.made(answer):
+            reason = "There is another table of that name now, which is not this restore."
             return self._lost(f"{reason} {_REPLACED_HINT}")
         if answer.status in _LOST:
             return self._lost(f"The table is {answer.status}. {_STATUS_HINT}")

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import INDEX_KINDS, Backup, BackupArn, BackupStatus, Page, Table, read_backup_page
+from airflow_ddb_backup.models import (
+    INDEX_KINDS,
+    Backup,
+    BackupArn,
+    BackupStatus,
+    Page,
+    RestoreSource,
+    RestoreSummary,
+    Table,
+    read_backup_page,
+)
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
 ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
@@ -114,3 +126,76 @@ def test_a_table_is_complete_once_every_kind_of_index_is_active(kind: str) -> No
     for status in ({}, {"IndexStatus": "ACTIVE"}, {"IndexStatus": "CREATING"}):
         table = Table.from_response({"Table": {**described, kind: [{"IndexName": "one", **status}]}})
         assert table.is_complete == (status != {"IndexStatus": "CREATING"})
+
+
+MOMENT = datetime(2026, 11, 23, 8, 0, 1, tzinfo=UTC)
+OTHER = TABLE_ARN.replace("orders", "returns")
+
+
+def restored(backup_arn: str | None, table_arn: str, moment: datetime | None) -> Table:
+    """Return a table, created at ``MOMENT``, that says of itself what it was restored from."""
+    summary = RestoreSummary(backup_arn, in_progress=True, table_arn=table_arn, moment=moment)
+    return Table("restored", OTHER, "id", "CREATING", MOMENT, summary)
+
+
+class TestRestoreSource:
+    """What a table is restored from."""
+
+    @pytest.mark.parametrize(
+        ("source", "made"),
+        [
+            (RestoreSource.of_backup(BackupArn.parse(ARN)), {"its backup"}),
+            (RestoreSource.of_moment(TABLE_ARN, MOMENT), {"its moment", "a fraction later"}),
+            (RestoreSource.of_latest(TABLE_ARN, MOMENT), {"its moment", "a fraction later", "another moment", "none"}),
+            (RestoreSource.of_latest(TABLE_ARN, MOMENT + timedelta(seconds=1)), set()),
+        ],
+        ids=str,
+    )
+    def test_a_table_tells_whether_it_is_that_restore(self, source: RestoreSource, made: set[str]) -> None:
+        """By the backup; or by the table and the second; for the latest time, by when it was created."""
+        tables = {
+            "its backup": restored(ARN, TABLE_ARN, MOMENT),
+            "another backup": restored(ARN[:-1] + "f", TABLE_ARN, MOMENT),
+            "its moment": restored(None, TABLE_ARN, MOMENT),
+            "a fraction later": restored(None, TABLE_ARN, MOMENT + timedelta(milliseconds=999)),
+            "another moment": restored(None, TABLE_ARN, MOMENT + timedelta(seconds=1)),
+            "another table": restored(None, OTHER, MOMENT),
+            "none": restored(None, TABLE_ARN, None),
+            "no restore": Table("restored", OTHER, "id", "ACTIVE", MOMENT),
+        }
+        assert {name for name, table in tables.items() if source.made(table)} == made
+
+    def test_it_crosses_a_deferral_as_plain_json(self) -> None:
+        """And is the same on the other side."""
+        for source in (
+            RestoreSource.of_backup(BackupArn.parse(ARN)),
+            RestoreSource.of_moment(TABLE_ARN, MOMENT),
+            RestoreSource.of_latest(TABLE_ARN, MOMENT),
+        ):
+            assert RestoreSource(**json.loads(json.dumps(asdict(source)))) == source
+            assert (source.partition, source.region, source.account) == ("aws", "us-east-1", "123456789012")
+            assert source.table_name == "orders"
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"table_arn": TABLE_ARN},
+            {"table_arn": OTHER, "backup_arn": ARN},
+            {"table_arn": TABLE_ARN, "moment": "2026-11-23T08:00:01"},
+            {"table_arn": TABLE_ARN, "moment": "now"},
+            {"table_arn": TABLE_ARN, "moment": MOMENT.isoformat(), "since": MOMENT.isoformat()},
+            {"table_arn": "orders", "moment": MOMENT.isoformat()},
+        ],
+        ids=repr,
+    )
+    def test_anything_else_is_no_source(self, wrong: dict[str, str]) -> None:
+        """Another version of the package may have sent it."""
+        with pytest.raises(ValueError, match="not the source of a restore|Invalid isoformat"):
+            RestoreSource(**wrong)
+
+    def test_a_moment_is_told_in_utc(self) -> None:
+        """In messages, with the table, in place of a backup."""
+        source = RestoreSource.of_moment(TABLE_ARN, datetime.fromisoformat("2026-11-23T09:00:01.5+01:00"))
+        told = "point in time 'orders at 2026-11-23T08:00:01+00:00'"
+        assert str(source) == told
+        assert str(source.context("restored")) == f"table 'restored', {told}, region 'us-east-1'"

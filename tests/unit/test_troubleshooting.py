@@ -16,6 +16,7 @@ from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import BackupError, PermanentError, SomeFailedError, TransientError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBBackupCoverageOperator,
     DynamoDBBackupTablesOperator,
@@ -313,10 +314,11 @@ def put_one_back(plane: ControlPlane, name: str, value: object) -> object:
     if "orders-restored" not in plane.client().list_tables()["TableNames"]:
         plane.create_table("orders-restored")
     (arn,) = plane.add_backups("orders", 1)
-    about = exceptions.ErrorContext("orders-restored", arn, REGION)
+    source = RestoreSource.of_backup(BackupArn.parse(arn))
+    about = source.context("orders-restored")
     deadline, report = Deadline.after(600), Report[str]()
     target = SettingsOf(DynamoDBBackupHook(), about, "orders-restored", deadline, 60, Silent())
-    put_back(SettingsRequest(arn, "orders-restored", {name: value}), target, report)
+    put_back(SettingsRequest(source, "orders-restored", {name: value}), target, report)
     raise report.failed[name]
 
 

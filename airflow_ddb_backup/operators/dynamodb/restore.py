@@ -16,9 +16,9 @@ from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, RestoreTimeoutError
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
-from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator
-from airflow_ddb_backup.parameters import literal, rendered
+from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
@@ -129,8 +129,7 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
         request, hook = self._request(), self.hook
         deadline = Deadline.after(request.timeout, hook.clock)
-        error_context = ErrorContext(request.target_table_name, request.backup_arn.text)
-        error_context = self.open_hook(error_context, request.backup_arn.text)
+        error_context = self.open_hook(request.source.context(request.target_table_name), request.source.table_arn)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
         since = run.earliest if run.try_number > 1 else run.started
         table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
@@ -138,8 +137,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         DynamoDBTableLink.persist(
             context=context,
             operator=self,
-            region_name=request.backup_arn.region,
-            aws_partition=request.backup_arn.partition,
+            region_name=request.source.region,
+            aws_partition=request.source.partition,
             table_name=table.name,
         )
         if not request.wait_for_completion:
@@ -163,9 +162,9 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
             settings = SettingsRequest.from_dict((event or {})["carry"])
         except (KeyError, TypeError, ValueError) as error:
             raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
-        arn = BackupArn.parse(settings.backup_arn)
+        source = settings.source
         # A restore stays in the account of its backup.
-        self.hook.open_for(settings.context, arn.region, account_id=arn.account)
+        self.hook.open_for(settings.context, source.region, account_id=source.account)
         return self._finish(context, table_arn, settings)
 
     def awaited(self, context: Context) -> ErrorContext:
@@ -182,26 +181,28 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
 
         :param of: returns a templated field as far as it is known
         """
-        return self._make(RestoreRequest, of, overrides=self._make(Overrides, of))
+        overrides, arn = self._make(Overrides, of), of(self.backup_arn)
+        source = LATER if arn is LATER else RestoreSource.of_backup(BackupArn.parse(arn))
+        return self._make(RestoreRequest, of, overrides=overrides, source=source)
 
     def _wait(
         self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
     ) -> WaitResult:
         """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
-        wait, interval = RestoreWait(request.backup_arn, table.name, deadline), request.poll_interval
+        source, interval = request.source, request.poll_interval
+        wait = RestoreWait(source, table.name, deadline)
         # A table that an earlier try has restored may be complete.
         result = wait.observe(table)
         if result is None and self.deferrable:
-            arn = request.backup_arn
-            trigger = partial(DynamoDBRestoreTrigger, backup_arn=arn.text, table_name=table.name)
-            self.defer_wait(context, trigger, interval, deadline, region_name=arn.region, carry=asdict(settings))
+            trigger = partial(DynamoDBRestoreTrigger, source=asdict(source), table_name=table.name)
+            self.defer_wait(context, trigger, interval, deadline, region_name=source.region, carry=asdict(settings))
         return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
 
     def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
         self.log.info("Table %s is restored.", table_arn)
         deadline = Deadline.after(UPDATING_PATIENCE, self.hook.clock)
         target = SettingsOf(self.hook, settings.context, settings.target, deadline, SETTING_PATIENCE, self.log)
-        confirm_restored(target, settings.backup_arn)
+        confirm_restored(target, settings.source)
         report = Report[str]()
         with reporting(self, context, XCOM_SETTINGS, lambda _: outcomes(report)):
             put_back(settings, target, report)

@@ -11,6 +11,7 @@ import boto3
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
@@ -147,7 +148,7 @@ def restore(plane: ControlPlane, **overrides: Any) -> None:
 
 
 TARGET = ARN.replace("source", "target")
-BACKUP = f"{ARN}/backup/01795422913684-770da1ee"
+SOURCE = RestoreSource.of_backup(BackupArn.parse(f"{ARN}/backup/01795422913684-770da1ee"))
 DEFAULTS = ["tags", "point_in_time_recovery", "table_class", "deletion_protection"]
 SHOP = {"team": "shop", "tier": "1"}
 DENIED = Fault(code="AccessDeniedException")
@@ -248,5 +249,5 @@ def table(name: str) -> SettingsOf:
 def put(values: dict[str, Any], unavailable: Sequence[str] = ()) -> dict[str, str]:
     """Put settings back on the target, and return how each went."""
     report = Report[str]()
-    put_back(SettingsRequest(BACKUP, "target", values, unavailable), table("target"), report)
+    put_back(SettingsRequest(SOURCE, "target", values, unavailable), table("target"), report)
     return outcomes(report)

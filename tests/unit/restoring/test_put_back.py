@@ -37,12 +37,12 @@ from tests.simulator.faults import (
 from tests.unit.conftest import FakeTaskInstance
 from tests.unit.restoring.support import (
     ARN,
-    BACKUP,
     DENIED,
     KINESIS,
     NAMES,
     NOT_FOUND,
     READS,
+    SOURCE,
     TARGET,
     WRITES,
     back_up,
@@ -290,7 +290,7 @@ class TestPartsAndStates:
         another = {"Enabled": True, "AttributeName": "another"}
         control_plane.client().update_time_to_live(TableName="target", TimeToLiveSpecification=another)
         report = Report[str]()
-        request = SettingsRequest(BACKUP, "target", {"ttl": "ends"})
+        request = SettingsRequest(SOURCE, "target", {"ttl": "ends"})
         put_back(request, table("target"), report)
         assert not isinstance(report.failed["ttl"], PermanentError)
         assert "multiple times" in str(report.failed["ttl"])

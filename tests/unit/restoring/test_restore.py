@@ -167,7 +167,7 @@ class TestOneTable:
         run(arn)
         clock.sleep(86_400)
         later = datetime.fromtimestamp(clock.time(), tz=UTC)
-        with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
+        with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
             run(arn, ti=FakeTaskInstance(task_id="restore", run_after=later), if_exists="fail")
 
     @pytest.mark.parametrize("moment", ["before", "meanwhile"])
@@ -214,7 +214,7 @@ class TestIfExistsFail:
         """AWS has refused this task's own call without a doubt."""
         give(control_plane, "tags")
         control_plane.before("ListTagsOfResource", lambda: restore_by_others(control_plane, arn))
-        with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
+        with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
             run(arn, if_exists="fail")
 
     @pytest.mark.parametrize("answer", [[], [faults.INTERNAL_ERROR]], ids=["refused", "ambiguous"])
@@ -234,7 +234,7 @@ class TestIfExistsFail:
             sleep(seconds, until)
 
         monkeypatch.setattr(clock, "sleep", sleep_while_others_restore)
-        with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
+        with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
             run(arn, if_exists="fail")
 
     @pytest.mark.parametrize("made_by", ["an earlier try", "another run"])
@@ -254,7 +254,7 @@ class TestIfExistsFail:
                     run(arn, ti=ti, if_exists="fail")
         clock.sleep(60)
         later = FakeTaskInstance(task_id="restore", try_number=2, run_after=ti.run_after, clear_number=1)
-        with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
+        with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
             run(arn, ti=later, if_exists="fail")
         assert len(sent(control_plane)) == 1
 
@@ -273,7 +273,7 @@ class TestFirstTryInAClearedRun:
 
     def test_it_refuses_another_run_s_table(self, arn: str, never_ran: FakeTaskInstance) -> None:
         """if_exists is 'fail'."""
-        with pytest.raises(TargetTableExistsError, match="It is this backup's restore, created at .*'fail'"):
+        with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
             run(arn, ti=never_ran, if_exists="fail")
 
     def test_it_takes_another_run_s_table_with_a_warning(

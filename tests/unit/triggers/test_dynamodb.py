@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import asdict
 from datetime import timedelta
 from importlib import import_module
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.clock import Clock as PackageClock
+from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBBackupsTrigger,
     DynamoDBBackupTrigger,
@@ -36,6 +38,11 @@ NOT_FOUND = Fault(code="ResourceNotFoundException")
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 pytestmark = pytest.mark.anyio
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
+
+
+def source_of(arn: str) -> dict[str, Any]:
+    """Return a backup as what a table is restored from, as it is serialized."""
+    return asdict(RestoreSource.of_backup(BackupArn.parse(arn)))
 
 
 def trigger(clock: Clock, arn: str = ARN, timeout: float = 600, **kwargs: Any) -> DynamoDBBackupTrigger:
@@ -221,7 +228,7 @@ class TestConnection:
         if kind == "many":
             return DynamoDBBackupsTrigger(backup_arns=[arn], **settings)
         if kind == "restore":
-            return DynamoDBRestoreTrigger(backup_arn=arn, table_name="restored", **settings)
+            return DynamoDBRestoreTrigger(source=source_of(arn), table_name="restored", **settings)
         return DynamoDBBackupTrigger(backup_arn=arn, **settings)
 
     @pytest.mark.parametrize("kind", ["one", "many", "restore"])
@@ -272,7 +279,7 @@ class TestRestore:
     def trigger(clock: Clock, arn: str, timeout: float = 600, **kwargs: Any) -> DynamoDBRestoreTrigger:
         """Return a trigger that polls every 30 s."""
         settings: dict[str, Any] = {"table_name": "restored", "poll_interval": 30, **kwargs}
-        return DynamoDBRestoreTrigger(backup_arn=arn, deadline=clock.time() + timeout, **settings)
+        return DynamoDBRestoreTrigger(source=source_of(arn), deadline=clock.time() + timeout, **settings)
 
     async def test_it_goes_through_airflow_s_own_serialization(self, clock: Clock) -> None:
         """With the settings that the worker has read."""

@@ -12,7 +12,7 @@ from airflow_ddb_backup.clock import Clock as PackageClock
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import CALL_SECONDS
-from airflow_ddb_backup.models import BackupArn
+from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.waiting import awaiting
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
 from airflow_ddb_backup.waiting.restore_state import RestoreWait
@@ -90,7 +90,8 @@ def test_a_table_is_described_at_its_interval(
     control_plane.restoring_for = 200
     control_plane.client().restore_table_from_backup(TargetTableName="restored", BackupArn=backup_arn)
     control_plane.calls.clear()
-    begun, wait = clock.time(), RestoreWait(BackupArn.parse(backup_arn), "restored", Deadline.after(600))
+    source = RestoreSource.of_backup(BackupArn.parse(backup_arn))
+    begun, wait = clock.time(), RestoreWait(source, "restored", Deadline.after(600))
     (result,) = wait_on_worker(hook, [wait], 30, task_log, first_delay=30)
     assert result.unwrap().endswith(":table/restored")
     assert 200 <= clock.time() - begun <= 211

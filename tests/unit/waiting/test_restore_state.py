@@ -18,7 +18,7 @@ from airflow_ddb_backup.exceptions import (
     ThrottledError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.models import BackupArn, RestoreSummary, Table
+from airflow_ddb_backup.models import BackupArn, RestoreSource, RestoreSummary, Table
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
 from airflow_ddb_backup.waiting.state import WaitResult, WaitStatus
 
@@ -32,7 +32,7 @@ ACTIVE = replace(CREATING, status="ACTIVE", restore=RestoreSummary(ARN.text, in_
 
 def wait_for(seconds: float = 600) -> RestoreWait:
     """Return a wait that has just begun."""
-    return RestoreWait(ARN, "restored", Deadline.after(seconds))
+    return RestoreWait(RestoreSource.of_backup(ARN), "restored", Deadline.after(seconds))
 
 
 def end_of(wait: RestoreWait, *observations: Any) -> WaitResult:
@@ -69,7 +69,7 @@ def test_a_table_that_will_not_be_active_ends_it(status: str) -> None:
 def test_another_table_of_that_name_ends_it() -> None:
     """It is another backup's restore."""
     other = replace(ACTIVE, restore=RestoreSummary(ARN.text[:-1] + "0", in_progress=False))
-    with pytest.raises(RestoreLostError, match="not this backup's restore. Choose another target_table_name"):
+    with pytest.raises(RestoreLostError, match="not this restore. Choose another target_table_name"):
         end_of(wait_for(), other).unwrap()
 
 

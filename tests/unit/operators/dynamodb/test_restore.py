@@ -222,14 +222,15 @@ class TestWaiting:
         with pytest.raises(TaskDeferred) as deferred:
             run(arn, deferrable=True, settings=["tags"], poll_interval=20)
         kwargs = deferred.value.trigger.serialize()[1]
+        source = {"table_arn": ARN, "backup_arn": arn, "moment": None, "since": None}
         assert kwargs.pop("deadline") > 0
         assert kwargs == {
-            "backup_arn": arn,
+            "source": source,
             "table_name": "target",
             "carry": {
                 "try": 1,
                 "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
-                "backup_arn": arn,
+                "source": source,
                 "target": "target",
                 "values": {"tags": {"team": "shop", "tier": "1"}},
                 "unavailable": [],
