@@ -190,8 +190,9 @@ class ListBackupsDeniedError(AccessDeniedError):
     """Backups can't be listed."""
 
     hint = (
-        "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Only tasks that create backups can do "
-        "without it, with if_exists='create' and as long as no response is lost."
+        "Grant dynamodb:ListBackups on '*': it has no resource-level permission. Two kinds of tasks can do without it: "
+        "those that restore, with backup_arn, and those that create backups, with if_exists='create' and as long as no "
+        "response is lost."
     )
 
 
@@ -452,6 +453,12 @@ class BackupNotRestorableError(PermanentError):
 
     summary = "The backup can't be restored"
     hint = "Nothing was made. Choose another backup: ListBackups, or the table's Backups tab in the console, has them."
+
+
+class BackupNotPickedError(PermanentError):
+    """No backup of the table counts."""
+
+    hint = "To take one of these as it is, give its ARN as backup_arn."
 
 
 class BackupNotReadyError(TransientError):

@@ -12,7 +12,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from math import nextafter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -168,6 +168,28 @@ def check_age(parameter: str, value: object) -> timedelta:
     if isinstance(value, timedelta) and value > timedelta(0):
         return min(value, limits.LONGEST_AGE)
     raise InvalidValueError.of(parameter, value, "a timedelta above 0")
+
+
+def check_moment(parameter: str, value: object) -> datetime:
+    """Return a moment in UTC. One without its offset may be meant in anyone's time.
+
+    :param parameter: the name of the parameter
+    :param value: a ``datetime`` with a timezone, or ISO 8601 text with an offset from UTC
+    :raises InvalidValueError: it is neither
+    """
+    if value is LATER:
+        return cast("datetime", value)
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    rule = (
+        "a moment with its offset from UTC: ISO 8601 text such as '2026-11-28T14:00:00+00:00', or a datetime with a "
+        "timezone"
+    )
+    raise InvalidValueError.of(parameter, value, rule)
 
 
 def check_choice(parameter: str, value: object, choices: type[_Choice]) -> _Choice:

@@ -6,6 +6,7 @@ auto scaling and the resource policy. RestoreTableFromBackup has no idempotency 
 
 * :mod:`.request` has the values: the restore that a task asks for, what RestoreTableFromBackup is sent for it, and the
   settings that the new table is to get (no I/O);
+* :mod:`.pick` picks the backup, where the task has not its ARN;
 * :mod:`.restore` checks all that can be known to fail, reads the settings, and starts the restore, or finds the table
   that an earlier try has started;
 * :mod:`.settings` has a unit for each setting, which reads it from a table as plain values, tells what another table

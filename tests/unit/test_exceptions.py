@@ -40,6 +40,7 @@ def test_only_what_no_retry_can_fix_fails_the_task_at_once() -> None:
         "AccessDeniedError",
         "BackupExistsError",
         "BackupLostError",
+        "BackupNotPickedError",
         "BackupNotRestorableError",
         "DeletionsFailedForGoodError",
         "EmptySelectionError",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from botocore import UNSIGNED
@@ -24,6 +25,7 @@ from airflow_ddb_backup.parameters import (
     check_count,
     check_flag,
     check_interval,
+    check_moment,
     check_name,
     check_patterns,
     check_seconds,
@@ -408,3 +410,58 @@ class TestAws:
         """A deferred task stores them in Airflow's database: refused before anything is made, not after."""
         with pytest.raises(InvalidValueError, match="botocore_config must be a dict of arguments"):
             check_botocore_config(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-11-28T13:00:00+01:00",
+        "2026-11-28T12:00:00Z",
+        "2026-11-28 12:00:00+00:00",
+        "20261128T120000Z",
+        datetime(2026, 11, 28, 13, tzinfo=timezone(timedelta(hours=1))),
+        datetime(2026, 11, 28, 13, tzinfo=ZoneInfo("Europe/Berlin")),
+    ],
+)
+def test_a_moment(value: object) -> None:
+    """Text or a datetime; it is returned in UTC."""
+    moment = check_moment("before", value)
+    assert moment == datetime(2026, 11, 28, 12, tzinfo=UTC)
+    assert moment.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_both_of_the_hours_that_come_twice(fold: int) -> None:
+    """Text has the offset, a datetime the fold."""
+    twice = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
+    assert check_moment("before", twice) == check_moment("before", twice.isoformat())
+    assert check_moment("before", twice).hour == fold
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "yesterday",
+        "2026-11-28",
+        "2026-11-28T12:00:00",
+        "2026-11-28T12:00:00 Europe/Berlin",
+        "2026-11-28T12:00:00+25:00",
+        "0001-01-01T00:00:00+01:00",
+        "{{ params.before }}",
+        datetime(2026, 11, 28, 12),  # noqa: DTZ001  # that is refused
+        datetime(2026, 11, 28, 12).date(),  # noqa: DTZ001
+        1_795_867_200,
+        True,
+    ],
+)
+def test_what_is_no_moment(value: object) -> None:
+    """A time without its offset is none: it may be meant in anyone's."""
+    with pytest.raises(InvalidValueError, match=r"before must be a moment with its offset from UTC: .*\+00:00'"):
+        check_moment("before", value)
+
+
+def test_a_moment_that_is_rendered_later() -> None:
+    """It is checked once it is."""
+    assert check_moment("before", LATER) is LATER

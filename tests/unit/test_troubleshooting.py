@@ -26,6 +26,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.report import Report
+from airflow_ddb_backup.restoring.pick import none_eligible, read_backups
 from airflow_ddb_backup.restoring.put_back import put_back
 from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import SettingsOf
@@ -61,6 +62,7 @@ UNKNOWN = {
     "TablesNotFreshError": {"table", "backup"},
     "TablesNotFreshForGoodError": {"backup"},
     "SettingsDeniedError": {"backup"},
+    "BackupNotPickedError": {"backup"},
 }
 WITHOUT_RETRY = "Fails at once."
 WITH_RETRIES = "Is retried."
@@ -70,6 +72,7 @@ RIGHT = 'DynamoDBCreateBackupOperator(task_id="back_up", table_name="orders", ti
 # What is new each time, and what AWS would say.
 VOLATILE = [
     (r"\d{14}-[0-9a-f]{8}", "01795422913684-770da1ee"),
+    (r"' of [\d:T.+-]+\d", "' of 2026-11-23T02:00:13.684000+00:00"),
     (r"created at [\d:T.+-]+\d", "created at 2026-11-23T02:00:13.684000+00:00"),
     (r"duration of [\d.e-]+", "duration of 1800.2"),
     (r"timeout of 0\.0", "timeout of 1800.0"),
@@ -297,6 +300,17 @@ def restore_of_none(plane: ControlPlane, context: Context) -> object:
     return task.execute(context)
 
 
+def restore_of_an_earlier_table(plane: ControlPlane, context: Context) -> object:
+    """Restore a table that was made again, and has no backup since."""
+    plane.add_backups("orders", 1, "nightly-1", age=60)
+    plane.add_backups("orders", 1, "orders$DeletedTableBackup", kind="SYSTEM")
+    plane.drop_table("orders")
+    plane.create_table("orders")
+    del context
+    hook, about = DynamoDBBackupHook(), exceptions.ErrorContext("orders", region=REGION)
+    raise none_eligible(about, *read_backups(hook, about, "orders", Deadline.after(600, hook.clock), Silent()))
+
+
 def restore_onto_one_that_goes(plane: ControlPlane, context: Context) -> object:
     """Restore while the table of that name is being deleted."""
     plane.create_table("orders-restored")
@@ -347,6 +361,7 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "TriggerFailedError": trigger_failed,
     "SystemBackupError": system_backup,
     "BackupNotRestorableError": restore_of_none,
+    "BackupNotPickedError": restore_of_an_earlier_table,
     "BackupNotReadyError": restore,
     "TargetTableExistsError": restore,
     "TargetTableDeletingError": restore_onto_one_that_goes,

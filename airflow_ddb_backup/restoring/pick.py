@@ -1,0 +1,204 @@
+"""Which backup of a table is restored, where the task has not its ARN.
+
+The problem: ListBackups shows the backups of all tables that ever had a name, whatever their status, and DynamoDB's own
+among them; and they come and go between two tries of a run. The plan: one function says of each backup why it does not
+count, and everything else follows from it: which is picked, what the log says of those left out, and what a task is
+told that finds none. A table that an earlier try of the run has restored tells what that try has picked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_ddb_backup import exceptions, limits
+from airflow_ddb_backup.exceptions import InvalidValueError
+from airflow_ddb_backup.models import TABLE_ARN, BackupArn, BackupStatus
+from airflow_ddb_backup.parameters import LATER, check_moment, check_name, check_table, set_checked
+from airflow_ddb_backup.retries import read_pages, retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from airflow_ddb_backup.clock import Deadline
+    from airflow_ddb_backup.exceptions import ErrorContext
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.models import Backup, Table
+
+
+@dataclass(frozen=True, slots=True)
+class PickRequest:
+    """Which backup a task means: one by its ARN, or the newest of a table. It checks itself.
+
+    :param backup_arn: the backup; made of the ARN's text; ``None``: one is picked
+    :param table_name: name or ARN of the table, one of whose backups is picked; ``None``: ``backup_arn`` has it
+    :param before: only backups that were made before it count; ``None``: the time when the run started
+    :param prefixes: what the names of the backups begin with; empty: anything
+    :raises InvalidValueError: a value is wrong, or does not go with another
+    """
+
+    backup_arn: BackupArn | None
+    table_name: str | None
+    before: datetime | None
+    prefixes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if (self.backup_arn is None) == (self.table_name is None):
+            rule = "the ARN of the backup, or None with table_name, of which one is picked: exactly one of the two"
+            raise InvalidValueError.of("backup_arn", self.backup_arn, rule)
+        if self.table_name is not None:
+            check_table("table_name", self.table_name)
+        elif self.backup_arn is not LATER:
+            set_checked(self, backup_arn=BackupArn.parse(self.backup_arn))
+        if self.before is not None:
+            set_checked(self, before=check_moment("before", self.before))
+        for prefix in self.prefixes:
+            check_name("backup_name_prefix", prefix)
+        for name, value in (("before", self.before), ("created_by or backup_name_prefix", self.prefixes or None)):
+            if self.backup_arn is not None and value is not None:
+                raise InvalidValueError.of(name, value, "None with backup_arn: there is nothing to pick")
+
+    @property
+    def arn(self) -> str | None:
+        """The ARN that the task names; ``None``: it names none."""
+        if self.backup_arn:
+            return self.backup_arn.text
+        return self.table_name if TABLE_ARN.fullmatch(str(self.table_name)) else None
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.backup_arn.table_name if self.backup_arn else str(self.table_name).rpartition("/")[2]
+
+
+def eligible(
+    table: Table | None,
+    backups: Iterable[Backup],
+    *,
+    before: datetime | None = None,
+    since: datetime | None = None,
+    prefixes: tuple[str, ...] = (),
+) -> list[Backup]:
+    """Return the backups of a table that may be picked, the newest first.
+
+    :param table: the table; ``None``: it is gone, and the last of its name that had been backed up by then counts
+    :param backups: what ListBackups has shown of its name, in any order, of all kinds
+    :param before: when they were made at the latest, by AWS's clock, and not at that very time; ``None``: at any time
+    :param since: when they were made at the earliest; ``None``: at any time
+    :param prefixes: what their names begin with; empty: anything
+    """
+    reasons = _reasons(table, backups, before=before, since=since, prefixes=prefixes)
+    return [backup for backup, reason in reasons.items() if reason is None]
+
+
+def left_out(table: Table | None, backups: Iterable[Backup], **limiting: Any) -> dict[str, list[Backup]]:
+    """Return the backups that :func:`eligible` leaves out, by the reason, the newest first.
+
+    :param table: as there
+    :param backups: as there
+    :param limiting: as there
+    """
+    others: defaultdict[str, list[Backup]] = defaultdict(list)
+    for backup, reason in _reasons(table, backups, **limiting).items():
+        if reason is not None:
+            others[reason].append(backup)
+    return dict(others)
+
+
+def none_eligible(
+    context: ErrorContext,
+    table: Table | None,
+    backups: Iterable[Backup],
+    *,
+    before: datetime | None = None,
+    **limiting: Any,
+) -> exceptions.PermanentError:
+    """Return the exception for a table of whose backups none may be picked; its message has what there is.
+
+    :param context: the table and region
+    :param table: as for :func:`eligible`
+    :param backups: as there
+    :param before: as there; those made nearest to it are named
+    :param limiting: as there
+    """
+    others = left_out(table, backups, before=before, **limiting)
+    if not others and table is None:
+        return exceptions.TableNotFoundError.about(context, "There is no backup of a table of that name either.")
+    if not others:
+        # There is none to take as it is.
+        message = exceptions.BackupNotPickedError.summarize(context, "It has no backup at all: make one first.")
+        return exceptions.BackupNotPickedError(message)
+    gone = "" if table else "The table does not exist. "
+    if before:
+        nearest = before
+        others = {why: sorted(found, key=lambda one: abs(one.created_at - nearest)) for why, found in others.items()}
+    some = "; ".join(f"{len(found)} {reason}: {_first(found)}" for reason, found in others.items())
+    return exceptions.BackupNotPickedError.about(context, f"{gone}There are others: {some}.")
+
+
+def read_backups(
+    hook: DynamoDBBackupHook, context: ErrorContext, table_name: str, deadline: Deadline, log: Any
+) -> tuple[Table | None, list[Backup]]:
+    """Return a table, ``None`` if it is gone, and the backups of its name, of all kinds.
+
+    :param hook: makes the calls
+    :param context: the table and region, for messages
+    :param table_name: name or ARN of the table
+    :param deadline: when to give up
+    :param log: the task's log
+    :raises BackupError: a call has failed
+    """
+    retry = retrying(deadline, log)
+    try:
+        table = retry(hook.describe_table, context, table_name)
+    except exceptions.TableNotFoundError:
+        table = None
+    listing = partial(hook.list_backups, context, table_name, kind="ALL")
+    return table, read_pages(lambda cursor: retry(listing, cursor=cursor), context) or []
+
+
+def _reasons(
+    table: Table | None,
+    backups: Iterable[Backup],
+    *,
+    before: datetime | None = None,
+    since: datetime | None = None,
+    prefixes: tuple[str, ...] = (),
+) -> dict[Backup, str | None]:
+    """Return why each backup does not count, the newest first; ``None``: it does."""
+    newest_first = sorted(backups, key=_age, reverse=True)
+    # Of a table that is gone its backups tell, and its system backup, which DynamoDB makes when it is deleted.
+    last = next((backup for backup in newest_first if before is None or backup.created_at < before), None)
+
+    def reason(backup: Backup) -> str | None:
+        is_of_it = backup.is_of(table) if table else last is None or backup.table_id == last.table_id
+        reasons = {
+            "made by DynamoDB itself when a table was deleted": backup.kind == "SYSTEM",
+            "of another table of this name": not is_of_it,
+            "of AWS Backup": backup.kind != "USER",
+            backup.status: backup.status != BackupStatus.AVAILABLE,
+            f"whose name does not begin with {' or '.join(prefixes)}": not backup.name.startswith(prefixes or ""),
+            f"not made before {_text(before)}": before is not None and backup.created_at >= before,
+            f"made before {_text(since)}": since is not None and backup.created_at < since,
+        }
+        return next((why for why, holds in reasons.items() if holds), None)
+
+    return {backup: reason(backup) for backup in newest_first}
+
+
+def _age(backup: Backup) -> tuple[datetime, str]:
+    # The ARN decides between two of the same millisecond: every try decides alike.
+    return backup.created_at, backup.arn.text
+
+
+def _text(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
+
+
+def _first(backups: list[Backup]) -> str:
+    some = [f"{backup.name!r} of {_text(backup.created_at)} ({backup.arn.text})" for backup in backups[: limits.NAMED]]
+    more = [f"and {len(backups) - len(some)} more"] if len(backups) > len(some) else []
+    return ", ".join(some + more)
