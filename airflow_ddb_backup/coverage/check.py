@@ -16,6 +16,7 @@ from airflow_ddb_backup.exceptions import (
     CoverageTimeoutError,
     InvalidValueError,
     ListBackupsDeniedError,
+    OtherAccountError,
     TableNotFoundError,
     TablesNotFreshError,
 )
@@ -254,7 +255,11 @@ class _EachTable:
         """Look at a table: whether it exists, which it is, and what backups it has."""
         context = replace(self._check.context, table=selected.name)
         try:
-            table = self._hook.describe_table(context, selected.arn or selected.name)
+            # By its name, as backups are listed: a policy may let an ARN's table of another account be described.
+            table = self._hook.describe_table(context, selected.name)
+            if selected.arn not in {None, table.arn}:
+                detail = f"The calls go to account {table.account!r}, and not to that of {selected.arn!r}."
+                raise OtherAccountError.about(context, detail)
             if table.status == TableStatus.DELETING:
                 raise TableNotFoundError.about(context, f"It is {table.status}.")
             recovery = self._recovery(context, table.name) if self._check.request.point_in_time_recovery else None

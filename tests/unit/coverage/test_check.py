@@ -420,6 +420,16 @@ def test_a_large_account_takes_few_calls(control_plane: ControlPlane, context: C
     assert clock.time() - begun <= 60
 
 
+@pytest.mark.parametrize("others", [0, 40], ids=["each table is listed", "all are listed at once"])
+def test_an_arn_of_another_account_fails_it(control_plane: ControlPlane, context: Context, others: int) -> None:
+    """The calls' own account has a table of that name, with a fresh backup, and that is not the one that is meant."""
+    control_plane.add_backups("orders", 1, age=HOUR)
+    theirs = "arn:aws:dynamodb:us-east-1:210987654321:table"
+    tables = [f"{theirs}/orders", *(f"{theirs}/other-{number}" for number in range(others))]
+    with pytest.raises(OtherAccountError, match=f"The calls go to account '123456789012', .* '{theirs}/orders'"):
+        check(context, table_names=tables)
+
+
 def test_a_table_that_can_t_be_asked_for_its_tags_is_unknown(control_plane: ControlPlane, context: Context) -> None:
     """The text has the reason."""
     control_plane.fail_next("DescribeTable", DENIED, times=ALWAYS)
