@@ -38,8 +38,8 @@ REFUSALS = {
     401: "You are not signed in: sign in to Airflow, and open this page again.",
     403: "You may not see this page: it needs Airflow's permission to read assets.",
 }
-# The states of a task that has failed, or is going to be tried again.
-_FAILED = ("failed", "up_for_retry", "upstream_failed")
+# The states of a task that has failed, or is going to be tried again: until it runs, its end is that of the last try.
+_FAILED = ("failed", "up_for_retry", "scheduled", "queued", "upstream_failed")
 # One type of column in every version and database.
 _EXTRA = type_coerce(AssetEvent.extra, JSON)
 

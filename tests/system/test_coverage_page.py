@@ -219,11 +219,11 @@ def test_the_report_of_a_task_that_is_gone_is_left_out(browser: TestClient, sess
     assert "There is no report yet." in browser.get(PAGE).text
 
 
-@pytest.mark.parametrize("state", ["failed", "up_for_retry", "upstream_failed"])
+@pytest.mark.parametrize("state", ["failed", "up_for_retry", "scheduled", "queued", "upstream_failed"])
 def test_a_task_that_has_failed_since_is_told_beside_its_last_report(
     browser: TestClient, session: Session, state: str
 ) -> None:
-    """It has left no event, and what was fresh before may be late now."""
+    """It has left no event, and what was fresh before may be late now; also while a retry waits for its turn."""
     leave(session, dozen())
     assert FAILED_SINCE not in browser.get(PAGE).text
     fail(session, run_id="next", state=state)
