@@ -103,8 +103,8 @@ class ConnectionNotFoundError(ConfigurationError):
 
     summary = "The Airflow connection is not found"
     hint = (
-        "Nothing was sent. Correct aws_conn_id, or create the connection; a retry looks it up again, since its secrets "
-        "backend may be down. To use the worker's own credentials, set aws_conn_id=None."
+        "Nothing is sent without it. Correct aws_conn_id, or create the connection; a retry looks it up again, since "
+        "its secrets backend may be down. To use the worker's own credentials, set aws_conn_id=None."
     )
 
 

@@ -63,6 +63,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         # The clients whose responses have told the account.
         self._confirmed: set[Any] = set()
         self._deletes = False
+        #: whether the Airflow connection has been found: then it must be found whenever it is read
+        self.connection_found = False
         self._context = ErrorContext()
         #: the time, and AWS's as far as the responses so far tell
         self.clock = Clock()
@@ -79,16 +81,17 @@ class DynamoDBBackupHook(AwsBaseHook):
         """The Airflow connection, read again whenever a client is opened again.
 
         The amazon provider takes the worker's own credentials in place of a connection that is not found: mistyped,
-        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing, and not where something
-        is deleted in an account that nothing else makes certain.
+        removed, or its secrets backend down for a moment. Only ``aws_default`` may be missing, from the start, and not
+        where something is deleted in an account that nothing else makes certain.
 
-        :raises ConnectionNotFoundError: another is not found
+        :raises ConnectionNotFoundError: another is not found, or not any more
         :raises AccountNotCertainError: it is not found, and the task deletes
         """
         config: AwsConnectionWrapper = super().conn_config
         if config or self.aws_conn_id is None:
+            self.connection_found = bool(config)
             return config
-        is_default = self.aws_conn_id == self.default_conn_name
+        is_default = self.aws_conn_id == self.default_conn_name and not self.connection_found
         if is_default and not (self._deletes and self.expected_account is None):
             return config
         # The base class has put it there.
@@ -344,7 +347,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         while is_known and "TableName" in request and client not in self._confirmed and not reads:
             # Opened again since, the connection may be another account's: ask before anything is made or changed.
             self.describe_table(context, request["TableName"])
-            client = self.open(context, service)
+            asked, client = client, self.open(context, service)
+            if client is asked and client not in self._confirmed:
+                detail = f"The table's ARN tells no account, which must be {is_known!r}."
+                raise exceptions.OtherAccountError.about(context, detail)
         if self._stopped:
             message = f"{operation} was not called, since the task has ended: {context}."
             raise BackupError(message)

@@ -38,6 +38,7 @@ class _WaitTrigger(BaseTrigger):
     region_name: str | None = None
     verify: bool | str | None = None
     botocore_config: dict[str, Any] | None = None
+    connection_found: bool = False
     carry: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class _WaitTrigger(BaseTrigger):
         waits = self._waits(Deadline.at_time(self.deadline))
         # The worker has polled in the ARN's region, or refused it.
         region_name = self.region_name or waits[0].region
-        settings = AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config)
+        settings = AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config, self.connection_found)
         results = await wait_on_triggerer(settings, waits, self.poll_interval, self.log)
         await asyncio.sleep(earliest.left)
         yield TriggerEvent(self._payload(results) | {"carry": self.carry})
@@ -86,6 +87,7 @@ class DynamoDBBackupTrigger(_WaitTrigger):
     :param region_name: the region; ``None``: the ARN's
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
+    :param connection_found: the worker has found the Airflow connection: its absence is waited out
     :param carry: what the worker has decided; the event returns it as it is
     """
 

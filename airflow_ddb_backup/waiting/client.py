@@ -75,18 +75,20 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """The four AWS settings of a task.
+    """The four AWS settings of a task, and what the worker has found.
 
     :param aws_conn_id: the Airflow connection
     :param region_name: the region
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
+    :param connection_found: the worker has found the connection, so that its absence is its secrets backend's failure
     """
 
     aws_conn_id: str | None
     region_name: str
     verify: bool | str | None
     botocore_config: dict[str, Any] | None
+    connection_found: bool = False
 
     def key(self) -> str:
         """Return a text that is the same for equal settings."""
@@ -95,7 +97,9 @@ class AwsSettings:
     def hook(self) -> DynamoDBBackupHook:
         """Return a new hook, which reads the Airflow connection."""
         given: dict[str, Any] = {"region_name": self.region_name, "verify": self.verify, "config": self.botocore_config}
-        return DynamoDBBackupHook(self.aws_conn_id, **given)
+        hook = DynamoDBBackupHook(self.aws_conn_id, **given)
+        hook.connection_found = self.connection_found
+        return hook
 
 
 class RateLimits(dict[str, RateLimit]):

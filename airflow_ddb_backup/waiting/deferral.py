@@ -66,6 +66,7 @@ class DeferredWaitMixin:
             poll_interval=poll_interval,
             deadline=deadline.at,
             botocore_config=self.botocore_config,
+            connection_found=self.hook.connection_found,  # type: ignore[attr-defined]  # the base class has it
             carry={"try": context["ti"].try_number, "aws": aws, **(carry or {})},
             **aws,
         )

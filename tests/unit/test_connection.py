@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_ddb_backup.exceptions import (
@@ -131,6 +132,26 @@ def test_a_connection_that_is_not_found_sends_nothing(
     assert not plane.calls
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
     made.execute(context)
+
+
+@pytest.mark.parametrize("task", [create, create_many, restore, wait, wait_for_many, wait_for_fresh])
+@pytest.mark.parametrize("found", [True, False])
+def test_the_trigger_knows_whether_the_connection_was_found(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, task: Any, found: bool
+) -> None:
+    """One that was there is there again once its secrets backend is."""
+    made = task(plane, deferrable=True)
+    if not found:
+        monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+        environment = {"AWS_ENDPOINT_URL": plane.url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+        for name, value in (environment | {"AWS_DEFAULT_REGION": "us-east-1"}).items():
+            monkeypatch.setenv(name, value)
+    # None of them ends before it defers.
+    plane.creating_for = plane.restoring_for = 600
+    plane.statuses |= dict.fromkeys(plane.backup_arns(), "CREATING") if task is not restore else {}
+    with pytest.raises(TaskDeferred) as deferred:
+        made.execute(context)
+    assert deferred.value.trigger.serialize()[1]["connection_found"] is found
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -270,8 +291,8 @@ class TestOpenedAgain:
         """Return the backups of both accounts."""
         return [plane.backup_arns(account=account) for account in (ACCOUNT, OTHER)]
 
-    @pytest.mark.parametrize("task", [delete, prune])
-    def test_what_deletes_falls_back_to_no_other_credentials(
+    @pytest.mark.parametrize("task", [create, create_many, delete, prune, check])
+    def test_it_falls_back_to_no_other_credentials(
         self, plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, other: dict[str, str], task: Any
     ) -> None:
         """The secrets backend is down when aws_default is read again, and the worker's own account is another."""
@@ -282,7 +303,7 @@ class TestOpenedAgain:
         before = self.state(plane)
         plane.expired_keys.add("simulated")
         plane.on_refusal = lambda _: monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT", raising=False)
-        with pytest.raises(AccountNotCertainError):
+        with pytest.raises(BackupError, match=ConnectionNotFoundError.summary):
             made.execute(context)
         assert self.state(plane) == before
 

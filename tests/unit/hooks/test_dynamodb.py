@@ -34,6 +34,7 @@ from tests.simulator.faults import (
     HTML_OF_A_PROXY,
     THROTTLED_BY_A_PROXY,
     UNAVAILABLE_PROXY,
+    Answer,
     Fault,
 )
 from tests.simulator.proxy import Drop, Proxy
@@ -502,6 +503,30 @@ class TestAccount:
         monkeypatch.setenv("AIRFLOW_CONN_SHOP", control_plane.connection())
         assert hook.open_for(CONTEXT).region == "us-east-1"
         create(hook)
+
+    def test_one_that_was_found_is_never_done_without(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not ``aws_default`` either: its secrets backend is down when the client is opened again."""
+        hook = DynamoDBBackupHook()
+        hook.open_for(CONTEXT)
+        create(hook)
+        monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+        control_plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
+        with pytest.raises(CredentialsError):
+            hook.describe_table(CONTEXT, "orders")
+        with pytest.raises(ConnectionNotFoundError, match="aws_conn_id is 'aws_default'"):
+            hook.describe_table(CONTEXT, "orders")
+
+    def test_an_account_that_nothing_tells_is_not_the_expected_one(self, control_plane: ControlPlane) -> None:
+        """The ARNs of some emulator have another shape; nothing is made there."""
+        hook = DynamoDBBackupHook()
+        hook.open_for(CONTEXT, account_id="123456789012")
+        arn = {"TableArn": "arn:aws:dynamodb:us-east-1:local:table/orders"}
+        control_plane.fail_next("DescribeTable", Fault(Answer.ALTERED, status=200, set_members=arn))
+        with pytest.raises(OtherAccountError, match="tells no account, which must be '123456789012'"):
+            create(hook)
+        assert not control_plane.calls["CreateBackup"]
 
     @pytest.mark.parametrize("conn_id", ["aws_default", None])
     def test_the_worker_s_own_credentials_do_where_they_are_meant(

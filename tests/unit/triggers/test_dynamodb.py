@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from dataclasses import asdict
 from datetime import timedelta
@@ -71,7 +72,25 @@ async def test_it_goes_through_airflow_s_own_serialization(clock: Clock) -> None
 
 async def test_all_and_only_its_arguments_are_serialized(clock: Clock) -> None:
     """A value that is not serialized is lost in a restart."""
-    assert set(trigger(clock).serialize()[1]) == {"backup_arn", "poll_interval", "deadline", "carry", *SETTINGS}
+    own = {"backup_arn", "poll_interval", "deadline", "connection_found", "carry"}
+    assert set(trigger(clock).serialize()[1]) == own | set(SETTINGS)
+
+
+async def test_a_default_connection_that_the_worker_has_found_is_waited_for(
+    control_plane: ControlPlane, clock: Clock, backup_arn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its secrets backend is down, the triggerer's own credentials may be another account's."""
+    connection = os.environ["AIRFLOW_CONN_AWS_DEFAULT"]
+    monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", control_plane.url)
+    for name, value in (await asyncio.to_thread(control_plane.role_keys, "210987654321")).items():
+        monkeypatch.setenv(name.upper(), value)
+    control_plane.calls.clear()
+    waiting = asyncio.ensure_future(event_of(trigger(clock, backup_arn, connection_found=True)))
+    await asyncio.sleep(60)
+    assert not control_plane.calls
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection)
+    assert (await waiting)["status"] == "success"
 
 
 async def test_its_text_shows_no_secret(clock: Clock) -> None:
