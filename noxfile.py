@@ -46,7 +46,7 @@ MATRIX = {
     "3.3": ("3.11", "3.12", "3.13"),
     LOWEST: ("3.11",),
 }
-# What has since broken Airflow's own API server; its constraint files hold older ones.
+# What has since broken Airflow itself; its constraint files hold older ones.
 OLDER = {
     "3.0": ("cadwyn<5.5", "fastapi<0.117", "svcs<26"),
     "3.1.0": ("cadwyn<5.5", "fastapi<0.118", "structlog<25.5", "svcs<26"),
