@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_ddb_backup.creation.names import derived_prefix
 from airflow_ddb_backup.exceptions import InvalidValueError
 from airflow_ddb_backup.operators.dynamodb.base import BackupCreator, namespace
+from airflow_ddb_backup.parameters import LATER, literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import BaseOperator
 
 # Airflow's rule for the IDs of DAGs and tasks.
@@ -47,6 +50,22 @@ def prefixes_of(task: BaseOperator, created_by: object) -> tuple[str, ...]:
             rule = f"tasks that create backups and have no backup_name; this DAG's are {deriving}"
             raise InvalidValueError.of("created_by", task_id, rule)
     return tuple(derived_prefix(namespace(), *ids) for ids in tasks)
+
+
+def narrowed_to(task: Any, of: Callable[[Any], Any]) -> tuple[str, ...]:
+    """Return what the names of the backups begin with that a task means; empty: it means any.
+
+    :param task: the task, with ``created_by`` and ``backup_name_prefix``
+    :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
+    :raises InvalidValueError: it has both, or ``created_by`` is wrong
+    """
+    if task.created_by is None:
+        return () if task.backup_name_prefix is None else (of(task.backup_name_prefix),)
+    check_created_by(task.created_by, task.dag_id)
+    if task.backup_name_prefix is not None:
+        raise InvalidValueError.of("created_by", task.created_by, "None with backup_name_prefix: one says whose")
+    # The other tasks of the DAG may not be known while it is parsed.
+    return (LATER,) if of is literal else prefixes_of(task, task.created_by)
 
 
 def _derives_names(task: Any) -> bool:

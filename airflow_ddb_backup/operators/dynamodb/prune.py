@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_REPORT, DynamoDBOperator
-from airflow_ddb_backup.operators.dynamodb.created_by import check_created_by, prefixes_of
-from airflow_ddb_backup.parameters import LATER, literal, rendered
+from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
+from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.retention.policy import RetentionPolicy
 from airflow_ddb_backup.retention.prune import Prune, PruneReport, PruneRequest
@@ -148,15 +148,6 @@ class DynamoDBPruneBackupsOperator(DynamoDBOperator):
                 report.account = self.hook.account
         return report.as_dict()
 
-    def _prefixes(self, of: Callable[[Any], Any]) -> tuple[str, ...]:
-        if self.created_by is None:
-            return (of(self.backup_name_prefix),)
-        check_created_by(self.created_by, self.dag_id)
-        if self.backup_name_prefix is not None:
-            raise InvalidValueError.of("created_by", self.created_by, "None with backup_name_prefix: one says whose")
-        # The other tasks of the DAG may not be known while it is parsed.
-        return (LATER,) if of is literal else prefixes_of(self, self.created_by)
-
     def _request(self, of: Callable[[Any], Any]) -> PruneRequest:
         """Return the prune that the parameters ask for.
 
@@ -168,5 +159,5 @@ class DynamoDBPruneBackupsOperator(DynamoDBOperator):
             of,
             selection=self._make(TableSelection, of),
             policy=self._make(RetentionPolicy, of),
-            prefixes=self._prefixes(of),
+            prefixes=narrowed_to(self, of) or (self.backup_name_prefix,),
         )
