@@ -109,7 +109,7 @@ class ConnectionNotFoundError(ConfigurationError):
 
 
 class AccountNotCertainError(ConfigurationError):
-    """It is not certain in which account backups would be deleted."""
+    """It is not certain in which account something would be deleted."""
 
     hint = (
         "Nothing was sent. Do one of three: create the connection 'aws_default' or name another by aws_conn_id, set "
@@ -493,6 +493,53 @@ class RestoreTimeoutError(BackupError):
     hint = "A retry takes that table, unless if_exists is 'fail', and waits for it. Raise timeout for large tables."
 
 
+class DrillTimeoutError(RestoreTimeoutError):
+    """The same for a drill's table, which the task itself drops."""
+
+    summary = RestoreTimeoutError.summary
+    hint = (
+        "A retry goes on with that table; after the last one, the task's next run drops it. Raise timeout for large "
+        "tables."
+    )
+
+
+class ForeignTableError(PermanentError):
+    """A table has the drill's name, and the drill has not made it."""
+
+    hint = "Nothing was done to it. If nobody needs it, delete it yourself; then clear the task."
+
+
+class CheckFailedError(PermanentError):
+    """The restored table is not as it must be."""
+
+    hint = "Keep the table with keep_on_failure to look at it, and drill another backup."
+
+
+class TableNotDroppedError(TransientError):
+    """The drill's table is not gone yet."""
+
+    hint = "A retry drops it, or the task's next run does."
+
+
+class LeftOverError(PermanentError):
+    """The table of an earlier drill could not be dropped."""
+
+    hint = "The task's next run tries again, or delete that table yourself."
+
+
+class DrillFailedError(SomeFailedError):
+    """The drill has failed."""
+
+    hint = "A retry goes on with the drill's table, if there still is one. XCom 'report' has every check."
+
+
+class DrillFailedForGoodError(DrillFailedError, PermanentError):
+    """The same, and no retry can fix any of the failures."""
+
+    summary = DrillFailedError.summary
+    hint = "XCom 'report' has every check. Clear the task to drill again."
+
+
 class SettingNotTakenError(BackupError):
     """The setting was put back, but the table does not have it."""
 
@@ -526,6 +573,7 @@ class SettingsFailedForGoodError(SettingsFailedError, PermanentError):
 
 
 DeletionsFailedError.for_good = DeletionsFailedForGoodError
+DrillFailedError.for_good = DrillFailedForGoodError
 SettingsFailedError.for_good = SettingsFailedForGoodError
 TablesFailedError.for_good = TablesFailedForGoodError
 TablesNotFreshError.for_good = TablesNotFreshForGoodError

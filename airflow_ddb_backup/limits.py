@@ -85,6 +85,12 @@ IN_USE_PATIENCE = 60.0
 SETTING_PATIENCE = 60.0
 #: seconds in which what is asked about one of many tables, or beside the point, is tried again (chosen)
 TABLE_PATIENCE = 60.0
+#: seconds beside the timeout in which a drill checks its table, and in which it drops it: an older table is a
+#: left-over, unless its task is retried (chosen)
+CHECKING_PATIENCE, DROPPING_PATIENCE = 1800.0, 1800.0
+LEFT_OVER_AGE = timedelta(seconds=CHECKING_PATIENCE + DROPPING_PATIENCE)
+#: bytes of the largest backup that is drilled unasked: 10 GB, whose restore costs 1.50 USD in us-east-1 (chosen)
+LARGEST_DRILL = 10 * 1024 * 1024 * 1024
 #: a large table may be UPDATING for long, as after a change of its class (documented without a number)
 UPDATING_PATIENCE = 1800.0
 #: seconds in which reading the source's settings is tried again; nothing was made yet (chosen)

@@ -472,6 +472,12 @@ def read_table_page(response: Mapping[str, Any]) -> Page[str]:
     return Page(tuple(response["TableNames"]), response.get("LastEvaluatedTableName"))
 
 
+def read_count_page(response: Mapping[str, Any]) -> Page[int]:
+    """Read a Scan response that counts. A cursor is a key, whose values are texts or bytes."""
+    key = response.get("LastEvaluatedKey")
+    return Page((int(response["Count"]),), repr(key) if key else None)
+
+
 def read_tagged_page(response: Mapping[str, Any]) -> Page[str]:
     """Read the tables' names in a GetResources response, whose last page has an empty token or none."""
     matches = (TABLE_ARN.fullmatch(found["ResourceARN"]) for found in response["ResourceTagMappingList"])

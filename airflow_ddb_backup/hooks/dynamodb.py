@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from ast import literal_eval
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -267,6 +268,30 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises BackupError: the call has failed
         """
         return self._call("DeleteBackup", arn.context, Backup.from_description, BackupArn=arn.text)
+
+    def delete_table(self, context: ErrorContext, table_name: str) -> None:
+        """Begin to delete a table.
+
+        :param context: the table and region, for messages
+        :param table_name: the name
+        :raises TableNotFoundError: there is no such table, any more
+        :raises TableInUseError: it is CREATING, UPDATING or DELETING
+        :raises AmbiguousOutcomeError: it may be DELETING now
+        :raises BackupError: the call has failed, and nothing was deleted
+        """
+        self._call("DeleteTable", context, lambda response: response["TableDescription"], TableName=table_name)
+
+    def count_items(self, context: ErrorContext, table_name: str, cursor: str | None = None) -> Page[int]:
+        """Count a page of a table's items, by an eventually consistent Scan.
+
+        :param context: the table and region, for messages
+        :param table_name: the name
+        :param cursor: where the page starts; ``None``: the first
+        :raises BackupError: the call has failed
+        """
+        start = None if cursor is None else literal_eval(cursor)
+        request: dict[str, Any] = {"TableName": table_name, "Select": "COUNT", "ExclusiveStartKey": start}
+        return self._call("Scan", context, models.read_count_page, **request)
 
     def list_tables(self, context: ErrorContext, cursor: str | None = None) -> Page[str]:
         """List a page of the names of all tables of the account and region.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow_ddb_backup import exceptions, limits
@@ -76,22 +76,25 @@ class Restore:
     _called_at: float | None = None
     _ambiguous: int = 0
     _not_found: int = 0
-    _known: Deadline | None = None
+    _known: Deadline = field(init=False)
 
-    def begin(self) -> tuple[Table, SettingsRequest]:
+    def __post_init__(self) -> None:
+        # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
+        self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
+        self._known = self.deadline.within(limits.DESCRIBE_LAG)
+
+    def begin(self, described: Backup | None = None) -> tuple[Table, SettingsRequest]:
         """Start it, or find the table that an earlier try has started; return that with the settings to put back.
 
         Everything that can be known to fail is checked before anything is made.
 
+        :param described: the backup, if :meth:`describe_backup` has described it
         :raises TargetTableExistsError: there is another table of that name
         :raises SettingsDeniedError: a setting can't be read for want of a permission
         :raises BackupError: the backup can't be restored, a setting can't be read, AWS refused, or time was up
         """
-        # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
-        self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
-        self._known = self.deadline.within(limits.DESCRIBE_LAG)
         target = self._find_target()
-        backup = self.describe_backup(needed=target is None)
+        backup = described or self.describe_backup(needed=target is None)
         settings = self._read_settings(backup)
         return target or self._start(backup), settings
 
@@ -192,7 +195,7 @@ class Restore:
             result = call(*args, **kwargs)
         except exceptions.BackupNotFoundError as error:
             self._not_found += 1
-            if self._not_found < limits.NOT_FOUND_LIMIT or not (self._known and self._known.passed):
+            if self._not_found < limits.NOT_FOUND_LIMIT or not self._known.passed:
                 raise
             detail = f"It was not found {self._not_found} times in a row: {error}"
             raise exceptions.BackupNotRestorableError.about(self.context, detail) from error

@@ -157,6 +157,24 @@ def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert control_plane.backup_arns() == [good, bad]
 
 
+def test_restore_drill(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """A good backup passes and leaves no table; one whose data is wrong is told to somebody."""
+    control_plane.restoring_for = CREATING_FOR
+    control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}, "total": {"N": "5"}})
+    (good,) = control_plane.add_backups("orders", 1)
+    run = run_dag("example_dynamodb_backup_restore_drill")
+    (report,) = xcoms(run, "drill")
+    assert isinstance(report, dict)
+    assert (report["verdict"], report["backup_arn"], report["run_id"]) == ("passed", good, run.run_id)
+    control_plane.lose_backup(good)
+    control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+    control_plane.add_backups("orders", 1)
+    run = run_dag("example_dynamodb_backup_restore_drill", **{DATE: datetime(2026, 2, 1, tzinfo=UTC)})
+    (text,) = xcoms(run, "alert")
+    assert "validate has raised ValueError: an order without a total" in str(text)
+    assert control_plane.client().list_tables()["TableNames"] == ["orders"]
+
+
 def test_coverage(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """The alert names the tables without a fresh backup; with one there is no alert."""
     for table in ("customers", "test-1"):
@@ -297,6 +315,7 @@ def test_every_operator_and_sensor_has_an_example() -> None:
         "DynamoDBCreateBackupOperator",
         "DynamoDBDeleteBackupOperator",
         "DynamoDBPruneBackupsOperator",
+        "DynamoDBRestoreDrillOperator",
         "DynamoDBRestoreTableFromBackupOperator",
         "DynamoDBBackupSensor",
     }

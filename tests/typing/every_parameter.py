@@ -15,6 +15,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreDrillOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
@@ -93,6 +94,24 @@ def right() -> None:
             timezone="Europe/Berlin",
             plan_only=True,
             timeout=600,
+            account_id="123456789012",
+        )
+        DynamoDBRestoreDrillOperator(
+            task_id="drill",
+            table_name="orders",
+            backup_arn=ARN,
+            pick="random",
+            within=timedelta(days=7),
+            created_by=["back_up", ("shop", "back_up")],
+            backup_name_prefix="nightly-",
+            checks=["schema", "indexes"],
+            min_items=1000,
+            validate=lambda client, name: client.describe_table(TableName=name),
+            max_size_bytes=1024**4,
+            keep_on_failure=True,
+            deferrable=True,
+            poll_interval=timedelta(minutes=1),
+            timeout=timedelta(hours=12),
             account_id="123456789012",
         )
         DynamoDBRestoreTableFromBackupOperator(

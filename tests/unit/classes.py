@@ -22,13 +22,18 @@ REQUIRED: dict[str, Any] = {
 #: a right value where the default would take time, or is refused alone
 USUAL: dict[str, Any] = {
     "backup_name_prefix": "nightly-",
+    "before": "2100-01-01T00:00:00+00:00",
     "deferrable": False,
     "keep_last": 1,
+    "min_items": 0,
     "poke_interval": 0.01,
     "settings": (),
+    "table_name": "orders",
     "table_names": ["orders"],
     "timeout": 60,
 }
+#: what a parameter takes the place of
+INSTEAD: dict[str, tuple[str, ...]] = {"backup_arn": ("table_name", "before", "backup_name_prefix")}
 #: a sensor sleeps by Airflow's own clock
 SHORT = {"timeout": 0.05}
 
@@ -59,11 +64,17 @@ def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
     return {name: one for name, one in found.items() if one.kind in named and name != "self"}
 
 
-def usual_arguments(kind: type, arn: str) -> dict[str, Any]:
-    """Return arguments with which a task does its work at once."""
+def usual_arguments(kind: type, arn: str, varied: str = "") -> dict[str, Any]:
+    """Return arguments with which a task does its work at once.
+
+    :param kind: the operator or sensor
+    :param arn: a backup of ``orders``
+    :param varied: the parameter that gets another value: those whose place it takes are left out
+    """
     given = {**REQUIRED, "backup_arn": arn, "backup_arns": [arn]}
     arguments = {
         name: given[name] for name, one in parameters_of(kind).items() if one.default is inspect.Parameter.empty
     }
     more = USUAL | (SHORT if kind in public_classes("sensors").values() else {})
-    return arguments | {name: value for name, value in more.items() if name in parameters_of(kind)}
+    arguments |= {name: value for name, value in more.items() if name in parameters_of(kind)}
+    return {name: value for name, value in arguments.items() if name not in INSTEAD.get(varied, ())}

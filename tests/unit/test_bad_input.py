@@ -131,7 +131,7 @@ class Attempt:
             self._execute(later)
 
     def _build(self, value: object, *, as_usual: bool = False) -> Any:
-        arguments = {"task_id": "task", **usual_arguments(self._parameter.kind, self._arn)}
+        arguments = {"task_id": "task", **usual_arguments(self._parameter.kind, self._arn, self._parameter.name)}
         if not as_usual:
             arguments[self._parameter.name] = value
         asked = len(self._plane.requests)
@@ -212,7 +212,8 @@ def test_the_usual_arguments_are_right(control_plane: ControlPlane, arn: str, ki
 def test_a_template_of_any_dag_may_be_right(arn: str, parameter: Parameter) -> None:
     """A DAG may have other delimiters: what they render to is checked when the task runs."""
     for template in (TEMPLATE, "[[ params.value ]]", "<< params.value >>", "(( params.value ))", "<% value %>", "$v$"):
-        task = parameter.kind(task_id="task", **usual_arguments(parameter.kind, arn) | {parameter.name: template})
+        usual = usual_arguments(parameter.kind, arn, parameter.name)
+        task = parameter.kind(task_id="task", **usual | {parameter.name: template})
         assert getattr(task, parameter.name) == template
 
 
@@ -221,7 +222,7 @@ def test_a_template_that_renders_to_none_is_never_the_default(
     control_plane: ControlPlane, arn: str, parameter: Parameter
 ) -> None:
     """A connection, a flag, a number, another table's settings: nothing is called."""
-    arguments = usual_arguments(parameter.kind, arn) | {parameter.name: TEMPLATE}
+    arguments = usual_arguments(parameter.kind, arn, parameter.name) | {parameter.name: TEMPLATE}
     task: Any = parameter.kind(task_id="task", **arguments)
     setattr(task, parameter.name, None)
     asked = sum(control_plane.calls.values())

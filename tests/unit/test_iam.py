@@ -18,10 +18,12 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreDrillOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.restoring.settings import SETTINGS
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
+from tests.simulator.rules import is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,6 +257,57 @@ def test_a_restore_names_its_missing_action(
     changes = {"dynamodb:TagResource", "dynamodb:UpdateContinuousBackups", "dynamodb:UpdateTable"}
     control_plane.policy = None
     assert ("orders-restored" in control_plane.client().list_tables()["TableNames"]) == (action in changes)
+
+
+DRILL = policy("restore_drill")
+
+
+def drilled(control_plane: ControlPlane, context: Context, document: dict[str, Any]) -> str:
+    """Drill ``orders`` under a policy, and return the verdict."""
+    control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+    control_plane.add_backups("orders", 1)
+    control_plane.policy = document
+    return str(DynamoDBRestoreDrillOperator(task_id="drill", table_name="orders").execute(context)["verdict"])
+
+
+def test_a_drill_runs_under_its_policy(control_plane: ControlPlane, context: Context) -> None:
+    """It needs no more than the documentation says, and leaves no table."""
+    assert drilled(control_plane, context, DRILL) == "passed"
+    control_plane.policy = None
+    assert control_plane.client().list_tables()["TableNames"] == ["orders"]
+
+
+@pytest.mark.parametrize("action", sorted({*actions(DRILL)} - {"dynamodb:ListTables"}))
+def test_a_drill_names_its_missing_action(control_plane: ControlPlane, context: Context, action: str) -> None:
+    """It needs no less; only the left-overs of earlier drills can do without being listed."""
+    with pytest.raises(PermanentError, match=action):
+        drilled(control_plane, context, without(DRILL, action))
+    control_plane.policy = None
+    left = len(control_plane.client().list_tables()["TableNames"]) > 1
+    assert left == (action == "dynamodb:DeleteTable")
+
+
+def test_a_drill_does_without_list_tables(control_plane: ControlPlane, context: Context) -> None:
+    """As the documentation says, with a warning."""
+    assert drilled(control_plane, context, without(DRILL, "dynamodb:ListTables")) == "passed"
+
+
+@pytest.mark.parametrize("table", ["orders", "orders-restored", "airflow", "drill-orders"])
+def test_a_drill_can_touch_no_other_table(control_plane: ControlPlane, table: str) -> None:
+    """What its policy allows on any other is to be described, backed up or restored from; no item is read."""
+    touching = {action for statement in DRILL["Statement"] for action in statement["Action"]} & {
+        "dynamodb:DeleteTable",
+        "dynamodb:Scan",
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:BatchWriteItem",
+    }
+    assert len(touching) == 8
+    arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}"
+    assert not [action for action in touching if is_allowed(DRILL, action.partition(":")[2], arn)]
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)

@@ -45,7 +45,6 @@ FOR_AWS = {
     "dynamodb:GetItem",
     "dynamodb:PutItem",
     "dynamodb:Query",
-    "dynamodb:Scan",
     "dynamodb:UpdateItem",
     "kinesis:DescribeStream",
     "kinesis:ListStreams",
@@ -175,24 +174,28 @@ def test_an_operation_is_told_as_what_it_does(service: str) -> None:
     assert not reads & changes
 
 
-def test_nothing_but_backups_is_deleted() -> None:
-    """No operation that is called deletes anything else, and none reads or writes items."""
+def test_nothing_but_backups_and_tables_is_deleted() -> None:
+    """No operation that is called deletes anything else, and none writes items; those of a drill are counted."""
     changes = {name for _, found in told().values() for name in found}
-    assert {name for name in changes if re.match("Delete|Deregister|Disable|Remove|Untag", name)} == {"DeleteBackup"}
+    assert {name for name in changes if re.match("Delete|Deregister|Disable|Remove|Untag", name)} == {
+        "DeleteBackup",
+        "DeleteTable",
+    }
     items = {name for name in operations("dynamodb") if re.search("Item|Query|Scan|Statement|Transact", name)}
-    assert not items & called("dynamodb")
+    assert items & called("dynamodb") == {"Scan"}
 
 
-def test_only_two_operators_can_delete() -> None:
+def test_only_three_operators_can_delete() -> None:
     """No other imports a module that deletes."""
-    deleting = {name for name, tree in TREES.items() if "delete_backup" in attributes(tree)}
+    deletes = {"delete_backup", "delete_table"}
+    deleting = {name for name, tree in TREES.items() if deletes & attributes(tree)}
     modules = {**public_classes("operators"), **public_classes("sensors"), **public_classes("triggers")}
     able = {
         name
         for name, one in modules.items()
         if reached_from(one.__module__.removeprefix("airflow_ddb_backup.")) & deleting
     }
-    assert able == {"DynamoDBDeleteBackupOperator", "DynamoDBPruneBackupsOperator"}
+    assert able == {"DynamoDBDeleteBackupOperator", "DynamoDBPruneBackupsOperator", "DynamoDBRestoreDrillOperator"}
     page = (ROOT / "SECURITY.md").read_text()
     assert set(re.findall(r"^- `(\w+Operator)` deletes", page, re.MULTILINE)) == able
 

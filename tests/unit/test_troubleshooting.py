@@ -23,6 +23,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBCreateBackupOperator,
     DynamoDBDeleteBackupOperator,
     DynamoDBPruneBackupsOperator,
+    DynamoDBRestoreDrillOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.report import Report
@@ -33,6 +34,7 @@ from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
 from tests.simulator.control_plane import REGION
 from tests.simulator.faults import INTERNAL_ERROR, THROTTLED, Fault
+from tests.unit.conftest import FakeTaskInstance, context_of
 from tests.unit.restoring.support import Silent
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ UNKNOWN = {
     "FreshBackupTimeoutError": {"backup"},
     "TablesNotFreshError": {"table", "backup"},
     "TablesNotFreshForGoodError": {"backup"},
+    "LeftOverError": {"backup"},
     "SettingsDeniedError": {"backup"},
     "BackupNotPickedError": {"backup"},
 }
@@ -74,6 +77,7 @@ VOLATILE = [
     (r"\d{14}-[0-9a-f]{8}", "01795422913684-770da1ee"),
     (r"' of [\d:T.+-]+\d", "' of 2026-11-23T02:00:13.684000+00:00"),
     (r"created at [\d:T.+-]+\d", "created at 2026-11-23T02:00:13.684000+00:00"),
+    ("airflow-drill-[0-9a-f]{10}-[0-9a-f]{16}", "airflow-drill-0123456789-0123456789abcdef"),
     (r"duration of [\d.e-]+", "duration of 1800.2"),
     (r"timeout of 0\.0", "timeout of 1800.0"),
     ("The simulation refuses this call", "(AWS's own text)"),
@@ -317,6 +321,78 @@ def restore_onto_one_that_goes(plane: ControlPlane, context: Context) -> object:
     return restore(plane, context)
 
 
+def drill(plane: ControlPlane, context: Context, **settings: Any) -> object:
+    """Drill a backup of an empty table."""
+    (arn,) = plane.add_backups("orders", 1)
+    task = DynamoDBRestoreDrillOperator(task_id="drill", backup_arn=arn, timeout=300, **settings)
+    return task.execute(context)
+
+
+def drilled_without(plane: ControlPlane, context: Context, operation: str, fault: Fault) -> object:
+    """Drill, with a call that goes wrong every time."""
+    plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+    plane.fail_next(operation, fault, times=WHOLE_DAY)
+    return drill(plane, context)
+
+
+def failed_check(plane: ControlPlane, context: Context) -> object:
+    """Check a table that has no items."""
+    return one_of(drill, plane, context, exceptions.CheckFailedError)
+
+
+def one_of(run: Callable[..., object], plane: ControlPlane, context: Context, kind: type[BackupError]) -> object:
+    """Raise one of the failures that a drill reports."""
+    raised: list[BackupError] = []
+    report = Report.fail
+
+    def fail(self: Report[Any], name: str, error: BackupError, log: Any) -> None:
+        raised.append(error)
+        report(self, name, error, log)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Report, "fail", fail)
+        with pytest.raises(BackupError):
+            run(plane, context)
+    raise next(error for error in raised if type(error) is kind)
+
+
+def not_dropped(plane: ControlPlane, context: Context) -> object:
+    """Drill, and have the table dropped for too long."""
+    plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+    plane.dropping_for = WHOLE_DAY
+    return one_of(drill, plane, context, exceptions.TableNotDroppedError)
+
+
+def left_over(plane: ControlPlane, context: Context) -> object:
+    """Drill while the table of an earlier drill can't be dropped."""
+    with pytest.raises(BackupError):
+        drilled_without(plane, context, "DeleteTable", THROTTLED)
+    plane.clear_faults()
+    plane.clock.sleep(WHOLE_DAY)
+    later = context_of(FakeTaskInstance(run_id="next"))
+    plane.fail_next("DeleteTable", Fault(code="AccessDeniedException"))
+    arn = next(iter(plane.backup_arns()))
+    task = DynamoDBRestoreDrillOperator(task_id="drill", backup_arn=arn)
+    return one_of(lambda *_: task.execute(later), plane, later, exceptions.LeftOverError)
+
+
+def foreign_table(plane: ControlPlane, context: Context) -> object:
+    """Drill while another table takes the name."""
+
+    def replace(arn: str, _: int) -> None:
+        plane.drop_table(arn.rpartition("/")[2])
+        plane.create_table(arn.rpartition("/")[2])
+
+    plane.on_restore = replace
+    return drill(plane, context)
+
+
+def slow_drill(plane: ControlPlane, context: Context) -> object:
+    """Drill a backup that takes longer than the timeout."""
+    plane.restoring_for = WHOLE_DAY
+    return drill(plane, context)
+
+
 def setting_not_taken(plane: ControlPlane, _: Context) -> object:
     """Put tags back on a table that does not take them."""
     plane.fail_next("TagResource", Fault(committed=False, code="", status=200))
@@ -369,6 +445,13 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "RestoreTimeoutError": restore,
     "KinesisStreamNotFoundError": kinesis_stream_missing,
     "TimeToLiveChangedError": ttl_changed,
+    "CheckFailedError": failed_check,
+    "DrillFailedError": lambda plane, context: drilled_without(plane, context, "DeleteTable", THROTTLED),
+    "DrillFailedForGoodError": drill,
+    "DrillTimeoutError": slow_drill,
+    "ForeignTableError": foreign_table,
+    "LeftOverError": left_over,
+    "TableNotDroppedError": not_dropped,
     "SettingNotTakenError": setting_not_taken,
     "SettingsDeniedError": restore,
     "SettingsFailedError": restore,

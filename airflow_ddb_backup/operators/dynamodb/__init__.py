@@ -3,6 +3,7 @@
 from airflow_ddb_backup.operators.dynamodb.coverage import DynamoDBBackupCoverageOperator
 from airflow_ddb_backup.operators.dynamodb.create import DynamoDBCreateBackupOperator
 from airflow_ddb_backup.operators.dynamodb.delete import DynamoDBDeleteBackupOperator
+from airflow_ddb_backup.operators.dynamodb.drill import DynamoDBRestoreDrillOperator
 from airflow_ddb_backup.operators.dynamodb.prune import DynamoDBPruneBackupsOperator
 from airflow_ddb_backup.operators.dynamodb.restore import DynamoDBRestoreTableFromBackupOperator
 from airflow_ddb_backup.operators.dynamodb.tables import DynamoDBBackupTablesOperator
@@ -13,5 +14,6 @@ __all__ = [
     "DynamoDBCreateBackupOperator",
     "DynamoDBDeleteBackupOperator",
     "DynamoDBPruneBackupsOperator",
+    "DynamoDBRestoreDrillOperator",
     "DynamoDBRestoreTableFromBackupOperator",
 ]

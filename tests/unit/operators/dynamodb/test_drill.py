@@ -1,0 +1,267 @@
+"""DynamoDBRestoreDrillOperator: the wait on the triggerer, its parameters, and the report that it hands on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, Asset, TaskDeferred
+
+from airflow_ddb_backup.exceptions import (
+    DrillFailedForGoodError,
+    DrillTimeoutError,
+    ForeignTableError,
+    InvalidValueError,
+    OtherAccountError,
+    TriggerFailedError,
+)
+from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
+from tests.simulator.control_plane import REGION
+from tests.unit.conftest import FakeTaskInstance, context_of
+from tests.unit.restoring.drills import back_up_items, drill, drill_operator, scratch_tables
+from tests.unit.restoring.support import make_source, sent
+
+if TYPE_CHECKING:
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+
+@pytest.fixture
+def arn(control_plane: ControlPlane) -> str:
+    """Back up the table ``source`` with an item, an hour ago; restoring and dropping a table take a while."""
+    make_source(control_plane)
+    control_plane.restoring_for, control_plane.dropping_for = 200, 20
+    return back_up_items(control_plane)
+
+
+@pytest.fixture
+def ti() -> FakeTaskInstance:
+    """Return the task instance of a drill."""
+    return FakeTaskInstance(task_id="drill")
+
+
+def deferred(ti: FakeTaskInstance, **kwargs: Any) -> dict[str, Any]:
+    """Defer a drill, and return the arguments of its trigger."""
+    with pytest.raises(TaskDeferred) as raised:
+        drill(ti=ti, deferrable=True, **kwargs)
+    arguments: dict[str, Any] = raised.value.trigger.serialize()[1]
+    return arguments
+
+
+def event_of(trigger: dict[str, Any], status: str = "success", message: str = "") -> dict[str, Any]:
+    """Return the event of a trigger."""
+    arn = f"arn:aws:dynamodb:{REGION}:123456789012:table/{trigger['table_name']}"
+    return {"status": status, "table_arn": arn, "message": message, "carry": trigger["carry"]}
+
+
+def resume(ti: FakeTaskInstance, event: dict[str, Any] | None, **kwargs: Any) -> Any:
+    """Resume a deferred drill with an event."""
+    task = drill_operator(deferrable=True, **kwargs)
+    return task.resume_execution("execute_complete", {"event": event}, context_of(ti))
+
+
+class TestDeferring:
+    """The wait on the triggerer."""
+
+    def test_it_ends_as_on_the_worker(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """The same report, with the seconds until a worker has taken the task back."""
+        event = event_of(deferred(ti))
+        clock.sleep(300)
+        report = resume(ti, event)
+        assert (report["verdict"], report["backup_arn"], report["items"]) == ("passed", arn, 1)
+        assert 300 <= report["restore_seconds"] <= 302
+        assert scratch_tables(control_plane) == []
+        worker = drill(ti=FakeTaskInstance(task_id="drill", run_id="another"))
+        assert worker.keys() == report.keys()
+
+    def test_a_complete_table_is_not_waited_for(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
+        """A small one may be there at once."""
+        control_plane.restoring_for = 0
+        assert drill(deferrable=True)["verdict"] == "passed"
+
+    @pytest.mark.parametrize("rendered", ["", "None", None, "orders"], ids=repr)
+    def test_what_templates_render_to_on_resume_does_not_matter(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance, rendered: Any
+    ) -> None:
+        """What was decided comes with the event."""
+        event = event_of(deferred(ti))
+        clock.sleep(300)
+        task = drill_operator(deferrable=True)
+        task.table_name = task.backup_name_prefix = task.account_id = task.region_name = rendered
+        report = task.resume_execution("execute_complete", {"event": event}, context_of(ti))
+        assert (report["verdict"], report["table_name"]) == ("passed", "source")
+
+    def test_a_table_that_has_replaced_it_meanwhile(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """It is neither checked nor dropped, though it is of the same backup."""
+        trigger = deferred(ti)
+        control_plane.drop_table(trigger["table_name"])
+        control_plane.client().restore_table_from_backup(TargetTableName=trigger["table_name"], BackupArn=arn)
+        clock.sleep(300)
+        with pytest.raises(ForeignTableError, match="not the table that was waited for"):
+            resume(ti, event_of(trigger))
+        assert scratch_tables(control_plane) == [trigger["table_name"]]
+        assert not control_plane.calls["Scan"]
+
+    def test_a_table_that_has_gone_meanwhile(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """There is no verdict but that."""
+        trigger = deferred(ti)
+        control_plane.drop_table(trigger["table_name"])
+        with pytest.raises(DrillFailedForGoodError, match="The restored table no longer exists"):
+            resume(ti, event_of(trigger))
+
+    def test_another_account_on_resume(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is dropped there, whatever it has of that name."""
+        trigger = deferred(ti)
+        other = "210987654321"
+        control_plane.create_table(trigger["table_name"], account=other)
+        role = control_plane.connection(role_arn=f"arn:aws:iam::{other}:role/backup")
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role)
+        with pytest.raises(OtherAccountError):
+            resume(ti, event_of(trigger))
+        assert not control_plane.calls["DeleteTable"]
+
+    def test_left_overs_that_failed_before_the_wait_fail_the_task_after_it(
+        self, control_plane: ControlPlane, clock: Clock, arn: str
+    ) -> None:
+        """They cross the deferral."""
+        left = deferred(FakeTaskInstance(task_id="drill", run_id="killed"))["table_name"]
+        clock.sleep(86_400)
+        control_plane.client().update_table(TableName=left, DeletionProtectionEnabled=True)
+        ti = FakeTaskInstance(task_id="drill", run_id="next")
+        event = event_of(deferred(ti))
+        clock.sleep(300)
+        with pytest.raises(DrillFailedForGoodError, match=f"{left}: The table of an earlier drill"):
+            resume(ti, event)
+        assert ti.xcoms["report"]["verdict"] == "passed"
+
+    def test_the_time_is_up(self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance) -> None:
+        """The report says why, and the table stays for the retry."""
+        event = event_of(deferred(ti), "timeout", "It is so.")
+        with pytest.raises(DrillTimeoutError, match="It is so. A retry goes on with that table"):
+            resume(ti, event)
+        assert ti.xcoms["report"]["verdict"] == "failed"
+        assert "It is so." in ti.xcoms["report"]["error"]
+        assert len(scratch_tables(control_plane)) == 1
+
+    def test_a_restore_that_was_lost(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """The table is dropped, if there still is one."""
+        event = event_of(deferred(ti), "error", "It is so.")
+        clock.sleep(300)
+        with pytest.raises(DrillFailedForGoodError, match="restore: It is so."):
+            resume(ti, event)
+        assert scratch_tables(control_plane) == []
+
+    @pytest.mark.parametrize("part", ["report", "table_id", "deadline"])
+    def test_no_event_but_its_own_is_taken(
+        self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance, part: str
+    ) -> None:
+        """Nothing is dropped on the word of another."""
+        trigger = deferred(ti)
+        del trigger["carry"][part]
+        with pytest.raises(TriggerFailedError, match="table 'source'"):
+            resume(ti, event_of(trigger))
+        with pytest.raises(TriggerFailedError):
+            resume(ti, None)
+        assert ti.xcoms["report"]["verdict"] == "failed"
+        assert not control_plane.calls["DeleteTable"]
+
+    def test_no_triggerer_has_answered(self, arn: str, ti: FakeTaskInstance) -> None:
+        """Airflow's own limit is the net below; the report is pushed."""
+        with pytest.raises(DrillTimeoutError, match="table 'source'"):
+            drill_operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(ti))
+        assert ti.xcoms["report"]["dag_id"] == "shop"
+
+
+class TestReport:
+    """What is handed on."""
+
+    def test_outlets_carry_it(self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance) -> None:
+        """An auditor finds it with the asset."""
+        asset = Asset("drills")
+        extra: dict[str, Any] = {}
+        context = context_of(ti)
+        context["outlet_events"] = {asset: SimpleNamespace(extra=extra)}  # type: ignore[typeddict-item]  # as Airflow's
+        report = drill_operator(outlets=[asset]).execute(context)
+        assert extra == report
+
+    def test_a_task_that_fails_before_anything_is_known_pushes_one(
+        self, control_plane: ControlPlane, ti: FakeTaskInstance
+    ) -> None:
+        """Whatever made it fail."""
+        task = drill_operator()
+        task.table_name = None
+        with pytest.raises(InvalidValueError):
+            task.execute(context_of(ti))
+        report = ti.xcoms["report"]
+        assert (report["verdict"], report["checks"]) == ("failed", {})
+        assert "table_name must be" in report["text"]
+
+
+class TestPicking:
+    """Which backup is drilled."""
+
+    def test_created_by_and_prefix_narrow_it(self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance) -> None:
+        """The derived names of a task, or given ones."""
+        control_plane.add_backups("source", 1, "nightly-1", age=60)
+        with DAG("shop", schedule=None):
+            DynamoDBCreateBackupOperator(task_id="back_up", table_name="source")
+            by_task = drill_operator(created_by="back_up")
+        derived = DynamoDBCreateBackupOperator(task_id="back_up", table_name="source")
+        own = derived.execute(context_of(FakeTaskInstance(task_id="back_up")))
+        control_plane.add_backups("source", 1, "other")
+        assert by_task.execute(context_of(ti))["backup_arn"] == own
+        named = drill(ti=FakeTaskInstance(task_id="drill", run_id="2"), backup_name_prefix="nightly-")
+        assert named["backup_arn"] in control_plane.backup_arns()
+
+    @pytest.mark.parametrize("name", ["source", f"arn:aws:dynamodb:{REGION}:123456789012:table/source"])
+    def test_a_table_may_be_named_by_its_arn(self, arn: str, name: str) -> None:
+        """As everywhere."""
+        assert drill(table_name=name)["table_name"] == "source"
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"table_name": None},
+            {"table_name": "ab"},
+            {"backup_arn": "nightly", "table_name": None},
+            {"backup_arn": "arn:aws:dynamodb:eu-west-1:123456789012:table/orders", "table_name": None},
+            {"pick": "oldest"},
+            {"within": timedelta(0)},
+            {"within": 30},
+            {"backup_name_prefix": "ab"},
+            {"created_by": []},
+            {"created_by": "back_up", "backup_name_prefix": "nightly-"},
+            {"checks": ["items"]},
+            {"min_items": -1},
+            {"validate": "count"},
+            {"max_size_bytes": 0},
+            {"max_size_bytes": None},
+            {"keep_on_failure": "maybe"},
+            {"poll_interval": 0},
+            {"timeout": 59},
+        ],
+        ids=repr,
+    )
+    def test_a_wrong_value_is_refused_when_the_dag_is_parsed(self, wrong: dict[str, Any]) -> None:
+        """The message names the parameter."""
+        with pytest.raises(InvalidValueError, match="|".join(wrong)):
+            drill_operator(**{"table_name": "source", **wrong})
+
+    def test_a_table_and_a_backup_are_one_too_many(self, control_plane: ControlPlane, arn: str) -> None:
+        """So are a backup and what narrows a pick."""
+        for more in ({"table_name": "source"}, {"table_name": None, "backup_name_prefix": "nightly-"}):
+            with pytest.raises(InvalidValueError, match="backup_arn"):
+                drill_operator(backup_arn=arn, **more)
+        assert not sent(control_plane)
