@@ -117,6 +117,12 @@ class DynamoDBBackupHook(AwsBaseHook):
         }
         return config.merge(Config(**limits))
 
+    @cached_property
+    def conn(self) -> Any:
+        """A client for users' own calls: with botocore's retries, and to the regional host too."""
+        session = self.get_session(region_name=self.region_name)
+        return self._client(session, _DYNAMODB, self._regional_config(session))
+
     def resolve_region(self, context: ErrorContext) -> str:
         """Return the region that the calls go to.
 
@@ -431,32 +437,36 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param session: boto3's session, of which the client is made
         :param options: more arguments of :class:`botocore.config.Config`
         """
-        config = self.config
+        config = self._regional_config(session)
         limits = {
             name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
             for name in ("connect_timeout", "read_timeout")
         }
-        # All calls go to the regional host, those with an ARN too, which would go to another that networks may not
-        # allow: unless the configuration, the environment or the profile says otherwise.
+        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **options))
+
+    def _regional_config(self, session: Any) -> Config:
+        """Return the user's configuration, by which all calls go to the regional host, those with an ARN too.
+
+        These would go to another that networks may not allow, unless the configuration, the environment or the profile
+        says otherwise.
+        """
         mode = "account_id_endpoint_mode"
-        decided = getattr(config, mode) or f"AWS_{mode.upper()}" in os.environ or mode in scoped_config(session)
-        hosts = {} if decided else {mode: "disabled"}
-        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **hosts, **options))
+        decided = getattr(self.config, mode) or f"AWS_{mode.upper()}" in os.environ or mode in scoped_config(session)
+        return self.config if decided else self.config.merge(Config(**{mode: "disabled"}))
 
     def _open(self, service: str) -> Any:
         session = self.get_session(region_name=self.region_name)
         # botocore's own way takes as long as all else that it does with a page of backups.
         parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001  # boto3 has no other way
         parsers.set_parser_defaults(timestamp_parser=_read_time)
-        # As get_client_type() does, which knows one service only.
-        client = session.client(
-            service,
-            endpoint_url=self.conn_config.get_service_endpoint_url(service),
-            config=self._get_config(self.limited_config(session)),
-            verify=self.verify,
-        )
+        client = self._client(session, service, self.limited_config(session))
         client.meta.events.register("before-send", self._note_sending)
         return client
+
+    def _client(self, session: Any, service: str, config: Config) -> Any:
+        # As get_client_type() does, which knows one service only.
+        endpoint_url = self.conn_config.get_service_endpoint_url(service)
+        return session.client(service, endpoint_url=endpoint_url, config=self._get_config(config), verify=self.verify)
 
     def _note_sending(self, **_: Any) -> None:
         self._calling.sent = True

@@ -12,7 +12,9 @@ auto scaling and the resource policy. RestoreTableFromBackup has no idempotency 
 * :mod:`.settings` has a unit for each setting, which reads it from a table as plain values, tells what another table
   lacks, and which calls put that back;
 * :mod:`.put_back` makes these calls: all are tried, each setting is verified by reading it again, and only what differs
-  is put back, so that a retry does the rest.
+  is put back, so that a retry does the rest;
+* :mod:`.checks` has a unit for each check of a restored table, and :mod:`.drill` restores one only to check it, and
+  drops it.
 
 In between the task waits, by :mod:`airflow_ddb_backup.waiting`, as it does for a backup.
 """

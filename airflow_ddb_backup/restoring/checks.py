@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, CheckFailedError, InvalidValueError
+from airflow_ddb_backup.limits import LONGEST_TEXT
 from airflow_ddb_backup.models import INDEX_KINDS
 from airflow_ddb_backup.parameters import check_count, check_flag, check_texts, set_checked
 from airflow_ddb_backup.retries import read_pages
@@ -140,7 +141,7 @@ class ValidateCheck(Check):
         try:
             self.accept(restored.table.hook.conn, restored.table.name)
         except Exception as error:  # noqa: BLE001  # whatever the user's own code raises
-            return f"validate has raised {type(error).__name__}: {error}"
+            return f"validate has raised {type(error).__name__}: {str(error)[:LONGEST_TEXT]}"
         return None
 
 

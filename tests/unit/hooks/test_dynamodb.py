@@ -594,6 +594,11 @@ class TestOneHost:
         """Botocore's own is an account's host."""
         assert self.mode() == "disabled"
 
+    def test_it_is_also_of_users_own_calls(self, control_plane: ControlPlane) -> None:
+        """They have botocore's retries besides."""
+        config = DynamoDBBackupHook().conn.meta.config
+        assert (config.account_id_endpoint_mode, config.retries.get("total_max_attempts")) == ("disabled", None)
+
     @pytest.mark.parametrize(
         ("operation", "request_"),
         [
