@@ -115,6 +115,8 @@ class ControlPlane:
         self.ghosts: dict[str, dict[str, str]] = {}
         #: called when a backup was deleted and the response not yet sent, with its ARN and the caller's port
         self.on_deletion: Callable[[str, int], object] = lambda *_: None
+        #: called when a table begins to be dropped and the response is not yet sent, with its ARN and the caller's port
+        self.on_drop: Callable[[str, int], object] = lambda *_: None
         #: called when a call has taken effect and its response is not yet sent, with its operation
         self.after: Callable[[str], object] = lambda _: None
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
@@ -551,6 +553,8 @@ class ControlPlane:
             self.on_commit(content["BackupDetails"]["BackupArn"], port)
         elif call.operation == "DeleteBackup":
             self.on_deletion(call.body["BackupArn"], port)
+        elif call.operation == "DeleteTable":
+            self.on_drop(content["TableDescription"]["TableArn"], port)
         elif call.operation == "RestoreTableFromBackup":
             self.on_restore(content["TableDescription"]["TableArn"], port)
 

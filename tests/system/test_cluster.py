@@ -181,6 +181,35 @@ class TestKilled:
         assert [operation for operation, _ in called].count("TagResource") == 1
         assert plane.calls["RestoreTableFromBackup"] == 1
 
+    def test_a_drill(self, running: Cluster, plane: ControlPlane) -> None:
+        """The task just after it has begun to restore, both triggerers while it waits, and the task as it drops."""
+        processes = running.airflow.processes
+        plane.create_table("drilled")
+        plane.client().put_item(TableName="drilled", Item={"id": {"S": "1"}})
+        (backup,) = plane.add_backups("drilled", 1)
+        plane.restoring_for, plane.dropping_for = 60.0, 10.0
+        killed: list[str] = []
+
+        def kill_the_first(operation: str, port: int) -> None:
+            if operation not in killed and (task := processes.child_with_port(port)):
+                task.kill()
+                killed.append(operation)
+
+        plane.on_restore = lambda _, port: kill_the_first("RestoreTableFromBackup", port)
+        plane.on_drop = lambda _, port: kill_the_first("DeleteTable", port)
+        run = running.airflow.api.start_run("drill", {})
+        wait_until("the deferral", lambda: run.task_states().get("drill") == "deferred")
+        for triggerer in TRIGGERERS:
+            processes.kill(triggerer)
+        running.start_again()
+        assert run.end(PATIENCE) == "success"
+        assert killed == ["RestoreTableFromBackup", "DeleteTable"]
+        report = run.xcom("drill", "return_value")
+        assert (report["verdict"], report["backup_arn"], report["items"]) == ("passed", backup, 1)
+        assert not [name for name in plane.client().list_tables()["TableNames"] if name.startswith("airflow-drill-")]
+        # The table of the second try was being dropped when that was killed.
+        assert plane.calls["RestoreTableFromBackup"] == 2
+
     def test_a_task_for_many_tables(self, running: Cluster, plane: ControlPlane) -> None:
         """At its first, twentieth and last creation: 40 tables have 40 backups."""
         processes = running.airflow.processes
