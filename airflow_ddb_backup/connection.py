@@ -26,6 +26,7 @@ _OPTIONAL = (
     "verify",
     "account_id",
     "backup_arn",
+    "before",
     "backup_name",
     "backup_name_prefix",
     "table_name",

@@ -11,21 +11,6 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackup
 
 
 @task
-def find_last_backup(params: dict[str, str] | None = None) -> str:
-    """Return the ARN of the last backup that was made before the table broke."""
-    wanted = params or {}
-    pages = DynamoDBBackupHook().conn.get_paginator("list_backups").paginate(TableName=wanted["table_name"])
-    good = [
-        backup
-        for page in pages
-        for backup in page["BackupSummaries"]
-        if backup["BackupStatus"] == "AVAILABLE"
-        and backup["BackupCreationDateTime"] < datetime.fromisoformat(wanted["broken_since"])
-    ]
-    return str(max(good, key=lambda backup: backup["BackupCreationDateTime"])["BackupArn"])
-
-
-@task
 def check(table_arn: str) -> str:
     """Put your own checks here: whatever raises keeps the readers on the old table."""
     name = table_arn.rpartition("/")[2]
@@ -56,7 +41,9 @@ with DAG(
     # [START howto_operator_dynamodb_restore_table]
     restore = DynamoDBRestoreTableFromBackupOperator(
         task_id="restore",
-        backup_arn=find_last_backup(),
+        table_name="{{ params.table_name }}",
+        # The last backup from before the damage.
+        before="{{ params.broken_since }}",
         target_table_name="{{ params.restored_table_name }}",
         # Without ttl, which would go on deleting what has expired since the backup.
         settings=["tags", "table_class", "point_in_time_recovery", "deletion_protection", "stream", "auto_scaling"],

@@ -3,13 +3,14 @@
 The problem: ListBackups shows the backups of all tables that ever had a name, whatever their status, and DynamoDB's own
 among them; and they come and go between two tries of a run. The plan: one function says of each backup why it does not
 count, and everything else follows from it: which is picked, what the log says of those left out, and what a task is
-told that finds none. A table that an earlier try of the run has restored tells what that try has picked.
+told that finds none. A table that was restored since the run started, from a backup that counts, tells what an
+earlier try has picked, also where that backup is gone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -151,13 +152,85 @@ def read_backups(
     :param log: the task's log
     :raises BackupError: a call has failed
     """
-    retry = retrying(deadline, log)
-    try:
-        table = retry(hook.describe_table, context, table_name)
-    except exceptions.TableNotFoundError:
-        table = None
+    table, retry = _describe(hook, context, table_name, deadline, log), retrying(deadline, log)
     listing = partial(hook.list_backups, context, table_name, kind="ALL")
     return table, read_pages(lambda cursor: retry(listing, cursor=cursor), context) or []
+
+
+def pick(
+    hook: DynamoDBBackupHook,
+    request: PickRequest,
+    about: ErrorContext,
+    *,
+    started: datetime,
+    deadline: Deadline,
+    log: Any,
+) -> BackupArn:
+    """Return the newest backup that counts; on a later try of a run, the one that an earlier try has picked.
+
+    :param hook: makes the calls
+    :param request: what the task asks for, with a table
+    :param about: the table that it restores to, and the region
+    :param started: when the run last started, by the scheduler's clock
+    :param deadline: when to give up
+    :param log: the task's log
+    :raises BackupNotPickedError: none counts
+    :raises BackupError: a call has failed
+    """
+    before, source, target = request.before or started, replace(about, table=request.table), str(about.table)
+    deadline = deadline.within(limits.BEGINNING_PATIENCE)
+    table, backups = read_backups(hook, source, str(request.table_name), deadline, log)
+    if table and (table.created_at >= started or table.name == target):
+        # The run has made it itself, or is to make it: it is about the one before.
+        table = None
+    if own := _picked_before(_describe(hook, about, target, deadline, log), request.table, table, started, before):
+        log.info("This run has picked backup %s of table %s already.", own.text, request.table)
+        return own
+    limiting: dict[str, Any] = {"before": before, "prefixes": request.prefixes}
+    found = eligible(table, backups, **limiting)
+    if not found:
+        raise none_eligible(source, table, backups, **limiting)
+    picked, moment = found[0], _text(before)
+    log.info(
+        "Picked backup %s of table %s: of %d the newest before %s", picked.arn.text, request.table, len(found), moment
+    )
+    newer = [
+        f"{count} {reason}"
+        for reason, others in left_out(table, backups, **limiting).items()
+        if (count := sum(_age(one) > _age(picked) for one in others))
+    ]
+    if newer:
+        log.info("Newer backups that don't count: %s", ", ".join(newer))
+    return picked.arn
+
+
+def _picked_before(
+    restored: Table | None, name: str, table: Table | None, started: datetime, before: datetime
+) -> BackupArn | None:
+    """Return which backup an earlier try of the run has restored, which may be gone by now; ``None``: none.
+
+    :param restored: the table that the task restores to; ``None``: there is none
+    :param name: the name of the table that was backed up
+    :param table: that table; ``None``: it is gone
+    :param started: when the run last started, by the scheduler's clock
+    :param before: when the backup was made at the latest
+    """
+    summary = restored and restored.restore
+    if not restored or not summary or not summary.backup_arn or not summary.moment:
+        return None
+    # A recovery point of AWS Backup has another ARN.
+    is_of_it = summary.backup_arn.startswith(f"{restored.arn.rpartition('/')[0]}/{name}/backup/")
+    is_of_run = restored.created_at >= started - limits.SCHEDULER_CLOCK_TOLERANCE
+    counts = summary.moment < before and (table is None or summary.moment >= table.created_at)
+    return BackupArn.from_response(summary.backup_arn) if is_of_it and is_of_run and counts else None
+
+
+def _describe(hook: DynamoDBBackupHook, context: ErrorContext, name: str, deadline: Deadline, log: Any) -> Table | None:
+    """Return a table; ``None``: there is none of that name."""
+    try:
+        return retrying(deadline, log)(hook.describe_table, context, name)
+    except exceptions.TableNotFoundError:
+        return None
 
 
 def _reasons(

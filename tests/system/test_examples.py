@@ -157,6 +157,19 @@ def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert control_plane.backup_arns() == [good, bad]
 
 
+def test_restore_many(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """Each table goes back to its last backup from before the moment, and is known by its name."""
+    control_plane.create_table("customers")
+    good = {name: control_plane.add_backups(name, 1, age=3600 * 5)[0] for name in ("orders", "customers")}
+    control_plane.add_backups("orders", 1, age=3600)
+    broken = datetime.fromtimestamp(control_plane.now() - 7200, tz=UTC)
+    run = run_dag("example_dynamodb_restore_many", run_conf={"before": broken.isoformat()})
+    assert run.state == "success"
+    tables = {name: control_plane.client().describe_table(TableName=f"{name}-restored")["Table"] for name in good}
+    assert {name: table["RestoreSummary"]["SourceBackupArn"] for name, table in tables.items()} == good
+    assert xcoms(run, "restore") == [table["TableArn"] for table in tables.values()]
+
+
 def test_restore_drill(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """A good backup passes and leaves no table; one whose data is wrong is told to somebody."""
     control_plane.restoring_for = CREATING_FOR
@@ -274,7 +287,7 @@ def test_an_example_follows_the_conventions(path: Path) -> None:
     """Its DAG id is its file's name, its tag is ``example``, and a test of its name runs it."""
     assert f'dag_id="{path.stem}"' in path.read_text()
     assert 'tags=["example"]' in path.read_text()
-    assert f"test_{path.stem.removeprefix('example_dynamodb_backup_')}" in globals()
+    assert f"test_{path.stem.removeprefix('example_dynamodb_').removeprefix('backup_')}" in globals()
 
 
 def test_no_example_rests_on_a_backup_that_another_deletes() -> None:

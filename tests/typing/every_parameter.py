@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 
@@ -116,7 +116,11 @@ def right() -> None:
         )
         DynamoDBRestoreTableFromBackupOperator(
             task_id="restore",
-            backup_arn=ARN,
+            backup_arn=None,
+            table_name="orders",
+            before=datetime(2026, 11, 28, 14, tzinfo=UTC),
+            created_by="back_up",
+            backup_name_prefix=None,
             target_table_name="orders-restored",
             if_exists="fail",
             billing_mode="PROVISIONED",

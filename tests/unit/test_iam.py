@@ -217,6 +217,10 @@ def test_a_deletion_needs_one_action(control_plane: ControlPlane, context: Conte
 
 RESTORES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "data": (policy("restore"), {"settings": ()}),
+    "pick": (
+        policy("restore", "restore_pick"),
+        {"settings": (), "table_name": "orders", "before": "2100-01-01T00:00Z"},
+    ),
     "settings": (policy("restore", "restore_default_settings"), {}),
 }
 
@@ -231,8 +235,9 @@ def restore(control_plane: ControlPlane, context: Context, document: dict[str, A
     )
     (arn,) = control_plane.add_backups("orders", 1)
     control_plane.policy = document
+    which: dict[str, Any] = {} if "table_name" in settings else {"backup_arn": arn}
     task = DynamoDBRestoreTableFromBackupOperator(
-        task_id="restore", backup_arn=arn, target_table_name="orders-restored", **settings
+        task_id="restore", target_table_name="orders-restored", **which, **settings
     )
     return task.execute(context)
 

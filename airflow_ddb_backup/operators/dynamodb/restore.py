@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +13,15 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.matching import Run
-from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError, RestoreTimeoutError
+from airflow_ddb_backup.exceptions import ErrorContext, RestoreTimeoutError
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
-from airflow_ddb_backup.models import BackupArn, RestoreSource
+from airflow_ddb_backup.models import TABLE_ARN, RestoreSource
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator
+from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
+from airflow_ddb_backup.restoring.pick import PickRequest, pick
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
 from airflow_ddb_backup.restoring.restore import Restore, confirm_restored
@@ -31,6 +33,7 @@ from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
@@ -48,7 +51,14 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
     The ARN is pushed to XCom as ``table_arn`` before any waiting. XCom ``settings`` says for each setting ``applied``,
     ``same``, ``unavailable``, or ``failed: …`` with the reason. No table is ever deleted, and none is overwritten.
 
-    :param backup_arn: the ARN of the backup (templated)
+    :param backup_arn: the ARN of the backup (templated). Exactly one of this and ``table_name`` is required
+    :param table_name: name or ARN of a table (templated), whose newest backup is restored: of those that are AVAILABLE,
+        made on demand, of this very table, or, where it is gone, of the last of its name, and made ``before``
+    :param before: a ``datetime`` with a timezone, or ISO 8601 text with its offset (templated). ``None``: the time when
+        the run started
+    :param created_by: pick only a backup that these tasks have created: a task_id of this DAG, a tuple of dag_id and
+        task_id, or a list of them. They derive the names of their backups
+    :param backup_name_prefix: pick only a backup whose name begins so, 3 to 255 characters (templated); ``None``: any
     :param target_table_name: the name of the new table, 3 to 255 characters (templated)
     :param if_exists: what to do with a table of that name which is this backup's restore: ``"reuse"`` it, or
         ``"fail"``, also if an earlier try of this run has made it. Any other table fails the task
@@ -80,7 +90,14 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "backup_arn", "target_table_name", "settings", "settings_from", "account_id"
+        "backup_arn",
+        "table_name",
+        "before",
+        "backup_name_prefix",
+        "target_table_name",
+        "settings",
+        "settings_from",
+        "account_id",
     )
     operator_extra_links = (DynamoDBTableLink(),)
     timeout_error = RestoreTimeoutError
@@ -89,7 +106,11 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
     def __init__(
         self,
         *,
-        backup_arn: str | XComArg,
+        backup_arn: str | XComArg | None = None,
+        table_name: str | XComArg | None = None,
+        before: datetime | str | XComArg | None = None,
+        created_by: str | tuple[str, str] | list[str | tuple[str, str]] | None = None,
+        backup_name_prefix: str | XComArg | None = None,
         target_table_name: str | XComArg,
         if_exists: Literal["reuse", "fail"] = "reuse",
         billing_mode: Literal["PROVISIONED", "PAY_PER_REQUEST"] | None = None,
@@ -109,6 +130,10 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
     ) -> None:
         super().__init__(account_id=account_id, **kwargs)
         self.backup_arn = backup_arn
+        self.table_name = table_name
+        self.before = before
+        self.created_by = created_by
+        self.backup_name_prefix = backup_name_prefix
         self.target_table_name = target_table_name
         self.if_exists: str = if_exists
         self.billing_mode: str | None = billing_mode
@@ -127,10 +152,14 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
 
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        request, hook = self._request(), self.hook
-        deadline = Deadline.after(request.timeout, hook.clock)
-        error_context = self.open_hook(request.source.context(request.target_table_name), request.source.table_arn)
+        choice, request, hook = self._choice(), self._request(), self.hook
+        deadline, target = Deadline.after(request.timeout, hook.clock), request.target_table_name
+        named = ErrorContext(target, choice.backup_arn.text if choice.backup_arn else None)
+        about = self.open_hook(named, choice.arn)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
+        arn = choice.backup_arn or pick(hook, choice, about, started=run.started, deadline=deadline, log=self.log)
+        request = replace(request, source=RestoreSource.of_backup(arn))
+        error_context = request.source.context(target)
         since = run.earliest if run.try_number > 1 else run.started
         table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
         push(self, context, XCOM_TABLE_ARN, table.arn)
@@ -170,20 +199,26 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
         del context
-        try:
-            region: str | None = BackupArn.parse(self.backup_arn).region
-        except InvalidValueError:
-            region = self.region_name
-        return ErrorContext(str(self.target_table_name), str(self.backup_arn), region)
+        arn = TABLE_ARN.match(str(self.backup_arn or self.table_name))
+        backup = None if self.backup_arn is None else str(self.backup_arn)
+        return ErrorContext(str(self.target_table_name), backup, arn["region"] if arn else self.region_name)
+
+    def _choice(self, of: Callable[[Any], Any] = rendered) -> PickRequest:
+        """Return which backup the task means, checked.
+
+        :param of: returns a templated field as far as it is known
+        """
+        return self._make(PickRequest, of, prefixes=narrowed_to(self, of))
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.
 
+        Which backup that is may be known only once one is picked.
+
         :param of: returns a templated field as far as it is known
         """
-        overrides, arn = self._make(Overrides, of), of(self.backup_arn)
-        source = LATER if arn is LATER else RestoreSource.of_backup(BackupArn.parse(arn))
-        return self._make(RestoreRequest, of, overrides=overrides, source=source)
+        self._choice(of)
+        return self._make(RestoreRequest, of, overrides=self._make(Overrides, of), source=LATER)
 
     def _wait(
         self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline

@@ -1,0 +1,50 @@
+"""A whole system is broken: restore the last backup of each of its tables from before one moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
+
+
+@task
+def targets(params: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
+    """Return the name of each table, with that of the new one."""
+    return [{"table_name": name, "target_table_name": f"{name}-restored"} for name in (params or {})["table_names"]]
+
+
+with DAG(
+    dag_id="example_dynamodb_restore_many",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example"],
+    params={
+        "table_names": Param(
+            ["orders", "customers"],
+            type="array",
+            items={"type": "string"},
+            title="Tables",
+            description="One a line. Each is restored beside the old one, with -restored at the end of its name.",
+        ),
+        "before": Param(
+            "2100-01-01T00:00:00+00:00",
+            type="string",
+            format="date-time",
+            title="Back to",
+            description="When the first bad write may have been made, with its offset, such as "
+            "2026-11-23T01:40:00+00:00. The last backup of each table from before it is restored.",
+        ),
+    },
+):
+    # [START howto_operator_dynamodb_restore_many]
+    DynamoDBRestoreTableFromBackupOperator.partial(
+        task_id="restore",
+        before="{{ params.before }}",
+        # One table's failure is seen by its name, and holds up no other.
+        map_index_template="{{ task.table_name }}",
+        deferrable=True,
+    ).expand_kwargs(targets())
+    # [END howto_operator_dynamodb_restore_many]
