@@ -24,7 +24,15 @@ from airflow_ddb_backup.exceptions import (
 from tests.simulator import faults
 from tests.simulator.faults import THROTTLED, Answer, Fault
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout
-from tests.unit.restoring.drills import SCRATCH, back_up_items, drill, drill_operator, scratch_tables, tables
+from tests.unit.restoring.drills import (
+    SCRATCH,
+    after_call,
+    back_up_items,
+    drill,
+    drill_operator,
+    scratch_tables,
+    tables,
+)
 from tests.unit.restoring.support import DENIED, describe, make_source, sent
 
 if TYPE_CHECKING:
@@ -55,17 +63,6 @@ def leave_one(plane: ControlPlane, run_id: str = "killed") -> str:
             drill(ti=FakeTaskInstance(task_id="drill", run_id=run_id))
     (left,) = set(scratch_tables(plane)) - before
     return left
-
-
-def after_call(number: int, then: Callable[[], object], operation: str = "") -> Callable[[str], None]:
-    """Return what does something after the n-th call, of an operation or of all."""
-    calls = count(1)
-
-    def after(called: str) -> None:
-        if operation in {"", called} and next(calls) == number:
-            then()
-
-    return after
 
 
 def _die(*_: object, **__: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,13 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.control_plane import REGION
-from tests.unit.conftest import FakeTaskInstance, context_of
-from tests.unit.restoring.drills import back_up_items, drill, drill_operator, scratch_tables
+from tests.unit.conftest import FakeTaskInstance, TaskTimeout, context_of
+from tests.unit.restoring.drills import after_call, back_up_items, drill, drill_operator, scratch_tables, tables
 from tests.unit.restoring.support import make_source, sent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
@@ -143,6 +146,26 @@ class TestDeferring:
         with pytest.raises(DrillFailedForGoodError, match=f"{left}: The table of an earlier drill"):
             resume(ti, event)
         assert ti.xcoms["report"]["verdict"] == "passed"
+
+    def test_killed_after_any_call_of_the_resumed_task(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, execution_timeout: Callable[[], None]
+    ) -> None:
+        """The next try runs from the top, and ends with a verdict and no table left."""
+        for number in count(1):
+            ti, again = (FakeTaskInstance(task_id="drill", run_id=str(number), try_number=n) for n in (1, 2))
+            event = event_of(deferred(ti))
+            clock.sleep(300)
+            control_plane.after = after_call(number, execution_timeout)
+            try:
+                resume(ti, event)
+            except TaskTimeout:
+                pass
+            else:
+                break
+            control_plane.after = lambda _: None
+            assert drill(ti=again)["verdict"] == "passed"
+            assert tables(control_plane) == ["orders", "source"]
+        assert number > 5
 
     def test_the_time_is_up(self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance) -> None:
         """The report says why, and the table stays for the retry."""
