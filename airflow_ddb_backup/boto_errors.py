@@ -52,11 +52,13 @@ _BY_CODE: dict[str, type[BackupError]] = {
     "ConcurrentUpdateException": exceptions.TransientError,
     "ContinuousBackupsUnavailableException": exceptions.ContinuousBackupsUnavailableError,
     "FailedResourceAccessException": exceptions.TransientError,
+    "InvalidRestoreTimeException": exceptions.RestoreTimeError,
     "LimitExceededException": exceptions.LimitExceededError,
     # Of a policy whose target was just registered.
     "ObjectNotFoundException": exceptions.TransientError,
     # GetResources' token, after 15 minutes: the listing begins again.
     "PaginationTokenExpiredException": exceptions.InvalidRequestError,
+    "PointInTimeRecoveryUnavailableException": exceptions.PointInTimeRecoveryUnavailableError,
     "ResourceInUseException": exceptions.TableInUseError,
     "ResourceNotFoundException": exceptions.TableNotFoundError,
     "TableAlreadyExistsException": exceptions.TargetTableExistsError,

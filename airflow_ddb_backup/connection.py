@@ -33,6 +33,7 @@ _OPTIONAL = (
     "table_tags",
     "max_deletions",
     "settings_from",
+    "restore_date_time",
 )
 _RULES = {
     "aws_conn_id": (

@@ -467,6 +467,36 @@ class BackupNotReadyError(TransientError):
     hint = "Nothing was made. Only AVAILABLE backups can be restored: wait with DynamoDBBackupSensor, or retry."
 
 
+class PointInTimeRecoveryUnavailableError(PermanentError):
+    """The table can't be restored to a point in time, since its point-in-time recovery (PITR) is not ENABLED."""
+
+    hint = (
+        "Nothing was made. Restore a backup with DynamoDBRestoreTableFromBackupOperator; PITR reaches back to the "
+        "moment at which it is enabled, and no further."
+    )
+
+
+class RestoreTimeError(PermanentError):
+    """The table can't be restored to that time."""
+
+    hint = "Nothing was made. Choose a time that it can be restored to, or an earlier backup."
+
+
+class RestoreTimeNotReachedError(TransientError):
+    """The table can't be restored to that time yet."""
+
+    hint = "Nothing was made. The latest time is typically five minutes behind: a retry restores."
+
+
+class SourceTableGoneError(PermanentError):
+    """The table to restore no longer exists, and with it no point in time that it could be restored to."""
+
+    hint = (
+        "Nothing was made. Restore a backup with DynamoDBRestoreTableFromBackupOperator; DynamoDB keeps the system "
+        "backup of a table that had point-in-time recovery (PITR) for 35 days."
+    )
+
+
 class TargetTableExistsError(PermanentError):
     """There is a table of the new table's name, and it is not the restore that the task asks for."""
 

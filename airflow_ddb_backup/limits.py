@@ -22,6 +22,7 @@ DOCUMENTED_RATES = {
     "ListTables": 2500.0,
     "ListTagsOfResource": 10.0,
     "RestoreTableFromBackup": 10.0,
+    "RestoreTableToPointInTime": 10.0,
     "TagResource": 5.0,
 }
 #: fraction of each documented rate that one poller or task uses; the rest is for other clients (chosen)

@@ -146,6 +146,11 @@ class RestoreSummary:
             moment=moment.astimezone(UTC) if moment else None,
         )
 
+    def __str__(self) -> str:
+        if self.backup_arn:
+            return f"from backup {self.backup_arn!r}"
+        return f"to a point in time, table {self.table_arn!r} at {self.moment and self.moment.isoformat()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -284,7 +289,7 @@ class RestoreSource:
 
     @property
     def _point_in_time(self) -> str:
-        return f"{self.table_name} at {self.moment or 'the latest restorable time'}"
+        return point_in_time(self.table_name, self.moment)
 
     def context(self, target: str | None) -> ErrorContext:
         """Return the new table, what it is restored from, and region, for messages.
@@ -447,6 +452,11 @@ class Page(Generic[_T]):
 
     items: tuple[_T, ...]
     cursor: str | None
+
+
+def point_in_time(table: object, moment: object) -> str:
+    """Return a table and the time that it is restored to, for messages; without one it is the latest."""
+    return f"{table} at {moment or 'the latest restorable time'}"
 
 
 def ttl_attribute(described: Mapping[str, Any]) -> str | None:

@@ -253,16 +253,21 @@ class DynamoDBBackupHook(AwsBaseHook):
         """Start a restore.
 
         :param context: the new table, what it is restored from, and region, for messages
-        :param source: the backup
+        :param source: the backup, or the moment of a table
         :param target: the name of the new table
-        :param overrides: RestoreTableFromBackup's further arguments; never an empty structure
+        :param overrides: further arguments; never an empty structure
         :raises TargetTableExistsError: there is a table of that name
         :raises TableInUseError: a table of that name is being restored
         :raises AmbiguousOutcomeError: the restore may have been started
         :raises BackupError: the call has failed, and nothing was started
         """
-        request = {"BackupArn": source.backup_arn, "TargetTableName": target, **overrides}
-        return self._call("RestoreTableFromBackup", context, Table.from_restore, **request)
+        request: dict[str, Any] = {"TargetTableName": target, **overrides}
+        if source.backup_arn is not None:
+            request["BackupArn"] = source.backup_arn
+            return self._call("RestoreTableFromBackup", context, Table.from_restore, **request)
+        when = {"UseLatestRestorableTime": True} if source.at is None else {"RestoreDateTime": source.at}
+        request |= {"SourceTableArn": source.table_arn, **when}
+        return self._call("RestoreTableToPointInTime", context, Table.from_restore, **request)
 
     def delete_backup(self, arn: BackupArn) -> Backup:
         """Delete a backup, and return it as it was.

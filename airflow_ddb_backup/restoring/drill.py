@@ -242,7 +242,7 @@ class Drill:
         self.context = replace(self.context, backup=arn.text)
         wanted = _restore_of(RestoreSource.of_backup(arn), request, self.name)
         restore = Restore(self.hook, wanted, self.context, since, self.deadline, self.log)
-        backup = restore.describe_backup(needed=own is None)
+        backup = restore.origin.describe_backup(needed=own is None)
         self.report.knows(arn, backup, self._now())
         if own is None and backup and backup.largest_size > request.max_size_bytes:
             self._raise_for_failures("nothing was restored")
@@ -250,7 +250,7 @@ class Drill:
             message = f"Backup {arn.text} is not drilled, since a drill costs a restore. {sizes}"
             raise AirflowSkipException(message)
         try:
-            return restore.begin(backup)[0]
+            return restore.begin()[0]
         except exceptions.TargetTableExistsError as error:
             raise exceptions.ForeignTableError.about(self.context) from error
 

@@ -12,14 +12,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.limits import LONGEST_RESTORE_TIMEOUT, LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
-from airflow_ddb_backup.models import RestoreSource
+from airflow_ddb_backup.exceptions import ErrorContext, InvalidValueError
+from airflow_ddb_backup.limits import (
+    LONGEST_RESTORE_TIMEOUT,
+    LONGEST_TAG_KEY,
+    LONGEST_TAG_VALUE,
+    MOST_TAGS,
+    SCHEDULER_CLOCK_TOLERANCE,
+)
+from airflow_ddb_backup.models import TABLE_ARN, RestoreSource, point_in_time
 from airflow_ddb_backup.parameters import (
     check_choice,
+    check_flag,
     check_interval,
+    check_moment,
     check_name,
     check_structure,
+    check_table,
     check_texts,
     check_timeout,
     set_checked,
@@ -27,10 +36,9 @@ from airflow_ddb_backup.parameters import (
 from airflow_ddb_backup.restoring.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
 
-    from airflow_ddb_backup.exceptions import ErrorContext
-    from airflow_ddb_backup.models import Backup
 
 #: the names of all settings, and of those that are put back unless a task says otherwise
 SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
@@ -68,7 +76,7 @@ class BillingMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """The properties that the new table is to have of its own; those left out are the backup's.
+    """The properties that the new table is to have of its own; those left out are the source's.
 
     :param billing_mode: how it is billed
     :param provisioned_throughput: read and write capacity units, in AWS's shape
@@ -104,11 +112,12 @@ class Overrides:
             rule = "'all', or a list of names of indexes"
             check_texts("exclude_indexes", self.exclude_indexes, rule, lambda name: check_name("exclude_indexes", name))
 
-    def arguments(self, backup: Backup) -> dict[str, Any]:
-        """Return the arguments of RestoreTableFromBackup; none of them is an empty structure.
+    def arguments(self, indexes: Mapping[str, Sequence[Mapping[str, Any]]] | None) -> dict[str, Any]:
+        """Return the arguments of the call that restores; none of them is an empty structure.
 
-        :param backup: the backup, as described: those of its indexes that are kept are taken from it
-        :raises InvalidValueError: the backup has no index of a name in ``exclude_indexes``
+        :param indexes: those of the source, of each of :data:`~.models.INDEX_KINDS`, in AWS's shape; ``None``: no
+            response has told
+        :raises InvalidValueError: the source has no index of a name in ``exclude_indexes``
         """
         given = {
             "BillingModeOverride": self.billing_mode,
@@ -119,7 +128,7 @@ class Overrides:
         arguments = {
             name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items() if value
         }
-        return arguments | self._indexes(backup)
+        return arguments | self._indexes(indexes)
 
     def _encryption(self) -> dict[str, Any]:
         if self.kms_key_id is None:
@@ -130,17 +139,17 @@ class Overrides:
         key = {} if self.kms_key_id == _MANAGED_KEY else {"KMSMasterKeyId": self.kms_key_id}
         return {"Enabled": True, "SSEType": "KMS", **key}
 
-    def _indexes(self, backup: Backup) -> dict[str, list[dict[str, Any]]]:
-        if self.exclude_indexes == ALL and backup.source is None:
-            # The response does not tell which there are.
+    def _indexes(self, by_kind: Mapping[str, Sequence[Mapping[str, Any]]] | None) -> dict[str, list[dict[str, Any]]]:
+        if self.exclude_indexes == ALL and by_kind is None:
             return {"GlobalSecondaryIndexOverride": [], "LocalSecondaryIndexOverride": []}
-        known = [str(index["IndexName"]) for indexes in backup.indexes.values() for index in indexes]
+        by_kind = by_kind or {}
+        known = [str(index["IndexName"]) for indexes in by_kind.values() for index in indexes]
         excluded = set(known) if self.exclude_indexes == ALL else set(self.exclude_indexes)
         if unknown := sorted(excluded.difference(known)):
-            rule = f"'all', or names of the backup's indexes, which are {known}"
+            rule = f"'all', or names of the source's indexes, which are {known}"
             raise InvalidValueError.of("exclude_indexes", unknown, rule)
         lists: dict[str, list[dict[str, Any]]] = {}
-        for kind, indexes in backup.indexes.items():
+        for kind, indexes in by_kind.items():
             kept = [index for index in indexes if index["IndexName"] not in excluded]
             if kept and kind == "VectorIndexes" and self.billing_mode == BillingMode.PROVISIONED:
                 names = [index["IndexName"] for index in kept]
@@ -148,7 +157,7 @@ class Overrides:
                 raise InvalidValueError.of("billing_mode", self.billing_mode, rule)
             shaped = [self._index(index, kind) for index in kept]
             # A list keeps only those that it names, so it is sent only where one of them is left out, or needs a
-            # throughput that the backup does not have (as CreateTable does; inferred for restores).
+            # throughput that the source does not have (as CreateTable does; inferred for restores).
             lacks = [new for new, old in zip(shaped, kept, strict=True) if _UNITS in new and not _recorded(old)]
             if lacks or len(kept) < len(indexes):
                 lists[f"{kind.removesuffix('es')}Override"] = shaped
@@ -169,7 +178,7 @@ class Overrides:
 
 
 def _recorded(index: Mapping[str, Any]) -> dict[str, int]:
-    """Return the capacity that the backup has of an index; one that was on demand has 0, which can't be sent."""
+    """Return the capacity that the source has of an index; one that was on demand has 0, which can't be sent."""
     recorded = index.get(_UNITS) or {}
     return {name: recorded[name] for name in _CAPACITY_UNITS} if all(map(recorded.get, _CAPACITY_UNITS)) else {}
 
@@ -240,6 +249,58 @@ def _check_tags(value: object) -> dict[str, str] | None:
     ):
         return dict(value)
     raise InvalidValueError.of("tags", value, rule)
+
+
+@dataclass(frozen=True, slots=True)
+class MomentRequest:
+    """The moment of a table that a task asks for.
+
+    :param source_table_name: the table's name or ARN
+    :param restore_date_time: the time to restore to; made UTC, whole seconds, of what the user wrote
+    :param use_latest_restorable_time: the latest time that there is, in place of it
+    :raises InvalidValueError: a value is wrong, or both or neither time is given
+    """
+
+    source_table_name: str
+    restore_date_time: datetime | None
+    use_latest_restorable_time: bool
+
+    def __post_init__(self) -> None:
+        check_table("source_table_name", self.source_table_name)
+        latest = check_flag("use_latest_restorable_time", self.use_latest_restorable_time)
+        if latest == (self.restore_date_time is not None):
+            rule = "a time, or None with use_latest_restorable_time=True: exactly one of the two"
+            raise InvalidValueError.of("restore_date_time", self.restore_date_time, rule)
+        if self.restore_date_time is not None:
+            set_checked(self, restore_date_time=check_moment("restore_date_time", self.restore_date_time))
+
+    def context(self, target: str) -> ErrorContext:
+        """Return the new table and what it is restored from, for messages.
+
+        :param target: the new table's name
+        """
+        moment = self.restore_date_time and self.restore_date_time.isoformat()
+        return ErrorContext(target, point_in_time=point_in_time(self.table_name, moment))
+
+    @property
+    def table_name(self) -> str:
+        """The table's name."""
+        return self.source_table_name.rpartition("/")[2]
+
+    @property
+    def arn(self) -> str | None:
+        """The table's ARN; ``None``: the task gives its name."""
+        return self.source_table_name if TABLE_ARN.fullmatch(self.source_table_name) else None
+
+    def source(self, table_arn: str, since: datetime) -> RestoreSource:
+        """Return it as what a table is restored from.
+
+        :param table_arn: the table's ARN
+        :param since: when the run last started, by the scheduler's clock: the latest time is then or later
+        """
+        if self.restore_date_time is None:
+            return RestoreSource.of_latest(table_arn, since - SCHEDULER_CLOCK_TOLERANCE)
+        return RestoreSource.of_moment(table_arn, self.restore_date_time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,33 @@
 """The calls of a restore up to the point where AWS works on it: check, read the settings, restore.
 
-RestoreTableFromBackup has no idempotency token, but the name of the new table works as one: AWS makes no second table
-of that name, so a call that is made again can at worst be refused. Whether a table of that name is this restore is told
-by its ``RestoreSummary``, which stays for as long as the table does.
+Neither RestoreTableFromBackup nor RestoreTableToPointInTime has an idempotency token, but the name of the new table
+works as one: AWS makes no second table of that name, so a call that is made again can at worst be refused. Whether a
+table of that name is this restore is told by its ``RestoreSummary``, which stays for as long as the table does.
 """
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
-from airflow_ddb_backup.models import BackupArn, BackupStatus, TableStatus
+from airflow_ddb_backup.models import TableStatus
+from airflow_ddb_backup.restoring.origin import BackupOrigin, MomentOrigin
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
 from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, needed_by, read_settings
 from airflow_ddb_backup.retries import poll_until, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, RestoreSource, Table
+    from airflow_ddb_backup.models import RestoreSource, Table
+    from airflow_ddb_backup.restoring.origin import Origin
     from airflow_ddb_backup.restoring.request import RestoreRequest
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 def confirm_restored(target: SettingsOf, source: RestoreSource) -> None:
@@ -75,32 +72,29 @@ class Restore:
     #: when the first call began whose outcome was ambiguous, by the monotonic clock
     _called_at: float | None = None
     _ambiguous: int = 0
-    _not_found: int = 0
-    _known: Deadline = field(init=False)
+
+    #: what the table is restored from
+    origin: BackupOrigin | MomentOrigin = field(init=False)
 
     def __post_init__(self) -> None:
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
         self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
-        self._known = self.deadline.within(limits.DESCRIBE_LAG)
+        kind = BackupOrigin if self.request.source.backup_arn else MomentOrigin
+        self.origin = kind(self.hook, self.request.source, self.context, self.deadline, self.log)
 
-    def begin(self, described: Backup | None = None) -> tuple[Table, SettingsRequest]:
+    def begin(self) -> tuple[Table, SettingsRequest]:
         """Start it, or find the table that an earlier try has started; return that with the settings to put back.
 
         Everything that can be known to fail is checked before anything is made.
 
-        :param described: the backup, if :meth:`describe_backup` has described it
         :raises TargetTableExistsError: there is another table of that name
         :raises SettingsDeniedError: a setting can't be read for want of a permission
-        :raises BackupError: the backup can't be restored, a setting can't be read, AWS refused, or time was up
+        :raises BackupError: the source can't be restored, a setting can't be read, AWS refused, or time was up
         """
         target = self._find_target()
-        backup = described or self.describe_backup(needed=target is None)
-        settings = self._read_settings(backup)
-        return target or self._start(backup), settings
-
-    @property
-    def _arn(self) -> BackupArn:
-        return BackupArn.from_response(self.request.source.backup_arn)
+        self.origin.check(target)
+        settings = self._read_settings(self.origin)
+        return target or self._start(self.origin), settings
 
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
@@ -117,8 +111,7 @@ class Restore:
         if table.restore is None:
             raise exceptions.TargetTableExistsError.about(context, "It was not made by a restore.")
         if not self.request.source.made(table):
-            source = f"from backup {table.restore.backup_arn!r}" if table.restore.backup_arn else "to a point in time"
-            raise exceptions.TargetTableExistsError.about(context, f"It was restored {source}.")
+            raise exceptions.TargetTableExistsError.about(context, f"It was restored {table.restore}.")
         made = f"this very restore, created at {table.created_at.isoformat()}"
         is_own = self._is_own(table)
         if self.request.if_exists == IfTargetExists.FAIL and not is_own:
@@ -135,50 +128,21 @@ class Restore:
             return False
         return table.created_at >= self.hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
-    def describe_backup(self, *, needed: bool) -> Backup | None:
-        """Return the description of the backup; ``None``: it is gone, and not needed any more.
-
-        :param needed: the restore has not begun yet
-        :raises BackupNotReadyError: it is needed, and CREATING
-        :raises BackupError: it is needed, and is gone or can't be described
-        """
-        try:
-            retry = retrying(self.deadline, self.log, patience=math.inf if needed else limits.READING_PATIENCE)
-            backup = retry(self._find_backup, self.hook.describe_backup, self._arn)
-        except BackupError as error:
-            if needed:
-                raise
-            # That it can't be restored any more does not matter here.
-            reason = error.__cause__ if isinstance(error, exceptions.BackupNotRestorableError) else error
-            self.log.warning("The table is there already, but its backup can't be described: %s", reason)
-            return None
-        size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
-        self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
-        if not needed or backup.status == BackupStatus.AVAILABLE:
-            return backup
-        is_gone = backup.status == BackupStatus.DELETED
-        kind = exceptions.BackupNotRestorableError if is_gone else exceptions.BackupNotReadyError
-        raise kind.about(self.context, f"It is {backup.status}.")
-
-    def _start(self, backup: Backup | None) -> Table:
+    def _start(self, origin: Origin) -> Table:
         """Start the restore; return the table, which a call without a response may have made."""
-        # Without a description there is a table already.
-        overrides = self.request.overrides.arguments(backup) if backup else {}
+        overrides = self.request.overrides.arguments(origin.indexes)
         self.log.info("Restoring %s as table %s", self.request.source, self.request.target_table_name)
-        return retrying(self.deadline, self.log)(self._start_once, overrides)
+        return retrying(self.deadline, self.log)(self._start_once, origin, overrides)
 
-    def _start_once(self, overrides: dict[str, Any]) -> Table:
-        request, context = self.request, self.context
+    def _start_once(self, origin: Origin, overrides: dict[str, Any]) -> Table:
         try:
-            return self._find_backup(
-                self.hook.restore_table, context, request.source, request.target_table_name, **overrides
-            )
+            return origin.start(self.request.target_table_name, overrides)
         except (exceptions.TargetTableExistsError, exceptions.TableInUseError) as error:
             if found := self._find_target():
                 return found
             # It has gone since, or is not known everywhere yet.
             detail = f"AWS knows no such table now, but said: {error}"
-            raise exceptions.TableInUseError.about(context, detail) from error
+            raise exceptions.TableInUseError.about(self.context, detail) from error
         except exceptions.AmbiguousOutcomeError as error:
             self._called_at = self._called_at or error.began_at
             self.log.warning("%s Looking for the table.", error)
@@ -189,21 +153,8 @@ class Restore:
             error.may_call_again = self._ambiguous <= limits.AMBIGUOUS_RETRIES
             raise
 
-    def _find_backup(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Make a call that needs the backup, which may not be known everywhere yet if its ARN was just handed on."""
-        try:
-            result = call(*args, **kwargs)
-        except exceptions.BackupNotFoundError as error:
-            self._not_found += 1
-            if self._not_found < limits.NOT_FOUND_LIMIT or not self._known.passed:
-                raise
-            detail = f"It was not found {self._not_found} times in a row: {error}"
-            raise exceptions.BackupNotRestorableError.about(self.context, detail) from error
-        self._not_found = 0
-        return result
-
-    def _read_settings(self, backup: Backup | None) -> SettingsRequest:
-        """Read the settings: of another table, of the backup, or of the backed up table."""
+    def _read_settings(self, origin: Origin) -> SettingsRequest:
+        """Read the settings: of another table, or of the backup and the table that is restored."""
         request = self.request
         values: dict[str, Any] = {}
         if request.settings and request.settings_from is not None:
@@ -211,25 +162,24 @@ class Restore:
             values = read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
-            values = self._of_backed_up_table(backup)
+            values = self._of_source(origin)
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
         return SettingsRequest(request.source, request.target_table_name, values, unavailable)
 
-    def _of_backed_up_table(self, backup: Backup | None) -> dict[str, Any]:
+    def _of_source(self, origin: Origin) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there."""
-        held = backup.features if backup else {}
-        values = {name: held[name] for name in self.request.settings if name in held}
+        values = {name: origin.held[name] for name in self.request.settings if name in origin.held}
         wanted = [name for name in self.request.settings if name not in values]
         source = self._table(self.request.source.table_name)
         with needed_by(wanted, source.context):
-            if not wanted or not self._is_there(backup):
+            if not wanted or not self._is_there(origin):
                 return values
         try:
             read = read_settings(wanted, source)
         except exceptions.TableNotFoundError:
-            if self._is_there(backup):
+            if self._is_there(origin):
                 raise
             return values
         self._tell_others(source)
@@ -245,8 +195,8 @@ class Restore:
         if others:
             self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
 
-    def _is_there(self, backup: Backup | None) -> bool:
-        """Return whether the table that was backed up exists."""
+    def _is_there(self, origin: Origin) -> bool:
+        """Return whether the very table that is restored exists."""
         name = self.request.source.table_name
         source = self._table(name)
         try:
@@ -254,18 +204,15 @@ class Restore:
         except exceptions.TableNotFoundError:
             reason = "is gone"
         else:
-            made = self._arn.created_hint
-            is_older = made is not None and table.created_at <= made
             if table.status == TableStatus.DELETING:
                 reason = "is being deleted"
-            elif backup.is_of(table) if backup else is_older:
+            elif origin.is_of(table):
                 return True
             else:
-                reason = "is another than the one that was backed up"
-        message = (
-            "Settings other than ttl and stream are unavailable, since table %s %s; settings_from can name another."
-        )
-        self.log.warning(message, name, reason)
+                reason = "is another than the one that is restored"
+        message = "Settings%s are unavailable, since table %s %s; settings_from can name another."
+        but = f" other than {' and '.join(origin.held)}" if origin.held else ""
+        self.log.warning(message, but, name, reason)
         return False
 
     def _table(self, name: str) -> SettingsOf:

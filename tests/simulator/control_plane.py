@@ -61,6 +61,8 @@ _MOTO = DomainDispatcherApplication(create_backend_app)
 # moto lists its folders for each request.
 setattr(_MOTO, "get_backend_for_host", cache(_MOTO.get_backend_for_host))  # noqa: B010  # mypy takes it for a method
 _BACKENDS = get_backend("dynamodb")
+#: the operations that restore a table
+RESTORES = ("RestoreTableFromBackup", "RestoreTableToPointInTime")
 
 
 class ControlPlane:
@@ -285,6 +287,10 @@ class ControlPlane:
             table.deletion_protection_enabled = False
             if table.tags:
                 self.ghosts[table.table_arn] = _tags_of(table)
+            if settings.restorable(table, self.now()):
+                backup = Backup(account, region, f"{name}$DeletedTableBackup", table, type_="SYSTEM")
+                mark(backup, self.clock.time())
+                _BACKENDS[account][region].backups[backup.arn] = backup
             _BACKENDS[account][region].delete_table(name)
             self.statuses.pop(name, None)
 
@@ -398,6 +404,7 @@ class ControlPlane:
             "DeleteBackup": self._deletion_refusal,
             "DeleteTable": self._drop_refusal,
             "RestoreTableFromBackup": self._restore_refusal,
+            "RestoreTableToPointInTime": self._restore_refusal,
             "GetResources": self._tagged,
         }
         return own[call.operation](call) if call.operation in own else self._setting_refusal(call)
@@ -457,16 +464,19 @@ class ControlPlane:
             text = "User is not allowed to delete the system backup"
             return _error("ValidationException", f"{text}: {arn}")
         tables = _BACKENDS[call.account][call.region].tables.values()
-        restored = {restore.backup_arn for restore in restores.in_progress(tables, self.clock.time())}
+        restored = {restore.source for restore in restores.in_progress(tables, self.clock.time())}
         if self._status(backup) == "CREATING" or arn in self.restoring | restored:
             return _error("BackupInUseException", f"Backup is being used: {arn}")
         return None
 
     def _restore_refusal(self, call: _Call) -> Response | None:
         backend = _BACKENDS[call.account][call.region]
-        backup = backend.backups.get(call.body["BackupArn"])
-        status = self._status(backup) if backup else ""
-        refused = restores.refusal(call.body, backend.tables, backup, status, self.clock.time())
+        if arn := call.body.get("BackupArn"):
+            backup = backend.backups.get(arn)
+            source = restores.backup_refusal(arn, backup, self._status(backup) if backup else "")
+        else:
+            source = restores.moment_refusal(call.body, call.table, backend.tables.get(call.table), self.now())
+        refused = restores.refusal(call.body, backend.tables, source, self.clock.time())
         return _error(*refused) if refused else None
 
     def _status(self, backup: Backup) -> str:
@@ -524,7 +534,8 @@ class ControlPlane:
                 # moto has no pages: it would write all backups down for each.
                 response = Response("{}", content_type="application/x-amz-json-1.0")
             else:
-                response = Response.from_app(_MOTO, {**call.environ, "wsgi.input": BytesIO(call.raw)})
+                sent = {"wsgi.input": BytesIO(call.raw), "CONTENT_LENGTH": str(len(call.raw))}
+                response = Response.from_app(_MOTO, {**call.environ, **sent})
             if response.status_code != 200:
                 return response
             if call.is_sts:
@@ -542,7 +553,7 @@ class ControlPlane:
             self._correct(call, content)
             _set_content(response, content)
         self._tell(call, content)
-        if call.operation == "RestoreTableFromBackup" and restores.has_empty_structure(call.body):
+        if call.operation in RESTORES and restores.has_empty_structure(call.body):
             return _error("ValidationException", "One or more parameter values were invalid")
         return response
 
@@ -555,7 +566,7 @@ class ControlPlane:
             self.on_deletion(call.body["BackupArn"], port)
         elif call.operation == "DeleteTable":
             self.on_drop(content["TableDescription"]["TableArn"], port)
-        elif call.operation == "RestoreTableFromBackup":
+        elif call.operation in RESTORES:
             self.on_restore(content["TableDescription"]["TableArn"], port)
 
     def _correct(self, call: _Call, content: dict[str, Any]) -> None:
@@ -570,6 +581,10 @@ class ControlPlane:
             backend.backups[backup.arn] = backup
             content["BackupDetails"]["BackupArn"] = backup.arn
             self._set_status(content["BackupDetails"], backup)
+        elif call.operation in {"UpdateContinuousBackups", "DescribeContinuousBackups"}:
+            if call.operation == "UpdateContinuousBackups":
+                settings.recovery_updated(backend.tables[call.table], self.now())
+            settings.describe_recovery(backend.tables[call.table], content, self.now())
         elif call.operation == "UpdateTimeToLive":
             settings.ttl_updated(backend.tables[call.table], self.clock.time())
         elif call.operation == "DeleteBackup":
@@ -584,15 +599,12 @@ class ControlPlane:
 
     def _correct_table(self, call: _Call, content: dict[str, Any]) -> None:
         backend = _BACKENDS[call.account][call.region]
-        if call.operation in {"CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime"}:
+        if call.operation in {"CreateTable", *RESTORES}:
             table = content["TableDescription"]
             mark(backend.tables[table["TableName"]], self.clock.time())
             table["TableId"] = table_id(backend.tables[table["TableName"]])
-            if call.operation == "RestoreTableFromBackup":
-                backup = backend.backups[call.body["BackupArn"]]
-                restored = backend.tables[table["TableName"]]
-                restores.begin(restored, backup, call.body, self.clock.time(), self.restoring_for)
-                restores.describe(restored, table, self.clock.time())
+            if call.operation in RESTORES:
+                self._begin_restore(call, backend.tables[table["TableName"]], table)
         elif call.operation == "DescribeTable":
             table = content["Table"]
             self._describe(backend.tables[table["TableName"]], table)
@@ -603,6 +615,18 @@ class ControlPlane:
             table = content["TableDescription"]
             settings.update(backend.tables[call.table], call.body, self.clock.time(), self.updating_for)
             settings.describe(backend.tables[call.table], table, self.clock.time())
+
+    def _begin_restore(self, call: _Call, table: Table, description: dict[str, Any]) -> None:
+        backend = _BACKENDS[call.account][call.region]
+        if arn := call.body.get("BackupArn"):
+            backup = backend.backups[arn]
+            source, name, moment = backup.table, arn, backup.creation_date_time.replace(tzinfo=UTC).timestamp()
+        else:
+            source, name = backend.tables[call.table], call.table
+            _, latest = settings.restorable(source, self.now()) or (0.0, 0.0)
+            moment = call.body.get("RestoreDateTime", latest)
+        restores.begin(table, source, name, moment, call.body, self.clock.time(), self.restoring_for)
+        restores.describe(table, description, self.clock.time())
 
     def _describe(self, table: Table, description: dict[str, Any]) -> None:
         settings.describe(table, description, self.clock.time())
@@ -662,7 +686,11 @@ class _Call:
         self.region = scope.split("/")[2]
         self.access_key = scope.partition("/")[0]
         self.account = get_account_id_from(self.access_key)
-        self.table = self.body.get("TableName", "").rpartition("/")[2]
+        named = [self.body.get(name) for name in ("TableName", "SourceTableArn", "SourceTableName")]
+        self.table = str(next(filter(None, named), "")).rpartition("/")[2]
+        if "SourceTableArn" in self.body:
+            # moto knows it by its name only.
+            self.raw = json.dumps({**self.body, "SourceTableName": self.table}).encode()
 
     @property
     def resource(self) -> str:
@@ -682,7 +710,7 @@ class _Call:
     def needed(self) -> list[tuple[str, str]]:
         """The operations that must be allowed, and on which resources."""
         needed = [(self.operation, self.resource)]
-        if self.operation == "RestoreTableFromBackup":
+        if self.operation in RESTORES:
             target = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.body['TargetTableName']}"
             needed += [(operation, target) for operation in (self.operation, *_ITEM_OPERATIONS)]
         if self.operation in {"RegisterScalableTarget", "PutScalingPolicy"}:

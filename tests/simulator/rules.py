@@ -23,6 +23,7 @@ RATES = {
     "DeleteBackup": (10.0, 10.0),
     "DescribeContinuousBackups": (10.0, 10.0),
     "RestoreTableFromBackup": (10.0, 10.0),
+    "RestoreTableToPointInTime": (10.0, 10.0),
     # "Restoring".
     "TagResource": (5.0, 5.0),
     "ListTagsOfResource": (10.0, 10.0),

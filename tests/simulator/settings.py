@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 # "Restoring": TTL takes up to an hour, and a second call within it is refused.
 _TTL_INTERVAL = 3600.0
 STANDARD = "STANDARD"
+# "Point-in-time recovery": the latest time is so many seconds behind, and the earliest so many days, at most.
+_LATEST_LAG = 300.0
+_MOST_DAYS = 35
+_DAY = 86_400.0
 # Errors have a code and a text.
 Error = tuple[str, str]
 
@@ -61,6 +65,44 @@ def ttl_refusal(table: Table, now: float) -> Error | None:
 def ttl_updated(table: Table, now: float) -> None:
     """Note when time to live was updated."""
     vars(table)["ttl_updated"] = now
+
+
+def recovery_updated(table: Table, now: float) -> None:
+    """Note when point-in-time recovery was enabled: what was before can't be restored, ever.
+
+    :param table: the table, with what it was updated to
+    :param now: Unix seconds by AWS's clock
+    """
+    if _recovery(table)["PointInTimeRecoveryStatus"] == "ENABLED":
+        vars(table).setdefault("recoverable_since", now)
+    else:
+        vars(table).pop("recoverable_since", None)
+
+
+def restorable(table: Table, now: float) -> tuple[float, float] | None:
+    """Return the earliest and the latest time to which a table can be restored; ``None``: to none.
+
+    :param table: the table
+    :param now: Unix seconds by AWS's clock
+    """
+    if _recovery(table)["PointInTimeRecoveryStatus"] != "ENABLED":
+        return None
+    since = float(vars(table).get("recoverable_since", now))
+    days = _recovery(table).get("RecoveryPeriodInDays", _MOST_DAYS)
+    return max(since, now - days * _DAY), max(since, now - _LATEST_LAG)
+
+
+def describe_recovery(table: Table, content: dict[str, Any], now: float) -> None:
+    """Correct what a response says of point-in-time recovery: moto's times are not AWS's."""
+    if window := restorable(table, now):
+        names = ("EarliestRestorableDateTime", "LatestRestorableDateTime")
+        description = content["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+        description |= dict(zip(names, window, strict=True))
+
+
+def _recovery(table: Table) -> dict[str, Any]:
+    described: dict[str, Any] = table.continuous_backups["PointInTimeRecoveryDescription"]
+    return described
 
 
 def tags_refusal(request: dict[str, Any]) -> Error | None:

@@ -17,6 +17,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreDrillOperator,
     DynamoDBRestoreTableFromBackupOperator,
+    DynamoDBRestoreTableToPointInTimeOperator,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
 
@@ -137,6 +138,27 @@ def right() -> None:
             timeout=timedelta(hours=6),
             account_id="123456789012",
         )
+        DynamoDBRestoreTableToPointInTimeOperator(
+            task_id="restore_to_the_minute",
+            source_table_name="orders",
+            restore_date_time=datetime(2026, 11, 28, tzinfo=UTC),
+            use_latest_restorable_time=False,
+            target_table_name="orders-restored",
+            if_exists="fail",
+            billing_mode="PROVISIONED",
+            provisioned_throughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+            on_demand_throughput=None,
+            kms_key_id="alias/aws/dynamodb",
+            exclude_indexes="all",
+            settings=["tags"],
+            settings_from="orders",
+            tags={"team": "shop"},
+            wait_for_completion=True,
+            deferrable=True,
+            poll_interval=30,
+            timeout=timedelta(hours=6),
+            account_id="123456789012",
+        )
         DynamoDBBackupSensor(
             task_id="wait", backup_arn=ARN, deferrable=True, poke_interval=5, timeout=600, account_id=None
         )
@@ -171,6 +193,7 @@ def wrong() -> None:
     DynamoDBPruneBackupsOperator(task_id="e", table_names=5, backup_name_prefix="nightly-")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBPruneBackupsOperator(task_id="f", table_names=["orders"], backup_name_prefix="nightly-", keep_last="7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBRestoreTableFromBackupOperator(task_id="g", backup_arn=ARN)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    DynamoDBRestoreTableToPointInTimeOperator(task_id="k", source_table_name="orders", target_table_name=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBBackupSensor(task_id="h", backup_arn=ARN, poke_interval="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBBackupsSensor(task_id="i", backup_arns=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DynamoDBFreshBackupSensor(task_id="j", table_name="orders", max_age=26)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

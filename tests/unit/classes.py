@@ -31,9 +31,13 @@ USUAL: dict[str, Any] = {
     "table_name": "orders",
     "table_names": ["orders"],
     "timeout": 60,
+    "use_latest_restorable_time": True,
 }
 #: what a parameter takes the place of
-INSTEAD: dict[str, tuple[str, ...]] = {"backup_arn": ("table_name", "before", "backup_name_prefix")}
+INSTEAD: dict[str, tuple[str, ...]] = {
+    "backup_arn": ("table_name", "before", "backup_name_prefix"),
+    "restore_date_time": ("use_latest_restorable_time",),
+}
 #: a sensor sleeps by Airflow's own clock
 SHORT = {"timeout": 0.05}
 

@@ -20,6 +20,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreDrillOperator,
     DynamoDBRestoreTableFromBackupOperator,
+    DynamoDBRestoreTableToPointInTimeOperator,
 )
 from airflow_ddb_backup.restoring.settings import SETTINGS
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
@@ -215,6 +216,7 @@ def test_a_deletion_needs_one_action(control_plane: ControlPlane, context: Conte
     assert task.execute(context) == backup_arn
 
 
+LATEST = {"source_table_name": "orders", "use_latest_restorable_time": True}
 RESTORES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "data": (policy("restore"), {"settings": ()}),
     "pick": (
@@ -222,6 +224,8 @@ RESTORES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"settings": (), "table_name": "orders", "before": "2100-01-01T00:00Z"},
     ),
     "settings": (policy("restore", "restore_default_settings"), {}),
+    "point in time": (policy("restore_point_in_time"), {**LATEST, "settings": ()}),
+    "point in time with settings": (policy("restore_point_in_time", "restore_default_settings"), LATEST),
 }
 
 
@@ -235,11 +239,12 @@ def restore(control_plane: ControlPlane, context: Context, document: dict[str, A
     )
     (arn,) = control_plane.add_backups("orders", 1)
     control_plane.policy = document
-    which: dict[str, Any] = {} if "table_name" in settings else {"backup_arn": arn}
-    task = DynamoDBRestoreTableFromBackupOperator(
-        task_id="restore", target_table_name="orders-restored", **which, **settings
-    )
-    return task.execute(context)
+    kind: Any = DynamoDBRestoreTableFromBackupOperator
+    if "source_table_name" in settings:
+        kind = DynamoDBRestoreTableToPointInTimeOperator
+    which: dict[str, Any] = {} if settings.keys() & {"table_name", "source_table_name"} else {"backup_arn": arn}
+    task = kind(task_id="restore", target_table_name="orders-restored", **which, **settings)
+    return str(task.execute(context))
 
 
 @pytest.mark.parametrize("name", RESTORES)

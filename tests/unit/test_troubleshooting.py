@@ -25,6 +25,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreDrillOperator,
     DynamoDBRestoreTableFromBackupOperator,
+    DynamoDBRestoreTableToPointInTimeOperator,
 )
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.restoring.put_back import put_back
@@ -65,6 +66,11 @@ UNKNOWN = {
     "LeftOverError": {"backup"},
     "SettingsDeniedError": {"backup"},
     "BackupNotPickedError": {"backup"},
+    # They are about a point in time.
+    "PointInTimeRecoveryUnavailableError": {"backup"},
+    "RestoreTimeError": {"backup"},
+    "RestoreTimeNotReachedError": {"backup"},
+    "SourceTableGoneError": {"backup"},
 }
 WITHOUT_RETRY = "Fails at once."
 WITH_RETRIES = "Is retried."
@@ -79,6 +85,9 @@ VOLATILE = [
     ("airflow-drill-[0-9a-f]{10}-[0-9a-f]{16}", "airflow-drill-0123456789-0123456789abcdef"),
     (r"duration of [\d.e-]+", "duration of 1800.2"),
     (r"timeout of 0\.0", "timeout of 1800.0"),
+    (r"orders at [\d:T.+-]+\d", "orders at 2026-11-28T01:14:00+00:00"),
+    (r"time from \S+ to [\d:T.+-]+\d", "time from 2026-11-01T08:00:00+00:00 to 2026-11-28T01:12:00+00:00"),
+    (r"state, of [\d:T.+-]+\d", "state, of 2026-11-23T02:00:13.684000+00:00"),
     ("The simulation refuses this call", "(AWS's own text)"),
     # Both are, since the control plane's times have whole milliseconds.
     (r"\b(?:299|300) s after", "300 s after"),
@@ -402,6 +411,45 @@ def setting_not_taken(plane: ControlPlane, _: Context) -> object:
     return put_one_back(plane, "tags", {"team": "shop"})
 
 
+def restore_to_a_time(plane: ControlPlane, context: Context, age: timedelta = timedelta(hours=1)) -> object:
+    """Restore a table to a time some time ago."""
+    moment = datetime.fromtimestamp(plane.now(), tz=UTC) - age
+    task = DynamoDBRestoreTableToPointInTimeOperator(
+        task_id="restore",
+        source_table_name="orders",
+        restore_date_time=moment,
+        target_table_name="orders-restored",
+        timeout=60,
+    )
+    return task.execute(context)
+
+
+def enable_recovery(plane: ControlPlane) -> None:
+    """Enable point-in-time recovery, an hour ago."""
+    specification = {"PointInTimeRecoveryEnabled": True}
+    plane.client().update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=specification)
+    plane.clock.sleep(3600)
+
+
+def restore_to_a_time_long_ago(plane: ControlPlane, context: Context) -> object:
+    """Restore a table to a time from before its point-in-time recovery."""
+    enable_recovery(plane)
+    return restore_to_a_time(plane, context, timedelta(days=40))
+
+
+def restore_to_the_present(plane: ControlPlane, context: Context) -> object:
+    """Restore a table to a time that AWS can't restore yet."""
+    enable_recovery(plane)
+    return restore_to_a_time(plane, context, timedelta(0))
+
+
+def restore_one_that_is_gone(plane: ControlPlane, context: Context) -> object:
+    """Restore a table that was dropped."""
+    enable_recovery(plane)
+    plane.drop_table("orders")
+    return restore_to_a_time(plane, context)
+
+
 def put_one_back(plane: ControlPlane, name: str, value: object) -> object:
     """Put a setting back that fails."""
     if "orders-restored" not in plane.client().list_tables()["TableNames"]:
@@ -442,6 +490,10 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "BackupNotRestorableError": restore_of_none,
     "BackupNotPickedError": restore_of_an_earlier_table,
     "BackupNotReadyError": restore,
+    "PointInTimeRecoveryUnavailableError": restore_to_a_time,
+    "RestoreTimeError": restore_to_a_time_long_ago,
+    "RestoreTimeNotReachedError": restore_to_the_present,
+    "SourceTableGoneError": restore_one_that_is_gone,
     "TargetTableExistsError": restore,
     "TargetTableDeletingError": restore_onto_one_that_goes,
     "RestoreLostError": restore,

@@ -6,6 +6,7 @@ from airflow_ddb_backup.operators.dynamodb.delete import DynamoDBDeleteBackupOpe
 from airflow_ddb_backup.operators.dynamodb.drill import DynamoDBRestoreDrillOperator
 from airflow_ddb_backup.operators.dynamodb.prune import DynamoDBPruneBackupsOperator
 from airflow_ddb_backup.operators.dynamodb.restore import DynamoDBRestoreTableFromBackupOperator
+from airflow_ddb_backup.operators.dynamodb.restore_point_in_time import DynamoDBRestoreTableToPointInTimeOperator
 from airflow_ddb_backup.operators.dynamodb.tables import DynamoDBBackupTablesOperator
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "DynamoDBPruneBackupsOperator",
     "DynamoDBRestoreDrillOperator",
     "DynamoDBRestoreTableFromBackupOperator",
+    "DynamoDBRestoreTableToPointInTimeOperator",
 ]

@@ -1,4 +1,4 @@
-"""The operator that restores a backup."""
+"""What the operators that restore a table share, and the one that restores a backup."""
 
 from __future__ import annotations
 
@@ -41,7 +41,118 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.waiting.state import WaitResult
 
 
-class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator):
+class TableRestorer(DeferredWaitMixin, DynamoDBOperator):
+    """Base of the operators that restore a table. Each names its parameters itself, for editors and type checkers."""
+
+    operator_extra_links = (DynamoDBTableLink(),)
+    timeout_error = RestoreTimeoutError
+    ui_color = "#d9f0dc"
+
+    target_table_name: str | XComArg
+    if_exists: str
+    billing_mode: str | None
+    provisioned_throughput: Mapping[str, int] | None
+    on_demand_throughput: Mapping[str, int] | None
+    kms_key_id: str | None
+    exclude_indexes: Collection[str]
+    settings: Collection[str] | XComArg
+    settings_from: str | XComArg | None
+    tags: Mapping[str, str] | None
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float | timedelta
+    timeout: float | timedelta
+
+    def _find_source(self, request: RestoreRequest, run: Run, deadline: Deadline) -> RestoreSource:
+        """Open the hook, and return what the table is restored from.
+
+        :param request: what the task asks for, but for the source
+        :param run: the try
+        :param deadline: when to give up
+        :raises BackupError: it can't be restored, or AWS can't be asked
+        """
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> str:
+        """Restore the table, or find the one that an earlier try has restored, and wait for it."""
+        request, hook = self._request(), self.hook
+        deadline = Deadline.after(request.timeout, hook.clock)
+        run = Run.from_context(context["dag_run"], context["ti"].try_number)
+        request = replace(request, source=self._find_source(request, run, deadline))
+        since = run.earliest if run.try_number > 1 else run.started
+        error_context = request.source.context(request.target_table_name)
+        table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
+        push(self, context, XCOM_TABLE_ARN, table.arn)
+        DynamoDBTableLink.persist(
+            context=context,
+            operator=self,
+            region_name=request.source.region,
+            aws_partition=request.source.partition,
+            table_name=table.name,
+        )
+        if not request.wait_for_completion:
+            return table.arn
+        result = self._wait(context, request, table, settings, deadline)
+        return self._finish(context, result.unwrap(), settings)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
+        """Take the trigger's event, and put the settings back.
+
+        What was decided before comes with it: templates may render to something else by now.
+
+        :param event: the trigger's payload
+        :raises RestoreTimeoutError: the time was up
+        :raises RestoreLostError: the restore has failed
+        :raises SettingsFailedError: some settings could not be put back
+        :raises TriggerFailedError: the event is not one that this package sends
+        """
+        table_arn = RestoreResult.from_event(event, self.awaited(context)).unwrap()
+        try:
+            settings = SettingsRequest.from_dict((event or {})["carry"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
+        source = settings.source
+        # A restore stays in the account of its source.
+        self.hook.open_for(settings.context, source.region, account_id=source.account)
+        return self._finish(context, table_arn, settings)
+
+    def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
+        """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.
+
+        What the table is restored from may be known only once AWS was asked.
+
+        :param of: returns a templated field as far as it is known
+        """
+        return self._make(RestoreRequest, of, overrides=self._make(Overrides, of), source=LATER)
+
+    def _wait(
+        self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
+    ) -> WaitResult:
+        """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
+        source, interval = request.source, request.poll_interval
+        wait = RestoreWait(source, table.name, deadline)
+        # A table that an earlier try has restored may be complete.
+        result = wait.observe(table)
+        if result is None and self.deferrable:
+            trigger = partial(DynamoDBRestoreTrigger, source=asdict(source), table_name=table.name)
+            self.defer_wait(context, trigger, interval, deadline, region_name=source.region, carry=asdict(settings))
+        return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
+
+    def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
+        self.log.info("Table %s is restored.", table_arn)
+        deadline = Deadline.after(UPDATING_PATIENCE, self.hook.clock)
+        target = SettingsOf(self.hook, settings.context, settings.target, deadline, SETTING_PATIENCE, self.log)
+        confirm_restored(target, settings.source)
+        report = Report[str]()
+        with reporting(self, context, XCOM_SETTINGS, lambda _: outcomes(report)):
+            put_back(settings, target, report)
+            detail = f"{len(report.done)} of {len(outcomes(report))} are in place"
+            report.raise_for_failures(exceptions.SettingsFailedError, settings.context, detail)
+        push(self, context, XCOM_SETTINGS, outcomes(report))
+        return table_arn
+
+
+class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
     """Restore an on-demand backup as a new table, with the settings that a restore drops. Returns the table's ARN.
 
     .. seealso::
@@ -99,9 +210,6 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         "settings_from",
         "account_id",
     )
-    operator_extra_links = (DynamoDBTableLink(),)
-    timeout_error = RestoreTimeoutError
-    ui_color = "#d9f0dc"
 
     def __init__(
         self,
@@ -135,8 +243,8 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         self.created_by = created_by
         self.backup_name_prefix = backup_name_prefix
         self.target_table_name = target_table_name
-        self.if_exists: str = if_exists
-        self.billing_mode: str | None = billing_mode
+        self.if_exists = if_exists
+        self.billing_mode = billing_mode
         self.provisioned_throughput = provisioned_throughput
         self.on_demand_throughput = on_demand_throughput
         self.kms_key_id = kms_key_id
@@ -150,51 +258,15 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         self.timeout = timeout
         self._request(literal)
 
-    def execute(self, context: Context) -> str:
-        """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        choice, request, hook = self._choice(), self._request(), self.hook
-        deadline, target = Deadline.after(request.timeout, hook.clock), request.target_table_name
-        named = ErrorContext(target, choice.backup_arn.text if choice.backup_arn else None)
-        about = self.open_hook(named, choice.arn)
-        run = Run.from_context(context["dag_run"], context["ti"].try_number)
-        arn = choice.backup_arn or pick(hook, choice, about, started=run.started, deadline=deadline, log=self.log)
-        request = replace(request, source=RestoreSource.of_backup(arn))
-        error_context = request.source.context(target)
-        since = run.earliest if run.try_number > 1 else run.started
-        table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
-        push(self, context, XCOM_TABLE_ARN, table.arn)
-        DynamoDBTableLink.persist(
-            context=context,
-            operator=self,
-            region_name=request.source.region,
-            aws_partition=request.source.partition,
-            table_name=table.name,
-        )
-        if not request.wait_for_completion:
-            return table.arn
-        result = self._wait(context, request, table, settings, deadline)
-        return self._finish(context, result.unwrap(), settings)
+    def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
+        self._choice(of)
+        return super()._request(of)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
-        """Take the trigger's event, and put the settings back.
-
-        What was decided before comes with it: templates may render to something else by now.
-
-        :param event: the trigger's payload
-        :raises RestoreTimeoutError: the time was up
-        :raises RestoreLostError: the restore has failed
-        :raises SettingsFailedError: some settings could not be put back
-        :raises TriggerFailedError: the event is not one that this package sends
-        """
-        table_arn = RestoreResult.from_event(event, self.awaited(context)).unwrap()
-        try:
-            settings = SettingsRequest.from_dict((event or {})["carry"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
-        source = settings.source
-        # A restore stays in the account of its backup.
-        self.hook.open_for(settings.context, source.region, account_id=source.account)
-        return self._finish(context, table_arn, settings)
+    def _find_source(self, request: RestoreRequest, run: Run, deadline: Deadline) -> RestoreSource:
+        choice, target = self._choice(), request.target_table_name
+        about = self.open_hook(ErrorContext(target, choice.backup_arn.text if choice.backup_arn else None), choice.arn)
+        arn = choice.backup_arn or pick(self.hook, choice, about, started=run.started, deadline=deadline, log=self.log)
+        return RestoreSource.of_backup(arn)
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
@@ -209,39 +281,3 @@ class DynamoDBRestoreTableFromBackupOperator(DeferredWaitMixin, DynamoDBOperator
         :param of: returns a templated field as far as it is known
         """
         return self._make(PickRequest, of, prefixes=narrowed_to(self, of))
-
-    def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
-        """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.
-
-        Which backup that is may be known only once one is picked.
-
-        :param of: returns a templated field as far as it is known
-        """
-        self._choice(of)
-        return self._make(RestoreRequest, of, overrides=self._make(Overrides, of), source=LATER)
-
-    def _wait(
-        self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
-    ) -> WaitResult:
-        """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
-        source, interval = request.source, request.poll_interval
-        wait = RestoreWait(source, table.name, deadline)
-        # A table that an earlier try has restored may be complete.
-        result = wait.observe(table)
-        if result is None and self.deferrable:
-            trigger = partial(DynamoDBRestoreTrigger, source=asdict(source), table_name=table.name)
-            self.defer_wait(context, trigger, interval, deadline, region_name=source.region, carry=asdict(settings))
-        return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
-
-    def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
-        self.log.info("Table %s is restored.", table_arn)
-        deadline = Deadline.after(UPDATING_PATIENCE, self.hook.clock)
-        target = SettingsOf(self.hook, settings.context, settings.target, deadline, SETTING_PATIENCE, self.log)
-        confirm_restored(target, settings.source)
-        report = Report[str]()
-        with reporting(self, context, XCOM_SETTINGS, lambda _: outcomes(report)):
-            put_back(settings, target, report)
-            detail = f"{len(report.done)} of {len(outcomes(report))} are in place"
-            report.raise_for_failures(exceptions.SettingsFailedError, settings.context, detail)
-        push(self, context, XCOM_SETTINGS, outcomes(report))
-        return table_arn

@@ -12,12 +12,15 @@ from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import BackupArn, RestoreSource
-from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
+from airflow_ddb_backup.operators.dynamodb import (
+    DynamoDBRestoreTableFromBackupOperator,
+    DynamoDBRestoreTableToPointInTimeOperator,
+)
 from airflow_ddb_backup.report import Report
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import SettingsRequest
 from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf
-from tests.simulator.control_plane import ACCOUNT, REGION
+from tests.simulator.control_plane import ACCOUNT, REGION, RESTORES
 from tests.simulator.faults import Fault
 from tests.unit.conftest import FakeTaskInstance, context_of
 
@@ -177,16 +180,69 @@ WRITES = {
 }
 
 
+#: in place of a backup's ARN or a time, the latest restorable time
+LATEST = "latest"
+
+
 def operator(arn: str, **kwargs: Any) -> DynamoDBRestoreTableFromBackupOperator:
     """Return a task that restores a backup as ``target``."""
     settings: dict[str, Any] = {"target_table_name": "target", "backup_arn": arn, **kwargs}
     return DynamoDBRestoreTableFromBackupOperator(task_id="restore", **settings)
 
 
-def run(arn: str, *, first: bool = True, ti: FakeTaskInstance | None = None, **kwargs: Any) -> str:
-    """Run a try of the task; a later one has another task instance of the same run."""
+def to_point_in_time(moment: Any, **kwargs: Any) -> DynamoDBRestoreTableToPointInTimeOperator:
+    """Return a task that restores the table ``source`` as ``target``, to a time or to ``LATEST``."""
+    when = {"use_latest_restorable_time": True} if moment == LATEST else {"restore_date_time": moment}
+    settings: dict[str, Any] = {"target_table_name": "target", "source_table_name": "source", **when, **kwargs}
+    return DynamoDBRestoreTableToPointInTimeOperator(task_id="restore", **settings)
+
+
+def run(origin: Any, *, first: bool = True, ti: FakeTaskInstance | None = None, **kwargs: Any) -> str:
+    """Run a try of a task that restores a backup, by its ARN, or to a time; a later one is of the same run."""
     ti = ti or FakeTaskInstance(task_id="restore", try_number=1 if first else 2)
-    return operator(arn, **kwargs).execute(context_of(ti))
+    kind = operator if is_backup(origin) else to_point_in_time
+    return kind(origin, **kwargs).execute(context_of(ti))
+
+
+def is_backup(origin: Any) -> bool:
+    """Return whether what a table is restored from is a backup's ARN."""
+    return str(origin).startswith("arn:")
+
+
+def told(origin: str) -> str:
+    """Return how messages tell what a table is restored from."""
+    if is_backup(origin):
+        return f"backup '{origin}'"
+    return f"point in time 'source at {'the latest restorable time' if origin == LATEST else origin}'"
+
+
+def is_restored(control_plane: ControlPlane, origin: str) -> bool:
+    """Return whether the table ``target`` is restored from the backup, or to the time."""
+    summary = describe(control_plane)["RestoreSummary"]
+    if is_backup(origin):
+        return bool(summary["SourceBackupArn"] == origin)
+    is_latest = origin == LATEST or summary["RestoreDateTime"] == datetime.fromisoformat(origin)
+    return is_latest and summary["SourceTableArn"] == ARN and "SourceBackupArn" not in summary
+
+
+def fail_restores(control_plane: ControlPlane, fault: Fault, times: int = 1) -> None:
+    """Let the next calls that start a restore go wrong."""
+    for operation in RESTORES:
+        control_plane.fail_next(operation, fault, times)
+
+
+def restores_sent(control_plane: ControlPlane) -> list[dict[str, Any]]:
+    """Return the bodies of the calls that start a restore."""
+    return [body for operation in RESTORES for body in sent(control_plane, operation)]
+
+
+def enable_recovery(control_plane: ControlPlane, clock: Clock, age: float = 3600) -> datetime:
+    """Enable point-in-time recovery of the table ``source``, and return when; then some time passes."""
+    enabled = now(clock)
+    specification = {"PointInTimeRecoveryEnabled": True}
+    control_plane.client().update_continuous_backups(TableName="source", PointInTimeRecoverySpecification=specification)
+    clock.sleep(age)
+    return enabled
 
 
 def restore_with(arn: str, *names: str) -> dict[str, str]:
@@ -235,9 +291,13 @@ def back_up(control_plane: ControlPlane) -> str:
     return str(arn)
 
 
-def restore_by_others(control_plane: ControlPlane, arn: str) -> None:
-    """Restore the backup as ``target``, past the package."""
-    control_plane.client().restore_table_from_backup(TargetTableName="target", BackupArn=arn)
+def restore_by_others(control_plane: ControlPlane, origin: str) -> None:
+    """Restore the backup, or to the time, as ``target``, past the package."""
+    if is_backup(origin):
+        control_plane.client().restore_table_from_backup(TargetTableName="target", BackupArn=origin)
+        return
+    when = {"UseLatestRestorableTime": True} if origin == LATEST else {"RestoreDateTime": origin}
+    control_plane.client().restore_table_to_point_in_time(SourceTableArn=ARN, TargetTableName="target", **when)
 
 
 def table(name: str) -> SettingsOf:

@@ -45,8 +45,8 @@ VECTOR = {
 
 def description(
     *global_indexes: dict[str, Any], local: tuple[dict[str, Any], ...] = (), vector: tuple[dict[str, Any], ...] = ()
-) -> Backup:
-    """Return the description of a backup of a table with some indexes."""
+) -> Any:
+    """Return the indexes that the description of a backup has."""
     details = {
         "BackupArn": f"{ARN}/backup/01795422913684-770da1ee",
         "BackupName": "nightly",
@@ -60,7 +60,7 @@ def description(
     }
     return Backup.from_description(
         {"BackupDescription": {"BackupDetails": details, "SourceTableFeatureDetails": features}}
-    )
+    ).indexes
 
 
 def test_nothing_is_sent_that_was_not_asked_for() -> None:

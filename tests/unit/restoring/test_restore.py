@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,16 +41,20 @@ from tests.unit.restoring.support import (
     TARGET,
     back_up,
     describe,
+    fail_restores,
     fresh_context,
     give,
+    is_restored,
     kill,
     make_source,
     now,
     operator,
     restore_by_others,
     restore_with,
+    restores_sent,
     run,
     sent,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +68,7 @@ pytestmark = pytest.mark.usefixtures("slow_restores")
 
 
 class TestOneTable:
-    """However responses are lost and tasks are killed, cleared and retried: one table, restored from this backup."""
+    """However responses are lost and tasks are killed, cleared and retried: one table, and the one asked for."""
 
     @pytest.mark.parametrize(
         "fault",
@@ -82,19 +87,21 @@ class TestOneTable:
         ids=repr,
     )
     @pytest.mark.parametrize("if_exists", ["reuse", "fail"])
-    def test_a_lost_response(self, control_plane: ControlPlane, arn: str, fault: Fault, if_exists: str) -> None:
+    def test_a_lost_response(self, control_plane: ControlPlane, origin: str, fault: Fault, if_exists: str) -> None:
         """Whether the restore was committed or not is found out."""
-        control_plane.fail_next("RestoreTableFromBackup", fault)
-        assert run(arn, if_exists=if_exists) == TARGET
-        assert describe(control_plane)["RestoreSummary"]["SourceBackupArn"] == arn
-        assert control_plane.calls["RestoreTableFromBackup"] <= 2
+        fail_restores(control_plane, fault)
+        assert run(origin, if_exists=if_exists) == TARGET
+        assert is_restored(control_plane, origin)
+        assert len(restores_sent(control_plane)) <= 2
 
-    def test_many_ambiguous_outcomes(self, control_plane: ControlPlane, arn: str) -> None:
+    def test_many_ambiguous_outcomes(self, control_plane: ControlPlane, origin: str) -> None:
         """After four calls that have made nothing, the task fails with AWS's reason."""
-        control_plane.fail_next("RestoreTableFromBackup", faults.INTERNAL_ERROR, times=9)
-        with pytest.raises(AmbiguousOutcomeError, match=f"table 'target', backup '{arn}'.*InternalServerError"):
-            run(arn)
-        assert control_plane.calls["RestoreTableFromBackup"] == 4
+        fail_restores(control_plane, faults.INTERNAL_ERROR, times=9)
+        with pytest.raises(
+            AmbiguousOutcomeError, match=re.escape(f"table 'target', {told(origin)}") + ".*InternalServerError"
+        ):
+            run(origin)
+        assert len(restores_sent(control_plane)) == 4
 
     def test_the_fifty_first_restore_waits_for_the_others(
         self, control_plane: ControlPlane, clock: Clock, arn: str
@@ -109,7 +116,7 @@ class TestOneTable:
 
     @pytest.mark.parametrize("passed", [0, 9999])
     def test_a_later_try_takes_the_table(
-        self, control_plane: ControlPlane, clock: Clock, arn: str, passed: float
+        self, control_plane: ControlPlane, clock: Clock, origin: str, passed: float
     ) -> None:
         """Also one that is complete by then; the settings are put back once."""
         give(control_plane, "tags")
@@ -118,10 +125,10 @@ class TestOneTable:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
             with pytest.raises(KeyboardInterrupt):
-                run(arn, ti=first)
+                run(origin, ti=first)
         clock.sleep(passed)
-        assert run(arn, ti=second) == TARGET
-        assert control_plane.calls["RestoreTableFromBackup"] == 1
+        assert run(origin, ti=second) == TARGET
+        assert len(restores_sent(control_plane)) == 1
         assert [body["ResourceArn"] for body in sent(control_plane, "TagResource")] == [ARN, TARGET]
 
     def test_a_cleared_run_takes_the_table(
@@ -176,7 +183,7 @@ class TestOneTable:
         [("another backup", "It was restored from backup"), ("somebody", "It was not made by a restore")],
     )
     def test_another_table_is_refused(
-        self, control_plane: ControlPlane, arn: str, moment: str, made_by: str, text: str
+        self, control_plane: ControlPlane, origin: str, moment: str, made_by: str, text: str
     ) -> None:
         """The message says which; also of one that appears between the check and the call."""
 
@@ -193,15 +200,15 @@ class TestOneTable:
             give(control_plane, "tags")
             control_plane.before("ListTagsOfResource", make)
         with pytest.raises(TargetTableExistsError, match=text) as refusal:
-            run(arn)
-        assert f"table 'target', backup '{arn}', region '{REGION}'" in str(refusal.value)
+            run(origin)
+        assert f"table 'target', {told(origin)}, region '{REGION}'" in str(refusal.value)
 
-    def test_a_table_that_is_being_deleted_is_refused(self, control_plane: ControlPlane, arn: str) -> None:
+    def test_a_table_that_is_being_deleted_is_refused(self, control_plane: ControlPlane, origin: str) -> None:
         """A retry may restore it."""
         control_plane.create_table("target")
         control_plane.statuses["target"] = "DELETING"
         with pytest.raises(TargetTableDeletingError, match="A retry restores") as refusal:
-            run(arn)
+            run(origin)
         assert not isinstance(refusal.value, PermanentError)
 
 
@@ -209,54 +216,59 @@ class TestIfExistsFail:
     """``if_exists="fail"`` takes what this try has made, and nothing else."""
 
     def test_a_restore_that_another_task_began_at_the_same_time_is_refused(
-        self, control_plane: ControlPlane, arn: str
+        self, control_plane: ControlPlane, origin: str
     ) -> None:
         """AWS has refused this task's own call without a doubt."""
         give(control_plane, "tags")
-        control_plane.before("ListTagsOfResource", lambda: restore_by_others(control_plane, arn))
+        control_plane.before("ListTagsOfResource", lambda: restore_by_others(control_plane, origin))
         with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
-            run(arn, if_exists="fail")
+            run(origin, if_exists="fail")
 
     @pytest.mark.parametrize("answer", [[], [faults.INTERNAL_ERROR]], ids=["refused", "ambiguous"])
     def test_a_restore_that_others_began_while_this_one_was_throttled_is_refused(
-        self, control_plane: ControlPlane, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch, answer: list[Fault]
+        self,
+        control_plane: ControlPlane,
+        clock: Clock,
+        origin: str,
+        monkeypatch: pytest.MonkeyPatch,
+        answer: list[Fault],
     ) -> None:
         """None of this task's calls can have made it, also if the next one's outcome is not known."""
-        control_plane.fail_next("RestoreTableFromBackup", Fault(code="LimitExceededException"), times=60)
+        fail_restores(control_plane, Fault(code="LimitExceededException"), times=60)
         sleep, begun = clock.sleep, clock.time()
 
         def sleep_while_others_restore(seconds: float, until: threading.Event | None = None) -> None:
             if clock.time() - begun > 600 and "target" not in control_plane.client().list_tables()["TableNames"]:
                 control_plane.clear_faults()
-                restore_by_others(control_plane, arn)
+                restore_by_others(control_plane, origin)
                 for fault in answer:
-                    control_plane.fail_next("RestoreTableFromBackup", fault)
+                    fail_restores(control_plane, fault)
             sleep(seconds, until)
 
         monkeypatch.setattr(clock, "sleep", sleep_while_others_restore)
         with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
-            run(arn, if_exists="fail")
+            run(origin, if_exists="fail")
 
     @pytest.mark.parametrize("made_by", ["an earlier try", "another run"])
     def test_a_later_try_refuses_what_was_made_before_its_own_call(
-        self, control_plane: ControlPlane, clock: Clock, arn: str, made_by: str
+        self, control_plane: ControlPlane, clock: Clock, origin: str, made_by: str
     ) -> None:
         """Nothing tells the one from the other."""
         ti = FakeTaskInstance(task_id="restore", run_after=now(clock))
         if made_by == "another run":
-            restore_by_others(control_plane, arn)
+            restore_by_others(control_plane, origin)
             with pytest.raises(TargetTableExistsError):
-                run(arn, ti=ti, if_exists="fail")
+                run(origin, ti=ti, if_exists="fail")
         else:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
                 with pytest.raises(KeyboardInterrupt):
-                    run(arn, ti=ti, if_exists="fail")
+                    run(origin, ti=ti, if_exists="fail")
         clock.sleep(60)
         later = FakeTaskInstance(task_id="restore", try_number=2, run_after=ti.run_after, clear_number=1)
         with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
-            run(arn, ti=later, if_exists="fail")
-        assert len(sent(control_plane)) == 1
+            run(origin, ti=later, if_exists="fail")
+        assert len(restores_sent(control_plane)) == 1
 
 
 class TestFirstTryInAClearedRun:

@@ -174,7 +174,7 @@ class TestRestoring:
 
     def test_an_index_that_the_backup_has_not_is_refused(self, control_plane: ControlPlane, arn: str) -> None:
         """Nothing is made, and the message has the names that there are."""
-        with pytest.raises(InvalidValueError, match=r"names of the backup's indexes.*\['by-two'\]") as refusal:
+        with pytest.raises(InvalidValueError, match=r"names of the source's indexes.*\['by-two'\]") as refusal:
             operator(arn, exclude_indexes=["by-two"]).execute(fresh_context())
         assert "by-one" in str(refusal.value)
         assert not sent(control_plane)
