@@ -546,7 +546,7 @@ class ControlPlane:
             content = json.loads(response.get_data())
             if call.operation == "DeleteBackup" and deleted:
                 self._deleted.append((self.clock.time(), deleted))
-            if call.operation == "DeleteTable" and dropped:
+            if call.operation == "DeleteTable" and dropped and self.dropping_for:
                 # moto's are gone at once.
                 _BACKENDS[call.account][call.region].tables[dropped.name] = dropped
                 drops.begin(dropped, self.clock.time(), self.dropping_for)
@@ -610,7 +610,7 @@ class ControlPlane:
             self._describe(backend.tables[table["TableName"]], table)
             table["TableId"] = table_id(backend.tables[table["TableName"]])
         elif call.operation == "DeleteTable":
-            drops.describe(backend.tables[call.table], content["TableDescription"])
+            content["TableDescription"]["TableStatus"] = "DELETING"
         elif call.operation == "UpdateTable":
             table = content["TableDescription"]
             settings.update(backend.tables[call.table], call.body, self.clock.time(), self.updating_for)

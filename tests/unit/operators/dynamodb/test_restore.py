@@ -240,6 +240,7 @@ class TestWaiting:
             "region_name": REGION,
             "verify": None,
             "botocore_config": None,
+            "connection_found": True,
         }
 
     def test_it_puts_the_settings_back_on_the_worker(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
