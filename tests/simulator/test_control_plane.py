@@ -198,7 +198,7 @@ def test_backups_outlive_their_table_and_only_the_id_tells(
     """AWS.md, "Calls": after a drop and a new table, ListBackups returns backups of both."""
     create(client)
     clock.sleep(5)
-    client.delete_table(TableName="orders")
+    control_plane.drop_table("orders")
     control_plane.create_table("orders")
     create(client)
     summaries = client.list_backups(TableName="orders")["BackupSummaries"]
@@ -771,6 +771,102 @@ class TestDropping:
         pages = [*client.get_paginator("scan").paginate(TableName="orders", Select="COUNT")]
         assert (sum(page["Count"] for page in pages), len(pages) > 1) == (7, True)
         assert not any(page.get("Items") for page in pages)
+
+
+class TestPointInTime:
+    """AWS.md, "Point-in-time recovery"."""
+
+    @pytest.fixture(autouse=True)
+    def _source(self, client: Any, clock: Clock) -> None:
+        recover(client)
+        clock.sleep(3600)
+
+    def test_the_window_moves_on(self, client: Any, clock: Clock) -> None:
+        """From when it was enabled, and 35 days at most, to five minutes ago."""
+        begun = datetime.fromtimestamp(clock.time(), tz=UTC) - timedelta(hours=1)
+        for days, earliest in ((0, begun), (40, begun + timedelta(days=5, hours=1))):
+            clock.sleep(days * 86_400)
+            first, last = window(client)
+            assert abs(first - earliest) < timedelta(seconds=1)
+            assert abs(last - datetime.fromtimestamp(clock.time() - 300, tz=UTC)) < timedelta(seconds=1)
+
+    def test_enabling_it_again_begins_anew(self, client: Any, clock: Clock) -> None:
+        """And enabling it twice does not."""
+        first, _ = window(client)
+        recover(client)
+        assert window(client)[0] == first
+        recover(client, on=False)
+        assert refused(client, UseLatestRestorableTime=True) == "PointInTimeRecoveryUnavailableException"
+        recover(client)
+        first, last = window(client)
+        assert first == last
+        assert abs(first - datetime.fromtimestamp(clock.time(), tz=UTC)) < timedelta(seconds=1)
+
+    def test_a_restore_tells_its_source_and_second(
+        self, client: Any, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """It takes its time, and names no backup; the latest time is the end of the window."""
+        control_plane.restoring_for = 100
+        first, last = window(client)
+        for name, when, moment in (
+            ("then", {"RestoreDateTime": first + timedelta(minutes=1)}, first + timedelta(minutes=1)),
+            ("latest", {"UseLatestRestorableTime": True}, last),
+        ):
+            source = client.describe_table(TableName="orders")["Table"]["TableArn"]
+            client.restore_table_to_point_in_time(SourceTableArn=source, TargetTableName=name, **when)
+            table = client.describe_table(TableName=name)["Table"]
+            summary = table["RestoreSummary"]
+            assert (table["TableStatus"], summary["RestoreInProgress"]) == ("CREATING", True)
+            assert summary["SourceTableArn"] == source
+            assert abs(summary["RestoreDateTime"] - moment) < timedelta(seconds=2)
+            assert "SourceBackupArn" not in summary
+        clock.sleep(100)
+        assert client.describe_table(TableName="latest")["Table"]["TableStatus"] == "ACTIVE"
+
+    def test_what_it_refuses(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
+        """A time out of the window, a table that is there or gone, and both times or none."""
+        first, last = window(client)
+        second = timedelta(seconds=1)
+        assert refused(client, RestoreDateTime=first - second) == "InvalidRestoreTimeException"
+        assert refused(client, RestoreDateTime=last + 2 * second) == "InvalidRestoreTimeException"
+        assert refused(client) == "ValidationException"
+        assert refused(client, RestoreDateTime=last, UseLatestRestorableTime=True) == "ValidationException"
+        assert refused(client, target="orders", UseLatestRestorableTime=True) == "TableAlreadyExistsException"
+        control_plane.restoring_for = 10
+        client.restore_table_to_point_in_time(
+            SourceTableName="orders", TargetTableName="target", UseLatestRestorableTime=True
+        )
+        assert refused(client, UseLatestRestorableTime=True) == "TableInUseException"
+        control_plane.drop_table("orders")
+        assert refused(client, target="another", UseLatestRestorableTime=True) == "TableNotFoundException"
+
+    def test_a_table_that_is_dropped_leaves_a_system_backup(self, client: Any, control_plane: ControlPlane) -> None:
+        """And one that is made again under its name starts anew."""
+        control_plane.drop_table("orders")
+        (summary,) = client.list_backups(TableName="orders", BackupType="SYSTEM")["BackupSummaries"]
+        assert summary["BackupName"] == "orders$DeletedTableBackup"
+        control_plane.create_table("orders")
+        described = client.describe_continuous_backups(TableName="orders")["ContinuousBackupsDescription"]
+        assert described["PointInTimeRecoveryDescription"] == {"PointInTimeRecoveryStatus": "DISABLED"}
+
+
+def recover(client: Any, *, on: bool = True) -> None:
+    """Turn point-in-time recovery of ``orders`` on or off."""
+    specification = {"PointInTimeRecoveryEnabled": on}
+    client.update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=specification)
+
+
+def window(client: Any) -> tuple[datetime, datetime]:
+    """Return the earliest and the latest time to which ``orders`` can be restored."""
+    described = client.describe_continuous_backups(TableName="orders")["ContinuousBackupsDescription"]
+    recovery = described["PointInTimeRecoveryDescription"]
+    return recovery["EarliestRestorableDateTime"], recovery["LatestRestorableDateTime"]
+
+
+def refused(client: Any, target: str = "target", **when: Any) -> str:
+    """Return the code with which a restore of ``orders`` is refused."""
+    call = client.restore_table_to_point_in_time
+    return refusal(call, SourceTableName="orders", TargetTableName=target, **when)[0]
 
 
 class TestRestoring:

@@ -157,6 +157,26 @@ def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert control_plane.backup_arns() == [good, bad]
 
 
+def test_restore_point_in_time(run_dag: RunDag, control_plane: ControlPlane) -> None:
+    """The table is as it was at the second that was chosen; without one nothing runs."""
+    client = control_plane.client()
+    control_plane.clock_offset = -7200
+    control_plane.create_table("carts")
+    client.update_continuous_backups(
+        TableName="carts", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    control_plane.clock_offset = 0
+    moment = datetime.fromtimestamp(control_plane.now() - 3600, tz=UTC).replace(microsecond=0)
+    names = {"table_name": "carts", "restored_table_name": "carts-restored"}
+    run = run_dag("example_dynamodb_restore_point_in_time", run_conf={**names, "moment": moment.isoformat()})
+    assert run.state == "success"
+    table = client.describe_table(TableName="carts-restored")["Table"]
+    assert table["RestoreSummary"]["RestoreDateTime"] == moment
+    assert xcoms(run, "restore") == [table["TableArn"]]
+    with pytest.raises(Exception, match="moment"):
+        run_dag("example_dynamodb_restore_point_in_time", run_conf=names)
+
+
 def test_restore_many(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """Each table goes back to its last backup from before the moment, and is known by its name."""
     control_plane.create_table("customers")
