@@ -52,8 +52,28 @@ def measure() -> dict[str, float]:
     return {"cpu": cpu, "memory": added, "seconds": seconds, **sizes}
 
 
-def main() -> int:
-    """Measure, print, and write the table of the docs."""
+def measure_peer() -> dict[str, float]:
+    """Make the same calls by boto3's own client, one after another."""
+    import boto3
+
+    endpoint = json.loads(os.environ["AIRFLOW_CONN_AWS_DEFAULT"])["extra"]["endpoint_url"]
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    client = boto3.client("dynamodb", "us-east-1", endpoint_url=endpoint, **keys)
+    client.list_tables()
+    began = time.process_time()
+    for page in client.get_paginator("list_tables").paginate():
+        for name in page["TableNames"]:
+            client.describe_table(TableName=name)
+    cursor: dict[str, str] = {}
+    while True:
+        page = client.list_backups(BackupType="ALL", **cursor)
+        if "LastEvaluatedBackupArn" not in page:
+            return {"cpu": time.process_time() - began}
+        cursor = {"ExclusiveStartBackupArn": page["LastEvaluatedBackupArn"]}
+
+
+def run(what: str) -> tuple[dict[str, float], dict[str, int]]:
+    """Measure in a process of its own; return that, and the calls by operation."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
     serve = [sys.executable, "-W", "ignore", "-m", "benchmarks.retention", "serve"]
     with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
@@ -62,7 +82,7 @@ def main() -> int:
         url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
         connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": {"endpoint_url": url}}
         subject = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.coverage", "measure"],
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.coverage", what],
             env=kept | {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection), "AWS_EC2_METADATA_DISABLED": "true"},
             check=True,
             stdout=subprocess.PIPE,
@@ -70,11 +90,18 @@ def main() -> int:
         )
         server.stdin.close()
         calls = json.loads(server.stdout.read())
-    measured = json.loads(subject.stdout.splitlines()[-1])
-    pages = calls["ListBackups"]
+    return json.loads(subject.stdout.splitlines()[-1]), calls
+
+
+def main() -> int:
+    """Measure, print, and write the table of the docs."""
+    measured, calls = run("measure")
+    # What the calls cost differs threefold from machine to machine, and is boto3's.
+    most = max(MOST_CPU, run("measure_peer")[0]["cpu"])
+    pages, cpu = calls["ListBackups"], measured["cpu"]
     rows = [
         ("calls of ListBackups", f"{pages}", f"{MOST_PAGES}", pages <= MOST_PAGES),
-        ("CPU-seconds", f"{measured['cpu']:.1f}", f"{MOST_CPU:g}", measured["cpu"] <= MOST_CPU),
+        ("CPU-seconds, of boto3's client alone at most", f"{cpu:.1f}", f"{most:.1f}", cpu <= most),
         ("memory added, MB", f"{measured['memory']:.0f}", f"{MOST_MEMORY:g}", measured["memory"] <= MOST_MEMORY),
         ("report as JSON, KB", f"{measured['report']:.0f}", f"{MOST_KB:g}", measured["report"] <= MOST_KB),
         ("the same with the ARNs, which are left out, KB", f"{measured['with_arns']:.0f}", "", True),
@@ -90,7 +117,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["measure"]:
-        print(json.dumps(measure()))  # noqa: T201  # for the parent
+    if sys.argv[1:]:
+        print(json.dumps({"measure": measure, "measure_peer": measure_peer}[sys.argv[1]]()))  # noqa: T201  # for the parent
     else:
         sys.exit(main())
