@@ -149,7 +149,7 @@ class TestRestoreSource:
             (RestoreSource.of_latest(TABLE_ARN, MOMENT), {"its moment", "a fraction later", "another moment", "none"}),
             (RestoreSource.of_latest(TABLE_ARN, MOMENT + timedelta(seconds=1)), set()),
         ],
-        ids=str,
+        ids=["backup", "moment", "latest", "latest of a later run"],
     )
     def test_a_table_tells_whether_it_is_that_restore(self, source: RestoreSource, made: set[str]) -> None:
         """By the backup; or by the table and the second; for the latest time, by when it was created."""

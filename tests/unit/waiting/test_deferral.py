@@ -81,7 +81,14 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     awaited = control_plane.backup_arns("eu-west-1")[-1]
     aws = {name: SETTINGS[name] for name in ("aws_conn_id", "region_name", "verify")}
     carry = {"try": 1, "aws": aws}
-    kwargs = {"backup_arn": awaited, "poll_interval": 7, "deadline": start + 600, "carry": carry, **SETTINGS}
+    kwargs = {
+        "backup_arn": awaited,
+        "poll_interval": 7,
+        "deadline": start + 600,
+        "carry": carry,
+        "connection_found": True,
+        **SETTINGS,
+    }
     assert trigger.serialize()[1] == kwargs
     assert deferred.timeout == timedelta(seconds=660)
     assert deferred.method_name == "execute_complete"

@@ -116,6 +116,7 @@ class TestAll:
             "region_name": REGION,
             "verify": None,
             "botocore_config": None,
+            "connection_found": True,
         }
 
     @pytest.mark.parametrize("do_xcom_push", [True, False])

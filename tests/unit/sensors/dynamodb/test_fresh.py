@@ -232,6 +232,7 @@ class TestDeferral:
             "region_name": "us-east-1",
             "verify": None,
             "botocore_config": None,
+            "connection_found": True,
             "carry": None,
         }
 
