@@ -90,6 +90,8 @@ TABLE_PATIENCE = 60.0
 #: left-over, unless its task is retried (chosen)
 CHECKING_PATIENCE, DROPPING_PATIENCE = 1800.0, 1800.0
 LEFT_OVER_AGE = timedelta(seconds=CHECKING_PATIENCE + DROPPING_PATIENCE)
+#: seconds between looks at a table that is being dropped, which takes AWS tens of them (chosen)
+DROPPING_INTERVAL = 5.0
 #: bytes of the largest backup that is drilled unasked: 10 GB, whose restore costs 1.50 USD in us-east-1 (chosen)
 LARGEST_DRILL = 10 * 1024 * 1024 * 1024
 #: a large table may be UPDATING for long, as after a change of its class (documented without a number)

@@ -298,7 +298,7 @@ class Drill:
             # An earlier try was killed while it dropped the table: AWS goes on with that.
             return None if table and table.status == TableStatus.DELETING else (table,)
 
-        seen: tuple[Table | None] | None = poll_until(look, deadline, limits.SETTING_INTERVAL)
+        seen: tuple[Table | None] | None = poll_until(look, deadline, limits.DROPPING_INTERVAL)
         if seen is None:
             raise exceptions.TableNotDroppedError.about(self.context, "It is DELETING.")
         table, wanted = seen[0], request.about.backup_arn
@@ -369,7 +369,7 @@ class Drill:
         :raises BackupError: AWS refused, or time was up
         """
         retry = retrying(deadline, self.log)
-        if poll_until(lambda: retry(self._drop_once, table) or None, deadline, limits.SETTING_INTERVAL) is None:
+        if poll_until(lambda: retry(self._drop_once, table) or None, deadline, limits.DROPPING_INTERVAL) is None:
             raise exceptions.TableNotDroppedError.about(replace(self.context, table=table.name), "It is DELETING.")
         self.log.info("Table %s is dropped.", table.name)
 

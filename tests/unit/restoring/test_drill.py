@@ -251,6 +251,7 @@ def _name(arn: str) -> str:
 class TestKilled:
     """A try that ends at any moment, and the next one."""
 
+    @pytest.mark.load
     def test_after_any_call(
         self, control_plane: ControlPlane, clock: Clock, arn: str, execution_timeout: Callable[[], None]
     ) -> None:

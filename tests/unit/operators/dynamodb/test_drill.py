@@ -147,6 +147,7 @@ class TestDeferring:
             resume(ti, event)
         assert ti.xcoms["report"]["verdict"] == "passed"
 
+    @pytest.mark.load
     def test_killed_after_any_call_of_the_resumed_task(
         self, control_plane: ControlPlane, clock: Clock, arn: str, execution_timeout: Callable[[], None]
     ) -> None:
