@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,11 +34,13 @@ from tests.simulator.faults import (
     Fault,
 )
 from tests.simulator.rules import action_of
-from tests.unit.conftest import FakeTaskInstance
+from tests.unit.conftest import FakeTaskInstance, TaskTimeout
+from tests.unit.restoring.drills import after_call
 from tests.unit.restoring.support import (
     ARN,
     DENIED,
     READS,
+    SHOP,
     TARGET,
     back_up,
     describe,
@@ -54,6 +57,7 @@ from tests.unit.restoring.support import (
     restores_sent,
     run,
     sent,
+    tags_of,
     told,
 )
 
@@ -130,6 +134,31 @@ class TestOneTable:
         assert run(origin, ti=second) == TARGET
         assert len(restores_sent(control_plane)) == 1
         assert [body["ResourceArn"] for body in sent(control_plane, "TagResource")] == [ARN, TARGET]
+
+    @pytest.mark.load
+    def test_killed_after_any_call(
+        self, control_plane: ControlPlane, clock: Clock, origin: str, execution_timeout: Callable[[], None]
+    ) -> None:
+        """The next try returns the one table that there is, with its settings."""
+        give(control_plane, "tags")
+        for number in count(1):
+            target, started = f"target-{number}", now(clock)
+            first, second = (
+                FakeTaskInstance(task_id="restore", run_id=target, try_number=n, run_after=started) for n in (1, 2)
+            )
+            control_plane.after = after_call(number, execution_timeout)
+            try:
+                run(origin, ti=first, target_table_name=target)
+            except TaskTimeout:
+                pass
+            else:
+                break
+            control_plane.after = lambda _: None
+            clock.sleep(number)
+            made = run(origin, ti=second, target_table_name=target)
+            assert [body["TargetTableName"] for body in restores_sent(control_plane)].count(target) == 1
+            assert (made, tags_of(control_plane, made)) == (TARGET.replace("target", target), SHOP)
+        assert number > 10
 
     def test_a_cleared_run_takes_the_table(
         self, control_plane: ControlPlane, clock: Clock, arn: str, log: Callable[[], str]
