@@ -207,6 +207,18 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         return self._call("DescribeTable", context, Table.from_response, TableName=table_name)
 
+    def find_table(self, context: ErrorContext, table_name: str) -> Table | None:
+        """Describe a table; ``None``: there is no such table.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: name or ARN
+        :raises BackupError: the call has failed
+        """
+        try:
+            return self.describe_table(context, table_name)
+        except exceptions.TableNotFoundError:
+            return None
+
     def create_backup(self, context: ErrorContext, table_name: str, backup_name: str) -> Backup:
         """Start a backup.
 

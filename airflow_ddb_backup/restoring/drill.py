@@ -405,11 +405,7 @@ class Drill:
 
     def _describe(self, name: str, deadline: Deadline) -> Table | None:
         """Return a table; ``None``: there is none of that name."""
-        try:
-            context = replace(self.context, table=name)
-            return retrying(deadline, self.log)(self.hook.describe_table, context, name)
-        except exceptions.TableNotFoundError:
-            return None
+        return retrying(deadline, self.log)(self.hook.find_table, replace(self.context, table=name), name)
 
     def _raise_for_failures(self, detail: str) -> None:
         self.report.raise_for_failures(exceptions.DrillFailedError, self.context, detail)

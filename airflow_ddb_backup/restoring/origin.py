@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
@@ -278,8 +277,8 @@ def find_table_arn(
     """
     retry = retrying(deadline.within(limits.BEGINNING_PATIENCE), log)
     for name in (table_name, str(context.table)):
-        with suppress(exceptions.TableNotFoundError):
-            return f"{retry(hook.describe_table, context, name).arn.rpartition('/')[0]}/{table_name}"
+        if table := retry(hook.find_table, context, name):
+            return f"{table.arn.rpartition('/')[0]}/{table_name}"
     raise table_gone(hook, context, table_name, deadline, log)
 
 

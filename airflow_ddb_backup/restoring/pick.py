@@ -152,7 +152,8 @@ def read_backups(
     :param log: the task's log
     :raises BackupError: a call has failed
     """
-    table, retry = _describe(hook, context, table_name, deadline, log), retrying(deadline, log)
+    retry = retrying(deadline, log)
+    table = retry(hook.find_table, context, table_name)
     listing = partial(hook.list_backups, context, table_name, kind="ALL")
     return table, read_pages(lambda cursor: retry(listing, cursor=cursor), context) or []
 
@@ -183,7 +184,8 @@ def pick(
     if table and (table.created_at >= started or table.name == target):
         # The run has made it itself, or is to make it: it is about the one before.
         table = None
-    if own := _picked_before(_describe(hook, about, target, deadline, log), request.table, table, started, before):
+    restored = retrying(deadline, log)(hook.find_table, about, target)
+    if own := _picked_before(restored, request.table, table, started, before):
         log.info("This run has picked backup %s of table %s already.", own.text, request.table)
         return own
     limiting: dict[str, Any] = {"before": before, "prefixes": request.prefixes}
@@ -223,14 +225,6 @@ def _picked_before(
     is_of_run = restored.created_at >= started - limits.SCHEDULER_CLOCK_TOLERANCE
     counts = summary.moment < before and (table is None or summary.moment >= table.created_at)
     return BackupArn.from_response(summary.backup_arn) if is_of_it and is_of_run and counts else None
-
-
-def _describe(hook: DynamoDBBackupHook, context: ErrorContext, name: str, deadline: Deadline, log: Any) -> Table | None:
-    """Return a table; ``None``: there is none of that name."""
-    try:
-        return retrying(deadline, log)(hook.describe_table, context, name)
-    except exceptions.TableNotFoundError:
-        return None
 
 
 def _reasons(

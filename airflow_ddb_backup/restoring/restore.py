@@ -102,9 +102,8 @@ class Restore:
         :raises TargetTableExistsError: it is something else
         """
         context = self.context
-        try:
-            table = retrying(self.deadline, self.log)(self.hook.describe_table, context, self.request.target_table_name)
-        except exceptions.TableNotFoundError:
+        table = retrying(self.deadline, self.log)(self.hook.find_table, context, self.request.target_table_name)
+        if table is None:
             return None
         if table.status == TableStatus.DELETING:
             raise exceptions.TargetTableDeletingError.about(context, "It is DELETING.")
@@ -199,17 +198,15 @@ class Restore:
         """Return whether the very table that is restored exists."""
         name = self.request.source.table_name
         source = self._table(name)
-        try:
-            table = source.retry(self.hook.describe_table, source.context, name)
-        except exceptions.TableNotFoundError:
+        table = source.retry(self.hook.find_table, source.context, name)
+        if table is None:
             reason = "is gone"
+        elif table.status == TableStatus.DELETING:
+            reason = "is being deleted"
+        elif origin.is_of(table):
+            return True
         else:
-            if table.status == TableStatus.DELETING:
-                reason = "is being deleted"
-            elif origin.is_of(table):
-                return True
-            else:
-                reason = "is another than the one that is restored"
+            reason = "is another than the one that is restored"
         message = "Settings%s are unavailable, since table %s %s; settings_from can name another."
         but = f" other than {' and '.join(origin.held)}" if origin.held else ""
         self.log.warning(message, but, name, reason)
