@@ -36,7 +36,7 @@ from airflow_ddb_backup.parameters import (
 )
 from airflow_ddb_backup.report import Report, age_of, carried, carry, size_of
 from airflow_ddb_backup.restoring.checks import PASSED, Restored
-from airflow_ddb_backup.restoring.pick import eligible, none_eligible, read_backups
+from airflow_ddb_backup.restoring.pick import eligible_and_others, none_eligible, read_backups
 from airflow_ddb_backup.restoring.request import BillingMode, IfTargetExists, Overrides, RestoreRequest
 from airflow_ddb_backup.restoring.restore import Restore
 from airflow_ddb_backup.restoring.settings import SettingsOf
@@ -394,9 +394,9 @@ class Drill:
         about, since = replace(self.context, table=request.about.table), self._now() - request.within
         deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
         table, listed = read_backups(self.hook, about, str(request.about.table_name), deadline, self.log)
-        limiting: dict[str, Any] = {"since": since, "prefixes": request.about.prefixes}
-        if not (found := eligible(table, listed, **limiting)):
-            raise none_eligible(about, table, listed, **limiting)
+        found, others = eligible_and_others(table, listed, since=since, prefixes=request.about.prefixes)
+        if not found:
+            raise none_eligible(about, table, others)
         # The run's digest draws: a retry draws the same, unless there are others by then.
         drawn = int(self.name.rpartition("-")[2], 16) % len(found)
         picked = found[drawn if request.pick == Pick.RANDOM else 0]

@@ -21,7 +21,7 @@ from airflow_ddb_backup.parameters import LATER, check_moment, check_name, check
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
@@ -75,15 +75,15 @@ class PickRequest:
         return self.backup_arn.table_name if self.backup_arn else str(self.table_name).rpartition("/")[2]
 
 
-def eligible(
+def eligible_and_others(
     table: Table | None,
     backups: Iterable[Backup],
     *,
     before: datetime | None = None,
     since: datetime | None = None,
     prefixes: tuple[str, ...] = (),
-) -> list[Backup]:
-    """Return the backups of a table that may be picked, the newest first.
+) -> tuple[list[Backup], dict[str, list[Backup]]]:
+    """Return the backups of a table that may be picked, and the others, by the reason; the newest first.
 
     :param table: the table; ``None``: it is gone, and the last of its name that had been backed up by then counts
     :param backups: what ListBackups has shown of its name, in any order, of all kinds
@@ -91,41 +91,37 @@ def eligible(
     :param since: when they were made at the earliest; ``None``: at any time
     :param prefixes: what their names begin with; empty: anything
     """
-    reasons = _reasons(table, backups, before=before, since=since, prefixes=prefixes)
-    return [backup for backup, reason in reasons.items() if reason is None]
-
-
-def left_out(table: Table | None, backups: Iterable[Backup], **limiting: Any) -> dict[str, list[Backup]]:
-    """Return the backups that :func:`eligible` leaves out, by the reason, the newest first.
-
-    :param table: as there
-    :param backups: as there
-    :param limiting: as there
-    """
+    newest_first = sorted(backups, key=_age, reverse=True)
+    # Of a table that is gone its backups tell, and its system backup, which DynamoDB makes when it is deleted.
+    last = next((backup for backup in newest_first if before is None or backup.created_at < before), None)
+    eligible: list[Backup] = []
     others: defaultdict[str, list[Backup]] = defaultdict(list)
-    for backup, reason in _reasons(table, backups, **limiting).items():
-        if reason is not None:
-            others[reason].append(backup)
-    return dict(others)
+    for backup in newest_first:
+        is_of_it = backup.is_of(table) if table else last is None or backup.table_id == last.table_id
+        reasons = {
+            "made by DynamoDB itself when a table was deleted": backup.kind == "SYSTEM",
+            "of another table of this name": not is_of_it,
+            "of AWS Backup": backup.kind != "USER",
+            backup.status: backup.status != BackupStatus.AVAILABLE,
+            f"whose name does not begin with {' or '.join(prefixes)}": not backup.name.startswith(prefixes or ""),
+            f"not made before {_text(before)}": before is not None and backup.created_at >= before,
+            f"made before {_text(since)}": since is not None and backup.created_at < since,
+        }
+        reason = next((why for why, holds in reasons.items() if holds), None)
+        (eligible if reason is None else others[reason]).append(backup)
+    return eligible, dict(others)
 
 
 def none_eligible(
-    context: ErrorContext,
-    table: Table | None,
-    backups: Iterable[Backup],
-    *,
-    before: datetime | None = None,
-    **limiting: Any,
+    context: ErrorContext, table: Table | None, others: Mapping[str, list[Backup]], before: datetime | None = None
 ) -> exceptions.PermanentError:
     """Return the exception for a table of whose backups none may be picked; its message has what there is.
 
     :param context: the table and region
-    :param table: as for :func:`eligible`
-    :param backups: as there
+    :param table: the table; ``None``: it is gone
+    :param others: its backups, as :func:`eligible_and_others` returns them
     :param before: as there; those made nearest to it are named
-    :param limiting: as there
     """
-    others = left_out(table, backups, before=before, **limiting)
     if not others and table is None:
         return exceptions.TableNotFoundError.about(context, "There is no backup of a table of that name either.")
     if not others:
@@ -188,18 +184,17 @@ def pick(
     if own := _picked_before(restored, request.table, table, started, before):
         log.info("This run has picked backup %s of table %s already.", own.text, request.table)
         return own
-    limiting: dict[str, Any] = {"before": before, "prefixes": request.prefixes}
-    found = eligible(table, backups, **limiting)
+    found, others = eligible_and_others(table, backups, before=before, prefixes=request.prefixes)
     if not found:
-        raise none_eligible(source, table, backups, **limiting)
+        raise none_eligible(source, table, others, before)
     picked, moment = found[0], _text(before)
     log.info(
         "Picked backup %s of table %s: of %d the newest before %s", picked.arn.text, request.table, len(found), moment
     )
     newer = [
         f"{count} {reason}"
-        for reason, others in left_out(table, backups, **limiting).items()
-        if (count := sum(_age(one) > _age(picked) for one in others))
+        for reason, backups in others.items()
+        if (count := sum(_age(one) > _age(picked) for one in backups))
     ]
     if newer:
         log.info("Newer backups that don't count: %s", ", ".join(newer))
@@ -225,35 +220,6 @@ def _picked_before(
     is_of_run = restored.created_at >= started - limits.SCHEDULER_CLOCK_TOLERANCE
     counts = summary.moment < before and (table is None or summary.moment >= table.created_at)
     return BackupArn.from_response(summary.backup_arn) if is_of_it and is_of_run and counts else None
-
-
-def _reasons(
-    table: Table | None,
-    backups: Iterable[Backup],
-    *,
-    before: datetime | None = None,
-    since: datetime | None = None,
-    prefixes: tuple[str, ...] = (),
-) -> dict[Backup, str | None]:
-    """Return why each backup does not count, the newest first; ``None``: it does."""
-    newest_first = sorted(backups, key=_age, reverse=True)
-    # Of a table that is gone its backups tell, and its system backup, which DynamoDB makes when it is deleted.
-    last = next((backup for backup in newest_first if before is None or backup.created_at < before), None)
-
-    def reason(backup: Backup) -> str | None:
-        is_of_it = backup.is_of(table) if table else last is None or backup.table_id == last.table_id
-        reasons = {
-            "made by DynamoDB itself when a table was deleted": backup.kind == "SYSTEM",
-            "of another table of this name": not is_of_it,
-            "of AWS Backup": backup.kind != "USER",
-            backup.status: backup.status != BackupStatus.AVAILABLE,
-            f"whose name does not begin with {' or '.join(prefixes)}": not backup.name.startswith(prefixes or ""),
-            f"not made before {_text(before)}": before is not None and backup.created_at >= before,
-            f"made before {_text(since)}": since is not None and backup.created_at < since,
-        }
-        return next((why for why, holds in reasons.items() if holds), None)
-
-    return {backup: reason(backup) for backup in newest_first}
 
 
 def _age(backup: Backup) -> tuple[datetime, str]:

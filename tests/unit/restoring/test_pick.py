@@ -18,13 +18,14 @@ from airflow_ddb_backup.exceptions import (
     InvalidValueError,
     ListBackupsDeniedError,
     OtherAccountError,
+    PermanentError,
     TableNotFoundError,
     TargetTableExistsError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import Backup, BackupArn, Table
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator, DynamoDBRestoreTableFromBackupOperator
-from airflow_ddb_backup.restoring.pick import eligible, left_out, none_eligible, read_backups
+from airflow_ddb_backup.restoring.pick import eligible_and_others, none_eligible, read_backups
 from tests.simulator.control_plane import REGION
 from tests.simulator.faults import THROTTLED
 from tests.unit.conftest import FakeTaskInstance, context_of
@@ -53,6 +54,11 @@ def backup(hour: int, **others: Any) -> Backup:
 def hours(backups: list[Backup]) -> list[int]:
     """Return at which hours backups were made."""
     return [one.created_at.hour for one in backups]
+
+
+def eligible(table: Table | None, backups: list[Backup], **limiting: Any) -> list[Backup]:
+    """Return the backups that may be picked."""
+    return eligible_and_others(table, backups, **limiting)[0]
 
 
 class TestEligible:
@@ -91,8 +97,7 @@ class TestEligible:
         """Each has its reason."""
         backups = [backup(8), other := backup(9, **others)]
         prefixes = ("nightly-", "monthly-")
-        assert hours(eligible(TABLE, backups, prefixes=prefixes)) == [8]
-        assert left_out(TABLE, backups, prefixes=prefixes) == {reason: [other]}
+        assert eligible_and_others(TABLE, backups, prefixes=prefixes) == ([backups[0]], {reason: [other]})
 
     def test_without_ids_the_times_tell_the_tables_apart(self) -> None:
         """A backup that is older than the table is of an earlier one."""
@@ -152,10 +157,15 @@ def test_all_that_count_and_no_other(
         if one.table_id == table_id and (one.kind, one.status) == ("USER", "AVAILABLE")
         if (since is None or one.created_at >= since) and (not prefixes or one.name.startswith("nightly-"))
     ]
-    assert eligible(table, backups, before=before, since=since, prefixes=prefixes) == expected
-    others = left_out(table, backups, before=before, since=since, prefixes=prefixes)
+    found, others = eligible_and_others(table, backups, before=before, since=since, prefixes=prefixes)
+    assert found == expected
     assert {one for found in others.values() for one in found} == set(backups) - set(expected)
     assert eligible(table, backups[::-1], before=before, since=since, prefixes=prefixes) == expected
+
+
+def refuse(table: Table | None, backups: list[Backup], before: datetime | None = None) -> PermanentError:
+    """Return the exception for some backups, none of which counts."""
+    return none_eligible(ABOUT, table, eligible_and_others(table, backups, before=before)[1], before)
 
 
 class TestNone:
@@ -164,7 +174,7 @@ class TestNone:
     def test_it_lists_what_there_is(self) -> None:
         """Each with its name, time and ARN, by the reason."""
         backups = [backup(3, table_id="id-1"), backup(9), backup(8, status="CREATING")]
-        error = none_eligible(ABOUT, TABLE, backups, before=NOON.replace(hour=9))
+        error = refuse(TABLE, backups, before=NOON.replace(hour=9))
         assert isinstance(error, BackupNotPickedError)
         assert str(error) == (
             f"No backup of the table counts: table 'source', region '{REGION}'. There are others: "
@@ -177,7 +187,7 @@ class TestNone:
 
     def test_it_names_the_first_few(self) -> None:
         """The newest ones."""
-        error = none_eligible(ABOUT, TABLE, [backup(hour, status="CREATING") for hour in range(3, 12)])
+        error = refuse(TABLE, [backup(hour, status="CREATING") for hour in range(3, 12)])
         assert "9 CREATING: 'nightly-11'" in str(error)
         assert "'nightly-7'" in str(error)
         assert "'nightly-6'" not in str(error)
@@ -185,22 +195,22 @@ class TestNone:
 
     def test_of_those_made_too_late_it_names_the_earliest(self) -> None:
         """They are nearest to what was asked for."""
-        error = none_eligible(ABOUT, TABLE, [backup(hour) for hour in range(3, 12)], before=NOON.replace(hour=3))
+        error = refuse(TABLE, [backup(hour) for hour in range(3, 12)], before=NOON.replace(hour=3))
         assert "'nightly-3'" in str(error)
         assert "'nightly-11'" not in str(error)
 
     def test_a_table_that_is_gone(self) -> None:
         """Its system backup is named."""
-        error = none_eligible(ABOUT, None, [backup(9, kind="SYSTEM")])
+        error = refuse(None, [backup(9, kind="SYSTEM")])
         assert "The table does not exist. There are others: 1 made by DynamoDB itself" in str(error)
 
     def test_a_table_without_backups(self) -> None:
         """There is nothing to type, but something to do."""
-        assert str(none_eligible(ABOUT, TABLE, [])).endswith("It has no backup at all: make one first.")
+        assert str(refuse(TABLE, [])).endswith("It has no backup at all: make one first.")
 
     def test_no_table_and_no_backup(self) -> None:
         """The name, the region or the account is wrong."""
-        error = none_eligible(ABOUT, None, [])
+        error = refuse(None, [])
         assert isinstance(error, TableNotFoundError)
         assert "There is no backup of a table of that name either. Check the table's name" in str(error)
 
