@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -16,28 +14,25 @@ from airflow_ddb_backup.creation.names import run_digest, task_digest
 from airflow_ddb_backup.exceptions import DrillTimeoutError, ErrorContext, RestoreLostError, TriggerFailedError
 from airflow_ddb_backup.limits import LARGEST_DRILL
 from airflow_ddb_backup.models import BackupArn, RestoreSource
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT, DynamoDBOperator, namespace
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT, namespace
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
+from airflow_ddb_backup.operators.dynamodb.restore import RestoreWaiter
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.restoring.checks import DrillChecks
 from airflow_ddb_backup.restoring.drill import SCRATCH, Drill, DrillReport, DrillRequest
 from airflow_ddb_backup.restoring.pick import PickRequest
-from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
-from airflow_ddb_backup.waiting.awaiting import wait_on_worker
-from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
-from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
+from airflow_ddb_backup.waiting.restore_state import RestoreResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_ddb_backup.models import Table
     from airflow_ddb_backup.waiting.state import WaitResult
 
 
-class DynamoDBRestoreDrillOperator(DeferredWaitMixin, DynamoDBOperator):
+class DynamoDBRestoreDrillOperator(RestoreWaiter):
     """Prove that a backup restores: restore it as a scratch table, check that, and drop it. Returns a report.
 
     .. seealso::
@@ -81,7 +76,6 @@ class DynamoDBRestoreDrillOperator(DeferredWaitMixin, DynamoDBOperator):
 
     template_fields: Sequence[str] = aws_template_fields("table_name", "backup_arn", "backup_name_prefix", "account_id")
     timeout_error = DrillTimeoutError
-    ui_color = "#d9f0dc"
 
     def __init__(
         self,
@@ -135,9 +129,10 @@ class DynamoDBRestoreDrillOperator(DeferredWaitMixin, DynamoDBOperator):
                 table = drill.begin(request, Run.from_context(context["dag_run"], context["ti"].try_number).earliest)
             finally:
                 report.account = self.hook.account
-            return self._finish(
-                context, drill, self._wait(context, drill, table, request.poll_interval), table.table_id
-            )
+            source = RestoreSource.of_backup(BackupArn.parse(drill.context.backup))
+            carry = {"report": report.as_carried(), "table_id": table.table_id, "deadline": deadline.at}
+            result = self._wait(context, source, table, request.poll_interval, deadline, carry=carry)
+            return self._finish(context, drill, result, table.table_id)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take the trigger's event, check, drop, report, and judge.
@@ -198,17 +193,6 @@ class DynamoDBRestoreDrillOperator(DeferredWaitMixin, DynamoDBOperator):
         ti, given = context["ti"], request.about.backup_arn
         task, about = (namespace(), ti.dag_id, ti.task_id), (request.about.table, *([given.text] if given else []))
         return f"{SCRATCH}{task_digest(*task)}-{run_digest(*task, ti.run_id, *about)}"
-
-    def _wait(self, context: Context, drill: Drill, table: Table, interval: float) -> WaitResult:
-        """Wait until the table is complete: here, or on the triggerer, which hands back what was decided."""
-        source, deadline = RestoreSource.of_backup(BackupArn.parse(drill.context.backup)), drill.deadline
-        wait = RestoreWait(source, table.name, deadline)
-        result = wait.observe(table)
-        if result is None and self.deferrable:
-            trigger = partial(DynamoDBRestoreTrigger, source=asdict(source), table_name=table.name)
-            carry = {"report": drill.report.as_carried(), "table_id": table.table_id, "deadline": deadline.at}
-            self.defer_wait(context, trigger, interval, deadline, region_name=source.region, carry=carry)
-        return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
 
     def _finish(self, context: Context, drill: Drill, result: WaitResult, table_id: str | None) -> dict[str, Any]:
         lost = None

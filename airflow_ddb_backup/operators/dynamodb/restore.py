@@ -41,12 +41,37 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.waiting.state import WaitResult
 
 
-class TableRestorer(DeferredWaitMixin, DynamoDBOperator):
+class RestoreWaiter(DeferredWaitMixin, DynamoDBOperator):
+    """Base of the operators that wait for a table that a restore makes."""
+
+    ui_color = "#d9f0dc"
+    deferrable: bool
+
+    def _wait(
+        self,
+        context: Context,
+        source: RestoreSource,
+        table: Table,
+        interval: float,
+        deadline: Deadline,
+        *,
+        carry: Mapping[str, Any],
+    ) -> WaitResult:
+        """Wait until the table is complete: here, or on the triggerer, which hands back what was decided."""
+        wait = RestoreWait(source, table.name, deadline)
+        # A table that an earlier try has restored may be complete.
+        result = wait.observe(table)
+        if result is None and self.deferrable:
+            trigger = partial(DynamoDBRestoreTrigger, source=asdict(source), table_name=table.name)
+            self.defer_wait(context, trigger, interval, deadline, region_name=source.region, carry=carry)
+        return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
+
+
+class TableRestorer(RestoreWaiter):
     """Base of the operators that restore a table. Each names its parameters itself, for editors and type checkers."""
 
     operator_extra_links = (DynamoDBTableLink(),)
     timeout_error = RestoreTimeoutError
-    ui_color = "#d9f0dc"
 
     target_table_name: str | XComArg
     if_exists: str
@@ -59,7 +84,6 @@ class TableRestorer(DeferredWaitMixin, DynamoDBOperator):
     settings_from: str | XComArg | None
     tags: Mapping[str, str] | None
     wait_for_completion: bool
-    deferrable: bool
     poll_interval: float | timedelta
     timeout: float | timedelta
 
@@ -92,7 +116,7 @@ class TableRestorer(DeferredWaitMixin, DynamoDBOperator):
         )
         if not request.wait_for_completion:
             return table.arn
-        result = self._wait(context, request, table, settings, deadline)
+        result = self._wait(context, request.source, table, request.poll_interval, deadline, carry=asdict(settings))
         return self._finish(context, result.unwrap(), settings)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
@@ -124,19 +148,6 @@ class TableRestorer(DeferredWaitMixin, DynamoDBOperator):
         :param of: returns a templated field as far as it is known
         """
         return self._make(RestoreRequest, of, overrides=self._make(Overrides, of), source=LATER)
-
-    def _wait(
-        self, context: Context, request: RestoreRequest, table: Table, settings: SettingsRequest, deadline: Deadline
-    ) -> WaitResult:
-        """Wait until the table is complete: here, or on the triggerer, which hands the settings back."""
-        source, interval = request.source, request.poll_interval
-        wait = RestoreWait(source, table.name, deadline)
-        # A table that an earlier try has restored may be complete.
-        result = wait.observe(table)
-        if result is None and self.deferrable:
-            trigger = partial(DynamoDBRestoreTrigger, source=asdict(source), table_name=table.name)
-            self.defer_wait(context, trigger, interval, deadline, region_name=source.region, carry=asdict(settings))
-        return result or wait_on_worker(self.hook, [wait], interval, self.log, first_delay=interval)[0]
 
     def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
         self.log.info("Table %s is restored.", table_arn)

@@ -58,7 +58,7 @@ def leave_one(plane: ControlPlane, run_id: str = "killed") -> str:
     """Have a drill of another run killed once its restore has begun; return the table that it leaves."""
     before = set(scratch_tables(plane))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airflow_ddb_backup.operators.dynamodb.drill.wait_on_worker", _die)
+        patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", _die)
         with pytest.raises(TaskTimeout):
             drill(ti=FakeTaskInstance(task_id="drill", run_id=run_id))
     (left,) = set(scratch_tables(plane)) - before
