@@ -275,11 +275,6 @@ class RestoreSource:
         return self.table_arn.rpartition("/")[2]
 
     @property
-    def backup(self) -> BackupArn | None:
-        """The backup; ``None``: continuous backups."""
-        return BackupArn.from_response(self.backup_arn) if self.backup_arn is not None else None
-
-    @property
     def at(self) -> datetime | None:
         """The time that it is restored to; ``None``: the backup's, or the latest that there is."""
         return datetime.fromisoformat(self.moment) if self.moment is not None else None

@@ -242,7 +242,8 @@ class Drill:
         self.context = replace(self.context, backup=arn.text)
         wanted = _restore_of(RestoreSource.of_backup(arn), request, self.name)
         restore = Restore(self.hook, wanted, self.context, since, self.deadline, self.log)
-        backup = restore.origin.describe_backup(needed=own is None)
+        restore.origin.check(own)
+        backup = restore.origin.backup
         self.report.knows(arn, backup, self._now())
         if own is None and backup and backup.largest_size > request.max_size_bytes:
             self._raise_for_failures("nothing was restored")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import told
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
-from airflow_ddb_backup.models import ENABLED, INDEX_KINDS, Backup, BackupStatus, TableStatus
+from airflow_ddb_backup.models import ENABLED, INDEX_KINDS, BackupArn, BackupStatus, TableStatus
 from airflow_ddb_backup.restoring.pick import read_backups
 from airflow_ddb_backup.retries import retrying
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import BackupArn, RestoreSource, Table
+    from airflow_ddb_backup.models import Backup, RestoreSource, Table
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -48,6 +48,8 @@ class Origin(ABC):
     context: ErrorContext
     deadline: Deadline
     log: Any
+    #: the backup, as described; ``None``: it is not known, or there is none
+    backup: Backup | None = field(init=False, default=None)
     #: the indexes of each kind, in AWS's shape; ``None``: no response has told
     indexes: Mapping[str, Sequence[Mapping[str, Any]]] | None = field(init=False, default=None)
     #: the settings that it holds itself, by name
@@ -58,18 +60,9 @@ class Origin(ABC):
         """Check all that can be known to make the restore fail, and learn what the source tells.
 
         :param target: the table that was restored already: little can be wrong any more; ``None``: there is none
+        :raises BackupNotReadyError: the backup is needed, and CREATING
         :raises BackupError: it can't be restored
         """
-
-    def describe_backup(self, *, needed: bool) -> Backup | None:
-        """Return the description of the backup; ``None``: it is gone, and not needed any more, or there is none.
-
-        :param needed: the restore has not begun yet
-        :raises BackupNotReadyError: it is needed, and CREATING
-        :raises BackupError: it is needed, and is gone or can't be described
-        """
-        del needed
-        return None
 
     @abstractmethod
     def start(self, target: str, overrides: Mapping[str, Any]) -> Table:
@@ -95,41 +88,30 @@ class BackupOrigin(Origin):
     def __post_init__(self) -> None:
         self._known = self.deadline.within(limits.DESCRIBE_LAG)
         self._not_found = 0
-        self._backup: Backup | None = None
-
-    @property
-    def arn(self) -> BackupArn:
-        """The backup's ARN."""
-        if (arn := self.source.backup) is None:
-            raise AssertionError
-        return arn
 
     def check(self, target: Table | None) -> None:
         """Describe the backup, unless that was done. One that can't be restored matters only if it is still to be."""
-        if self._backup is None:
-            self.describe_backup(needed=target is None)
-
-    def describe_backup(self, *, needed: bool) -> Backup | None:
-        """Return the description of the backup."""
+        if self.backup is not None:
+            return
+        needed, arn = target is None, BackupArn.from_response(self.source.backup_arn)
         retry = retrying(self.deadline, self.log, patience=math.inf if needed else limits.READING_PATIENCE)
         try:
-            backup = retry(self._find, self.hook.describe_backup, self.arn)
+            backup = retry(self._find, self.hook.describe_backup, arn)
         except BackupError as error:
             if needed:
                 raise
             # That it can't be restored any more does not matter here.
             reason = error.__cause__ if isinstance(error, exceptions.BackupNotRestorableError) else error
             self.log.warning("The table is there already, but its backup can't be described: %s", reason)
-            return None
+            return
         size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
         self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
         if needed and backup.status != BackupStatus.AVAILABLE:
             is_gone = backup.status == BackupStatus.DELETED
             kind = exceptions.BackupNotRestorableError if is_gone else exceptions.BackupNotReadyError
             raise kind.about(self.context, f"It is {backup.status}.")
-        self._backup, self.held = backup, backup.features
+        self.backup, self.held = backup, backup.features
         self.indexes = backup.indexes if backup.source is not None else None
-        return backup
 
     def start(self, target: str, overrides: Mapping[str, Any]) -> Table:
         """Start the restore."""
@@ -137,9 +119,9 @@ class BackupOrigin(Origin):
 
     def is_of(self, table: Table) -> bool:
         """Return whether this very table was backed up."""
-        if self._backup:
-            return self._backup.is_of(table)
-        made = self.arn.created_hint
+        if self.backup:
+            return self.backup.is_of(table)
+        made = BackupArn.from_response(self.source.backup_arn).created_hint
         return made is not None and table.created_at <= made
 
     def _find(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -15,7 +15,7 @@ from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.models import TableStatus
-from airflow_ddb_backup.restoring.origin import BackupOrigin, MomentOrigin
+from airflow_ddb_backup.restoring.origin import BackupOrigin, MomentOrigin, Origin
 from airflow_ddb_backup.restoring.request import IfTargetExists, SettingsRequest
 from airflow_ddb_backup.restoring.settings import SETTINGS, SettingsOf, needed_by, read_settings
 from airflow_ddb_backup.retries import poll_until, retrying
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.models import RestoreSource, Table
-    from airflow_ddb_backup.restoring.origin import Origin
     from airflow_ddb_backup.restoring.request import RestoreRequest
 
 
@@ -74,12 +73,12 @@ class Restore:
     _ambiguous: int = 0
 
     #: what the table is restored from
-    origin: BackupOrigin | MomentOrigin = field(init=False)
+    origin: Origin = field(init=False)
 
     def __post_init__(self) -> None:
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
         self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
-        kind = BackupOrigin if self.request.source.backup_arn else MomentOrigin
+        kind: type[Origin] = BackupOrigin if self.request.source.backup_arn else MomentOrigin
         self.origin = kind(self.hook, self.request.source, self.context, self.deadline, self.log)
 
     def begin(self) -> tuple[Table, SettingsRequest]:
@@ -93,8 +92,8 @@ class Restore:
         """
         target = self._find_target()
         self.origin.check(target)
-        settings = self._read_settings(self.origin)
-        return target or self._start(self.origin), settings
+        settings = self._read_settings()
+        return target or self._start(), settings
 
     def _find_target(self) -> Table | None:
         """Return the table that this restore has made already; ``None``: there is none of its name.
@@ -127,15 +126,15 @@ class Restore:
             return False
         return table.created_at >= self.hook.clock.earliest(self._called_at) - limits.AWS_CLOCK_TOLERANCE
 
-    def _start(self, origin: Origin) -> Table:
+    def _start(self) -> Table:
         """Start the restore; return the table, which a call without a response may have made."""
-        overrides = self.request.overrides.arguments(origin.indexes)
+        overrides = self.request.overrides.arguments(self.origin.indexes)
         self.log.info("Restoring %s as table %s", self.request.source, self.request.target_table_name)
-        return retrying(self.deadline, self.log)(self._start_once, origin, overrides)
+        return retrying(self.deadline, self.log)(self._start_once, overrides)
 
-    def _start_once(self, origin: Origin, overrides: dict[str, Any]) -> Table:
+    def _start_once(self, overrides: dict[str, Any]) -> Table:
         try:
-            return origin.start(self.request.target_table_name, overrides)
+            return self.origin.start(self.request.target_table_name, overrides)
         except (exceptions.TargetTableExistsError, exceptions.TableInUseError) as error:
             if found := self._find_target():
                 return found
@@ -152,7 +151,7 @@ class Restore:
             error.may_call_again = self._ambiguous <= limits.AMBIGUOUS_RETRIES
             raise
 
-    def _read_settings(self, origin: Origin) -> SettingsRequest:
+    def _read_settings(self) -> SettingsRequest:
         """Read the settings: of another table, or of the backup and the table that is restored."""
         request = self.request
         values: dict[str, Any] = {}
@@ -161,24 +160,24 @@ class Restore:
             values = read_settings(request.settings, source)
             self._tell_others(source)
         elif request.settings:
-            values = self._of_source(origin)
+            values = self._of_source()
         unavailable = [name for name in request.settings if name not in values]
         if request.tags:
             values["tags"] = {**(values.get("tags") or {}), **request.tags}
         return SettingsRequest(request.source, request.target_table_name, values, unavailable)
 
-    def _of_source(self, origin: Origin) -> dict[str, Any]:
+    def _of_source(self) -> dict[str, Any]:
         """Return the settings that the backup holds, and the others if the table is there."""
-        values = {name: origin.held[name] for name in self.request.settings if name in origin.held}
+        values = {name: held for name, held in self.origin.held.items() if name in self.request.settings}
         wanted = [name for name in self.request.settings if name not in values]
         source = self._table(self.request.source.table_name)
         with needed_by(wanted, source.context):
-            if not wanted or not self._is_there(origin):
+            if not wanted or not self._is_there():
                 return values
         try:
             read = read_settings(wanted, source)
         except exceptions.TableNotFoundError:
-            if self._is_there(origin):
+            if self._is_there():
                 raise
             return values
         self._tell_others(source)
@@ -194,7 +193,7 @@ class Restore:
         if others:
             self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
 
-    def _is_there(self, origin: Origin) -> bool:
+    def _is_there(self) -> bool:
         """Return whether the very table that is restored exists."""
         name = self.request.source.table_name
         source = self._table(name)
@@ -203,12 +202,12 @@ class Restore:
             reason = "is gone"
         elif table.status == TableStatus.DELETING:
             reason = "is being deleted"
-        elif origin.is_of(table):
+        elif self.origin.is_of(table):
             return True
         else:
             reason = "is another than the one that is restored"
         message = "Settings%s are unavailable, since table %s %s; settings_from can name another."
-        but = f" other than {' and '.join(origin.held)}" if origin.held else ""
+        but = f" other than {' and '.join(self.origin.held)}" if self.origin.held else ""
         self.log.warning(message, but, name, reason)
         return False
 
