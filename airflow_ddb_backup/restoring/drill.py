@@ -25,19 +25,11 @@ from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, InvalidValueError
 from airflow_ddb_backup.models import BackupArn, RestoreSource, TableStatus
-from airflow_ddb_backup.parameters import (
-    LATER,
-    check_age,
-    check_choice,
-    check_count,
-    check_interval,
-    check_timeout,
-    set_checked,
-)
+from airflow_ddb_backup.parameters import LATER, check_age, check_choice, check_count, set_checked
 from airflow_ddb_backup.report import Report, age_of, carried, carry, size_of
 from airflow_ddb_backup.restoring.checks import PASSED, Restored
 from airflow_ddb_backup.restoring.pick import eligible_and_others, none_eligible, read_backups
-from airflow_ddb_backup.restoring.request import BillingMode, IfTargetExists, Overrides, RestoreRequest
+from airflow_ddb_backup.restoring.request import BillingMode, IfTargetExists, Overrides
 from airflow_ddb_backup.restoring.restore import Restore
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.retries import poll_until, read_pages, retrying
@@ -49,9 +41,21 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.models import Backup, Table
     from airflow_ddb_backup.restoring.checks import DrillChecks
     from airflow_ddb_backup.restoring.pick import PickRequest
+    from airflow_ddb_backup.restoring.request import RestoreRequest
 
 #: what the names of all scratch tables begin with
 SCRATCH = "airflow-drill-"
+#: what is not the task's to choose of a drill's restore: it is on demand, without the settings that a restore drops
+RESTORE: Mapping[str, Any] = {
+    "source": LATER,
+    "target_table_name": LATER,
+    "if_exists": IfTargetExists.REUSE,
+    "overrides": Overrides(billing_mode=BillingMode.PAY_PER_REQUEST),
+    "settings": (),
+    "settings_from": None,
+    "tags": None,
+    "wait_for_completion": True,
+}
 # What the report calls the restore itself, among the checks.
 _RESTORE = "restore"
 # What has become of the table of an earlier drill.
@@ -73,8 +77,7 @@ class DrillRequest:
     :param pick: which of the backups
     :param within: how old it is at most
     :param max_size_bytes: a larger backup is skipped, 1 or more
-    :param poll_interval: seconds between polls
-    :param timeout: seconds from the start of the task until the table is complete
+    :param restore: its restore, but for the backup and the scratch table's name
     :raises InvalidValueError: a value is wrong
     """
 
@@ -82,8 +85,7 @@ class DrillRequest:
     pick: str
     within: timedelta
     max_size_bytes: int
-    poll_interval: float
-    timeout: float
+    restore: RestoreRequest
 
     def __post_init__(self) -> None:
         set_checked(
@@ -91,8 +93,6 @@ class DrillRequest:
             pick=check_choice("pick", self.pick, Pick),
             within=check_age("within", self.within),
             max_size_bytes=check_count("max_size_bytes", self.max_size_bytes, 1, text=False),
-            poll_interval=check_interval("poll_interval", self.poll_interval),
-            timeout=check_timeout(self.timeout, limits.LONGEST_RESTORE_TIMEOUT),
         )
         if LATER not in (self.about.table_name, self.about.backup_arn) and self.about.table.startswith(SCRATCH):
             rule = f"no drill's own table, whose name begins {SCRATCH!r}"
@@ -240,7 +240,7 @@ class Drill:
         self._clear_left_overs(request)
         arn = BackupArn.from_response(_backup_of(own)) if own else request.about.backup_arn or self._pick(request)
         self.context = replace(self.context, backup=arn.text)
-        wanted = _restore_of(RestoreSource.of_backup(arn), request, self.name)
+        wanted = replace(request.restore, source=RestoreSource.of_backup(arn), target_table_name=self.name)
         restore = Restore(self.hook, wanted, self.context, since, self.deadline, self.log)
         restore.origin.check(own)
         backup = restore.origin.backup
@@ -344,7 +344,7 @@ class Drill:
             self.log.warning("Whether earlier drills have left tables is not known: %s", error)
             return
         prefix = self.name[: self.name.rindex("-") + 1]
-        oldest = self._now() - timedelta(seconds=request.timeout) - limits.LEFT_OVER_AGE
+        oldest = self._now() - timedelta(seconds=request.restore.timeout) - limits.LEFT_OVER_AGE
         deadline = self.deadline.within(limits.DROPPING_PATIENCE)
         for name in sorted(name for name in names if name.startswith(prefix) and name != self.name):
             try:
@@ -414,22 +414,6 @@ class Drill:
     def _now(self) -> datetime:
         """Return the earliest time that it may be by AWS's clock."""
         return self.hook.clock.earliest(self.hook.clock.monotonic())
-
-
-def _restore_of(source: RestoreSource, request: DrillRequest, name: str) -> RestoreRequest:
-    """Return the restore of a drill: on demand, and without the settings that a restore drops."""
-    return RestoreRequest(
-        source=source,
-        target_table_name=name,
-        if_exists=IfTargetExists.REUSE,
-        overrides=Overrides(billing_mode=BillingMode.PAY_PER_REQUEST),
-        settings=(),
-        settings_from=None,
-        tags=None,
-        wait_for_completion=True,
-        poll_interval=request.poll_interval,
-        timeout=request.timeout,
-    )
 
 
 def _backup_of(table: Table) -> str | None:

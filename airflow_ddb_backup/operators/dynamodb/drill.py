@@ -20,8 +20,9 @@ from airflow_ddb_backup.operators.dynamodb.restore import RestoreWaiter
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.restoring.checks import DrillChecks
-from airflow_ddb_backup.restoring.drill import SCRATCH, Drill, DrillReport, DrillRequest
+from airflow_ddb_backup.restoring.drill import RESTORE, SCRATCH, Drill, DrillReport, DrillRequest
 from airflow_ddb_backup.restoring.pick import PickRequest
+from airflow_ddb_backup.restoring.request import RestoreRequest
 from airflow_ddb_backup.waiting.restore_state import RestoreResult
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         report = self._report(context)
         with reporting(self, context, XCOM_REPORT, report.as_dict):
             checks, request = self._make(DrillChecks, rendered), self._request(rendered)
-            deadline = Deadline.after(request.timeout, self.hook.clock)
+            deadline = Deadline.after(request.restore.timeout, self.hook.clock)
             report.table_name, report.restored_table_name = request.about.table, self._scratch_name(context, request)
             about = self.open_hook(ErrorContext(report.restored_table_name), request.about.arn, deletes=True)
             report.region = about.region
@@ -131,7 +132,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
                 report.account = self.hook.account
             source = RestoreSource.of_backup(BackupArn.parse(drill.context.backup))
             carry = {"report": report.as_carried(), "table_id": table.table_id, "deadline": deadline.at}
-            result = self._wait(context, source, table, request.poll_interval, deadline, carry=carry)
+            result = self._wait(context, source, table, request.restore.poll_interval, deadline, carry=carry)
             return self._finish(context, drill, result, table.table_id)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -186,7 +187,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         :param of: returns a templated field as far as it is known
         """
         about = self._make(PickRequest, of, before=None, prefixes=narrowed_to(self, of))
-        return self._make(DrillRequest, of, about=about)
+        return self._make(DrillRequest, of, about=about, restore=self._make(RestoreRequest, of, **RESTORE))
 
     def _scratch_name(self, context: Context, request: DrillRequest) -> str:
         """Return the name of the table that this task restores in this run, the same on every try."""
