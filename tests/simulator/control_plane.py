@@ -319,6 +319,11 @@ class ControlPlane:
         table = _BACKENDS[ACCOUNT][REGION].tables[name]
         table.tags.extend({"Key": key, "Value": value} for key, value in tags.items())
 
+    def switch_recovery(self, name: str, *, on: bool = True) -> None:
+        """Turn a table's point-in-time recovery on or off."""
+        specification = {"PointInTimeRecoveryEnabled": on}
+        self.client().update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=specification)
+
     def backup_arns(self, region: str = REGION, account: str = ACCOUNT) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""
         return list(_BACKENDS[account][region].backups)

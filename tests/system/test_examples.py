@@ -162,9 +162,7 @@ def test_restore_point_in_time(run_dag: RunDag, control_plane: ControlPlane) -> 
     client = control_plane.client()
     control_plane.clock_offset = -7200
     control_plane.create_table("carts")
-    client.update_continuous_backups(
-        TableName="carts", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    control_plane.switch_recovery("carts")
     control_plane.clock_offset = 0
     moment = datetime.fromtimestamp(control_plane.now() - 3600, tz=UTC).replace(microsecond=0)
     names = {"table_name": "carts", "restored_table_name": "carts-restored"}

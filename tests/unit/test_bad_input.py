@@ -190,8 +190,7 @@ def _default_credentials(control_plane: ControlPlane, monkeypatch: pytest.Monkey
 @pytest.fixture
 def arn(control_plane: ControlPlane) -> str:
     """Create a backup that all tasks may wait for, and restore, of a table that has point-in-time recovery too."""
-    specification = {"PointInTimeRecoveryEnabled": True}
-    control_plane.client().update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=specification)
+    control_plane.switch_recovery("orders")
     (arn,) = control_plane.add_backups("orders", 1, "nightly-1")
     return arn
 

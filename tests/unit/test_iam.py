@@ -80,9 +80,7 @@ def missing() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def _recoverable(control_plane: ControlPlane) -> None:
-    control_plane.client().update_continuous_backups(
-        TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    control_plane.switch_recovery("orders")
 
 
 def run(control_plane: ControlPlane, context: Context, document: dict[str, Any], settings: dict[str, Any]) -> str:
@@ -234,9 +232,7 @@ def restore(control_plane: ControlPlane, context: Context, document: dict[str, A
     client = control_plane.client()
     control_plane.tag_table("orders", team="shop")
     client.update_table(TableName="orders", DeletionProtectionEnabled=True)
-    client.update_continuous_backups(
-        TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    control_plane.switch_recovery("orders")
     (arn,) = control_plane.add_backups("orders", 1)
     control_plane.policy = document
     kind: Any = DynamoDBRestoreTableFromBackupOperator

@@ -426,8 +426,7 @@ def restore_to_a_time(plane: ControlPlane, context: Context, age: timedelta = ti
 
 def enable_recovery(plane: ControlPlane) -> None:
     """Enable point-in-time recovery, an hour ago."""
-    specification = {"PointInTimeRecoveryEnabled": True}
-    plane.client().update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=specification)
+    plane.switch_recovery("orders")
     plane.clock.sleep(3600)
 
 

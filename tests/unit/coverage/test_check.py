@@ -126,8 +126,7 @@ class TestStatuses:
 
     def test_point_in_time_recovery_is_read_if_asked_for(self, shop: ControlPlane, context: Context) -> None:
         """Nothing else asks for it."""
-        specification = {"PointInTimeRecoveryEnabled": True}
-        shop.client().update_continuous_backups(TableName="late", PointInTimeRecoverySpecification=specification)
+        shop.switch_recovery("late")
         rows = check(context, point_in_time_recovery=True)["tables"]
         assert {row["table_name"]: row["point_in_time_recovery"] for row in rows} == {
             "fresh": False,

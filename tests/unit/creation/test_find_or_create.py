@@ -202,9 +202,7 @@ class TestRefusals:
 
     def test_a_table_with_point_in_time_recovery(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
         """It passes the check."""
-        control_plane.client().update_continuous_backups(
-            TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-        )
+        control_plane.switch_recovery("orders")
         assert [run(ti, require_point_in_time_recovery=True)] == control_plane.backup_arns()
 
     def test_point_in_time_recovery_is_not_asked_about_unasked(
@@ -849,9 +847,7 @@ class TestTimeout:
             def get(self, key: str, default: Any = None) -> Any:
                 return "CREATING" if key == "orders" and clock.time() < start + 58 else default
 
-        control_plane.client().update_continuous_backups(
-            TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-        )
+        control_plane.switch_recovery("orders")
         control_plane.statuses = Statuses()
         control_plane.delays["DescribeContinuousBackups"] = 9
         with pytest.raises(CreationTimeoutError):

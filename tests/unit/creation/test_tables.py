@@ -314,9 +314,7 @@ class TestBlockedTables:
     def test_what_is_known_is_not_asked_again(self, control_plane: ControlPlane, clock: Clock) -> None:
         """PITR is looked up once a table, however often its CreateBackup is throttled."""
         for table in TABLES:
-            control_plane.client().update_continuous_backups(
-                TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-            )
+            control_plane.switch_recovery(table)
         control_plane.fail_next("CreateBackup", THROTTLED, times=80)
         report = operator(require_point_in_time_recovery=True, wait_for_completion=False).execute(context_for(clock))
         assert report["backups"] == backed_up(control_plane)

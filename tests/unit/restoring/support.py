@@ -239,8 +239,7 @@ def restores_sent(control_plane: ControlPlane) -> list[dict[str, Any]]:
 def enable_recovery(control_plane: ControlPlane, clock: Clock, age: float = 3600) -> datetime:
     """Enable point-in-time recovery of the table ``source``, and return when; then some time passes."""
     enabled = now(clock)
-    specification = {"PointInTimeRecoveryEnabled": True}
-    control_plane.client().update_continuous_backups(TableName="source", PointInTimeRecoverySpecification=specification)
+    control_plane.switch_recovery("source")
     clock.sleep(age)
     return enabled
 
@@ -291,13 +290,13 @@ def back_up(control_plane: ControlPlane) -> str:
     return str(arn)
 
 
-def restore_by_others(control_plane: ControlPlane, origin: str) -> None:
-    """Restore the backup, or to the time, as ``target``, past the package."""
+def restore_by_others(control_plane: ControlPlane, origin: str, target: str = "target") -> None:
+    """Restore the backup, or to the time, past the package."""
     if is_backup(origin):
-        control_plane.client().restore_table_from_backup(TargetTableName="target", BackupArn=origin)
+        control_plane.client().restore_table_from_backup(TargetTableName=target, BackupArn=origin)
         return
     when = {"UseLatestRestorableTime": True} if origin == LATEST else {"RestoreDateTime": origin}
-    control_plane.client().restore_table_to_point_in_time(SourceTableArn=ARN, TargetTableName="target", **when)
+    control_plane.client().restore_table_to_point_in_time(SourceTableArn=ARN, TargetTableName=target, **when)
 
 
 def table(name: str) -> SettingsOf:

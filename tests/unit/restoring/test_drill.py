@@ -33,7 +33,7 @@ from tests.unit.restoring.drills import (
     scratch_tables,
     tables,
 )
-from tests.unit.restoring.support import DENIED, describe, make_source, sent
+from tests.unit.restoring.support import DENIED, LATEST, describe, kill, make_source, restore_by_others, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,15 +58,11 @@ def leave_one(plane: ControlPlane, run_id: str = "killed") -> str:
     """Have a drill of another run killed once its restore has begun; return the table that it leaves."""
     before = set(scratch_tables(plane))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", _die)
-        with pytest.raises(TaskTimeout):
+        patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
+        with pytest.raises(KeyboardInterrupt):
             drill(ti=FakeTaskInstance(task_id="drill", run_id=run_id))
     (left,) = set(scratch_tables(plane)) - before
     return left
-
-
-def _die(*_: object, **__: object) -> None:
-    raise TaskTimeout
 
 
 class TestGood:
@@ -351,9 +347,10 @@ class TestOtherTables:
             control_plane.create_table(scratch)
         elif kind == "another table's":
             (other,) = control_plane.add_backups("orders", 1)
-            control_plane.client().restore_table_from_backup(TargetTableName=scratch, BackupArn=other)
+            restore_by_others(control_plane, other, scratch)
         else:
-            point_in_time(control_plane, scratch)
+            control_plane.switch_recovery("source")
+            restore_by_others(control_plane, LATEST, scratch)
         clock.sleep(300)
         with pytest.raises(ForeignTableError, match=f"table '{scratch}'"):
             drill(ti=FakeTaskInstance(task_id="drill", run_id="run", try_number=2))
@@ -368,7 +365,7 @@ class TestOtherTables:
             name = scratch_tables_of(control_plane)
             control_plane.drop_table(name)
             if restored:
-                control_plane.client().restore_table_from_backup(TargetTableName=name, BackupArn=arn)
+                restore_by_others(control_plane, arn, name)
             else:
                 control_plane.create_table(name)
 
@@ -493,7 +490,7 @@ class TestLeftOvers:
         prefix = left[: left.rindex("-")]
         (other,) = control_plane.add_backups("orders", 1)
         for name, of in ((f"{prefix}-another", other), (f"{SCRATCH}another-one", arn)):
-            control_plane.client().restore_table_from_backup(TargetTableName=name, BackupArn=of)
+            restore_by_others(control_plane, of, name)
         control_plane.create_table(f"{prefix}-by-hand")
         clock.sleep(DAY)
         assert drill()["left_overs"] == {left: "dropped"}
@@ -544,15 +541,6 @@ class TestLeftOvers:
         control_plane.fail_next("ListTables", DENIED)
         assert drill()["verdict"] == "passed"
         assert "Whether earlier drills have left tables is not known: Access is denied" in log()
-
-
-def point_in_time(plane: ControlPlane, name: str) -> None:
-    """Restore ``source`` to the present as another table."""
-    specification = {"PointInTimeRecoveryEnabled": True}
-    plane.client().update_continuous_backups(TableName="source", PointInTimeRecoverySpecification=specification)
-    plane.client().restore_table_to_point_in_time(
-        SourceTableName="source", TargetTableName=name, UseLatestRestorableTime=True
-    )
 
 
 def test_within_and_tables_made_again(control_plane: ControlPlane, arn: str) -> None:

@@ -128,10 +128,8 @@ class TestTimes:
         """By AWS, with the window that there is by then."""
 
         def enable_again() -> None:
-            client = control_plane.client()
             for on in (False, True):
-                specification = {"PointInTimeRecoveryEnabled": on}
-                client.update_continuous_backups(TableName="source", PointInTimeRecoverySpecification=specification)
+                control_plane.switch_recovery("source", on=on)
 
         give(control_plane, "tags")
         control_plane.before("ListTagsOfResource", enable_again)
@@ -155,10 +153,7 @@ class TestTimes:
         """The message names the operator that restores a backup."""
 
         def disable() -> None:
-            specification = {"PointInTimeRecoveryEnabled": False}
-            control_plane.client().update_continuous_backups(
-                TableName="source", PointInTimeRecoverySpecification=specification
-            )
+            control_plane.switch_recovery("source", on=False)
 
         if when == "never":
             disable()
@@ -223,9 +218,7 @@ class TestGoneSource:
         control_plane.drop_table("source")
         make_source(control_plane)
         created = describe(control_plane, "source")["CreationDateTime"]
-        control_plane.client().update_continuous_backups(
-            TableName="source", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-        )
+        control_plane.switch_recovery("source")
         fault = Fault(Answer.ALTERED, set_members={"EarliestRestorableDateTime": enabled.timestamp()})
         control_plane.fail_next("DescribeContinuousBackups", fault)
         with pytest.raises(RestoreTimeError, match=f"too early.* from {created.isoformat()[:16]}"):
@@ -314,9 +307,7 @@ class TestOneTable:
         table, at = "source", moment + timedelta(seconds=1)
         if other == "another table":
             table, at = "orders", moment
-            client.update_continuous_backups(
-                TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-            )
+            control_plane.switch_recovery("orders")
             clock.sleep(900)
             moment = at = seconds(now(clock) - 8 * MINUTE)
         client.restore_table_to_point_in_time(SourceTableName=table, TargetTableName="target", RestoreDateTime=at)

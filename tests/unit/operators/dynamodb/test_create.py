@@ -344,9 +344,7 @@ def test_all_calls_are_retried_alike(
     control_plane: ControlPlane, context: Context, operation: str, fault: Fault
 ) -> None:
     """A bad quarter of an hour ends no task that has half an hour."""
-    control_plane.client().update_continuous_backups(
-        TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    control_plane.switch_recovery("orders")
     # Not more than three ambiguous outcomes of a creation.
     control_plane.fail_next(operation, fault, times=3 if operation == "CreateBackup" else 25)
     arn = operator(require_point_in_time_recovery=True).execute(context)

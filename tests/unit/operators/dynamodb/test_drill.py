@@ -22,7 +22,7 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.control_plane import REGION
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout, context_of
 from tests.unit.restoring.drills import after_call, back_up_items, drill, drill_operator, scratch_tables, tables
-from tests.unit.restoring.support import make_source, sent
+from tests.unit.restoring.support import make_source, restore_by_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ class TestDeferring:
         """It is neither checked nor dropped, though it is of the same backup."""
         trigger = deferred(ti)
         control_plane.drop_table(trigger["table_name"])
-        control_plane.client().restore_table_from_backup(TargetTableName=trigger["table_name"], BackupArn=arn)
+        restore_by_others(control_plane, arn, trigger["table_name"])
         clock.sleep(300)
         with pytest.raises(ForeignTableError, match="not the table that was waited for"):
             resume(ti, event_of(trigger))
@@ -260,6 +260,7 @@ class TestPicking:
             {"table_name": None},
             {"table_name": "ab"},
             {"backup_arn": "nightly", "table_name": None},
+            {"backup_arn": f"arn:aws:dynamodb:{REGION}:123456789012:table/source/backup/01795422913684-770da1ee"},
             {"backup_arn": "arn:aws:dynamodb:eu-west-1:123456789012:table/orders", "table_name": None},
             {"pick": "oldest"},
             {"within": timedelta(0)},
@@ -282,10 +283,3 @@ class TestPicking:
         """The message names the parameter."""
         with pytest.raises(InvalidValueError, match="|".join(wrong)):
             drill_operator(**{"table_name": "source", **wrong})
-
-    def test_a_table_and_a_backup_are_one_too_many(self, control_plane: ControlPlane, arn: str) -> None:
-        """So are a backup and what narrows a pick."""
-        for more in ({"table_name": "source"}, {"table_name": None, "backup_name_prefix": "nightly-"}):
-            with pytest.raises(InvalidValueError, match="backup_arn"):
-                drill_operator(backup_arn=arn, **more)
-        assert not sent(control_plane)
