@@ -13,8 +13,6 @@ from airflow_ddb_backup.parameters import LATER, literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow.providers.common.compat.sdk import BaseOperator
-
 # Airflow's rule for the IDs of DAGs and tasks.
 _ID = re.compile(r"[\w.-]+")
 
@@ -35,14 +33,23 @@ def check_created_by(value: Any, dag_id: str) -> list[tuple[str, str]]:
     return tasks
 
 
-def prefixes_of(task: BaseOperator, created_by: object) -> tuple[str, ...]:
-    """Return what the names of the backups begin with that some tasks create.
+def narrowed_to(task: Any, of: Callable[[Any], Any]) -> tuple[str, ...]:
+    """Return what the names of the backups begin with that a task means; empty: it means any.
 
-    :param task: the task that means them; only of the tasks of its DAG it is known what they do
-    :param created_by: those tasks
-    :raises InvalidValueError: one is no task of this DAG that derives the names of its backups
+    :param task: the task, with ``created_by`` and ``backup_name_prefix``; only of the tasks of its DAG it is known what
+        they do
+    :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
+    :raises InvalidValueError: it has both, or ``created_by`` is wrong, or names a task of this DAG that does not derive
+        the names of its backups
     """
-    tasks = check_created_by(created_by, task.dag_id)
+    if task.created_by is None:
+        return () if task.backup_name_prefix is None else (of(task.backup_name_prefix),)
+    tasks = check_created_by(task.created_by, task.dag_id)
+    if task.backup_name_prefix is not None:
+        raise InvalidValueError.of("created_by", task.created_by, "None with backup_name_prefix: one says whose")
+    if of is literal:
+        # The other tasks of the DAG may not be known while it is parsed.
+        return (LATER,)
     dag = task.get_dag()
     deriving = sorted(one.task_id for one in dag.tasks if _derives_names(one)) if dag else []
     for dag_id, task_id in tasks:
@@ -50,22 +57,6 @@ def prefixes_of(task: BaseOperator, created_by: object) -> tuple[str, ...]:
             rule = f"tasks that create backups and have no backup_name; this DAG's are {deriving}"
             raise InvalidValueError.of("created_by", task_id, rule)
     return tuple(derived_prefix(namespace(), *ids) for ids in tasks)
-
-
-def narrowed_to(task: Any, of: Callable[[Any], Any]) -> tuple[str, ...]:
-    """Return what the names of the backups begin with that a task means; empty: it means any.
-
-    :param task: the task, with ``created_by`` and ``backup_name_prefix``
-    :param of: :func:`~.parameters.literal` or :func:`~.parameters.rendered`
-    :raises InvalidValueError: it has both, or ``created_by`` is wrong
-    """
-    if task.created_by is None:
-        return () if task.backup_name_prefix is None else (of(task.backup_name_prefix),)
-    check_created_by(task.created_by, task.dag_id)
-    if task.backup_name_prefix is not None:
-        raise InvalidValueError.of("created_by", task.created_by, "None with backup_name_prefix: one says whose")
-    # The other tasks of the DAG may not be known while it is parsed.
-    return (LATER,) if of is literal else prefixes_of(task, task.created_by)
 
 
 def _derives_names(task: Any) -> bool:

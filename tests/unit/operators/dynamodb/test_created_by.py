@@ -14,7 +14,8 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBCreateBackupOperator,
     DynamoDBPruneBackupsOperator,
 )
-from airflow_ddb_backup.operators.dynamodb.created_by import prefixes_of
+from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
+from airflow_ddb_backup.parameters import rendered
 from tests.unit.retention.support import nightly
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_another_airflow_s_are_not_pruned(
 )
 def test_the_prefix_is_that_of_each_task_s_derived_names(created_by: Any, tasks: list[tuple[str, str]]) -> None:
     """A task of this DAG, mapped or not, or another DAG's."""
-    assert prefixes_of(pruner(created_by), created_by) == tuple(derived_prefix("", *ids) for ids in tasks)
+    assert narrowed_to(pruner(created_by), rendered) == tuple(derived_prefix("", *ids) for ids in tasks)
 
 
 @pytest.mark.parametrize("wrong", ["", "{{ params.task }}", [], ["one", 1], ("a", "b", "c"), (), ("shop", None), 5, {}])
