@@ -91,7 +91,8 @@ def eligible_and_others(
     :param since: when they were made at the earliest; ``None``: at any time
     :param prefixes: what their names begin with; empty: anything
     """
-    newest_first = sorted(backups, key=_age, reverse=True)
+    # A page may repeat what another has shown.
+    newest_first = sorted(set(backups), key=_age, reverse=True)
     # Of a table that is gone its backups tell, and its system backup, which DynamoDB makes when it is deleted.
     last = next((backup for backup in newest_first if before is None or backup.created_at < before), None)
     eligible: list[Backup] = []

@@ -68,6 +68,10 @@ class TestEligible:
         """Whatever order ListBackups has."""
         assert hours(eligible(TABLE, [backup(7), backup(9), backup(8)])) == [9, 8, 7]
 
+    def test_one_that_is_listed_twice_counts_once(self) -> None:
+        """A page may repeat what another has shown."""
+        assert hours(eligible(TABLE, [backup(8), backup(7), backup(8)])) == [8, 7]
+
     def test_of_two_made_at_once_every_try_takes_the_same(self) -> None:
         """The ARN decides."""
         first = backup(8)
