@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -22,7 +22,6 @@ from airflow_ddb_backup.retries import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
@@ -235,7 +234,8 @@ class Window:
         times = described.get("EarliestRestorableDateTime"), table["CreationDateTime"]
         return cls(
             is_enabled=described.get("PointInTimeRecoveryStatus") in ENABLED,
-            earliest=max(filter(None, times)).astimezone(UTC),
+            # In whole seconds, as AWS restores to them.
+            earliest=datetime.fromtimestamp(math.ceil(max(filter(None, times)).timestamp()), UTC),
             latest=described.get("LatestRestorableDateTime"),
         )
 

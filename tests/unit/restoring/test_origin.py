@@ -60,8 +60,8 @@ def seconds(moment: datetime) -> datetime:
 
 @pytest.fixture
 def enabled(control_plane: ControlPlane, clock: Clock, slow_restores: None) -> datetime:
-    """Enable point-in-time recovery of the source, an hour ago, and return when."""
-    return enable_recovery(control_plane, clock)
+    """Enable point-in-time recovery of the source, an hour ago, and return the first second that it has."""
+    return seconds(enable_recovery(control_plane, clock) + timedelta(seconds=1))
 
 
 class TestTimes:
@@ -96,6 +96,15 @@ class TestTimes:
         assert f"point in time 'source at {seconds(times[moment]).isoformat()}'" in message
         assert isinstance(refusal.value, PermanentError)
         assert not restores_sent(control_plane)
+
+    def test_the_earliest_that_the_message_names_can_be_restored(
+        self, control_plane: ControlPlane, enabled: datetime
+    ) -> None:
+        """It is in whole seconds, as a time to restore to is."""
+        with pytest.raises(RestoreTimeError) as refusal:
+            run(enabled - MINUTE)
+        earliest = str(refusal.value).partition("any time from ")[2].partition(" to ")[0]
+        assert run(earliest) == TARGET
 
     def test_the_future_is_told_by_aws_s_clock(
         self, control_plane: ControlPlane, clock: Clock, enabled: datetime
