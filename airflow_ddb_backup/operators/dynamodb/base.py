@@ -16,6 +16,7 @@ from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.exceptions import BackupError, BackupNotReusedTimeoutError, BackupTimeoutError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
 if TYPE_CHECKING:
@@ -73,6 +74,19 @@ class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         values = {name: of(value) if name in self.template_fields else value for name, value in given.items()}
         return kind(**values, **others)
 
+    def _resolved(self, known: ErrorContext, named: object = None) -> ErrorContext:
+        """Return an error context with the region of the calls, if it can be told.
+
+        :param known: the table and backup
+        :param named: the ARN that the task may name
+        """
+        if arn := TABLE_ARN.match(str(named)):
+            return replace(known, region=arn["region"])
+        try:
+            return replace(known, region=self.hook.resolve_region(known))
+        except BackupError:
+            return replace(known, region=self.region_name)
+
     def _hand_to_outlets(self, context: Context, extra: Mapping[str, Any]) -> None:
         """Put something into each outlet asset's event, in the process that ends the task."""
         for outlet in self.outlets:
@@ -106,13 +120,6 @@ class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
         # Of many tables each failure is told with the name, which is long, at its end.
         about = ErrorContext(request.table_name, None if table else name, region)
         return TableBackup(request, name, run, about, deadline)
-
-    def _resolved(self, known: ErrorContext) -> ErrorContext:
-        """Return an error context with the region of the calls, if it can be told."""
-        try:
-            return replace(known, region=self.hook.resolve_region(known))
-        except BackupError:
-            return replace(known, region=self.region_name)
 
     @staticmethod
     def _pushed(context: Context, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -11,7 +12,13 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.creation.names import run_digest, task_digest
-from airflow_ddb_backup.exceptions import DrillTimeoutError, ErrorContext, RestoreLostError, TriggerFailedError
+from airflow_ddb_backup.exceptions import (
+    DrillTimeoutError,
+    ErrorContext,
+    InvalidValueError,
+    RestoreLostError,
+    TriggerFailedError,
+)
 from airflow_ddb_backup.limits import LARGEST_DRILL
 from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT, namespace
@@ -172,14 +179,19 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
             super().wait_failed(context, error, traceback)
 
     def awaited(self, context: Context) -> ErrorContext:
-        """Return the drilled table or backup, as far as its template still renders to it."""
-        del context
-        table, backup = (str(one) if one else None for one in (self.table_name, self.backup_arn))
-        return ErrorContext(table, backup, self.region_name)
+        """Return the scratch table, and the backup if the task names it, as far as their templates still render."""
+        backup = None if self.backup_arn is None else str(self.backup_arn)
+        known = ErrorContext(self._report(context).restored_table_name or None, backup)
+        return self._resolved(known, backup or self.table_name)
 
     def _report(self, context: Context) -> DrillReport:
+        """Return a report that has the names of the tables, as far as the templates render to them."""
         ti = context["ti"]
-        return DrillReport(region=self.region_name, dag_id=ti.dag_id, run_id=ti.run_id)
+        report = DrillReport(region=self.region_name, dag_id=ti.dag_id, run_id=ti.run_id)
+        with suppress(InvalidValueError):
+            request = self._request(rendered)
+            report.table_name, report.restored_table_name = request.about.table, self._scratch_name(context, request)
+        return report
 
     def _request(self, of: Callable[[Any], Any]) -> DrillRequest:
         """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.

@@ -16,7 +16,7 @@ from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import ErrorContext, RestoreTimeoutError
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
-from airflow_ddb_backup.models import TABLE_ARN, RestoreSource
+from airflow_ddb_backup.models import RestoreSource
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.parameters import LATER, literal, rendered
@@ -282,9 +282,8 @@ class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
         del context
-        arn = TABLE_ARN.match(str(self.backup_arn or self.table_name))
         backup = None if self.backup_arn is None else str(self.backup_arn)
-        return ErrorContext(str(self.target_table_name), backup, arn["region"] if arn else self.region_name)
+        return self._resolved(ErrorContext(str(self.target_table_name), backup), backup or self.table_name)
 
     def _choice(self, of: Callable[[Any], Any] = rendered) -> PickRequest:
         """Return which backup the task means, checked.

@@ -122,7 +122,8 @@ class DynamoDBRestoreTableToPointInTimeOperator(TableRestorer):
         """Return the table, the point in time and region that this task waits for, as far as templates render to it."""
         del context
         moment = point_in_time(self.source_table_name, self.restore_date_time)
-        return ErrorContext(str(self.target_table_name), None, self.region_name, moment)
+        known = ErrorContext(str(self.target_table_name), point_in_time=moment)
+        return self._resolved(known, self.source_table_name)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         self._make(MomentRequest, of)

@@ -22,6 +22,7 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.control_plane import REGION
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout, context_of
 from tests.unit.restoring.drills import after_call, back_up_items, drill, drill_operator, scratch_tables, tables
+from tests.unit.restoring.support import ARN as SOURCE
 from tests.unit.restoring.support import make_source, restore_by_others
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ def resume(ti: FakeTaskInstance, event: dict[str, Any] | None, **kwargs: Any) ->
     """Resume a deferred drill with an event."""
     task = drill_operator(deferrable=True, **kwargs)
     return task.resume_execution("execute_complete", {"event": event}, context_of(ti))
+
+
+def fail(ti: FakeTaskInstance, **kwargs: Any) -> None:
+    """Resume a deferred drill as Airflow does where no triggerer has answered."""
+    drill_operator(**kwargs).resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(ti))
 
 
 class TestDeferring:
@@ -194,18 +200,26 @@ class TestDeferring:
         """Nothing is dropped on the word of another."""
         trigger = deferred(ti)
         del trigger["carry"][part]
-        with pytest.raises(TriggerFailedError, match="table 'source'"):
+        with pytest.raises(TriggerFailedError, match=f"table '{trigger['table_name']}'"):
             resume(ti, event_of(trigger))
         with pytest.raises(TriggerFailedError):
             resume(ti, None)
         assert ti.xcoms["report"]["verdict"] == "failed"
         assert not control_plane.calls["DeleteTable"]
 
-    def test_no_triggerer_has_answered(self, arn: str, ti: FakeTaskInstance) -> None:
-        """Airflow's own limit is the net below; the report is pushed."""
-        with pytest.raises(DrillTimeoutError, match="table 'source'"):
-            drill_operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(ti))
-        assert ti.xcoms["report"]["dag_id"] == "shop"
+    @pytest.mark.parametrize("name", ["source", SOURCE])
+    def test_no_triggerer_has_answered(self, arn: str, ti: FakeTaskInstance, name: str) -> None:
+        """Airflow's own limit is the net below; message and report name the table that is left, not the drilled one."""
+        scratch = deferred(ti, table_name=name)["table_name"]
+        with pytest.raises(DrillTimeoutError, match=f"table '{scratch}', region '{REGION}'"):
+            fail(ti, table_name=name)
+        report = ti.xcoms["report"]
+        assert (report["dag_id"], report["table_name"], report["restored_table_name"]) == ("shop", "source", scratch)
+
+    def test_no_triggerer_has_answered_about_a_template(self, arn: str, ti: FakeTaskInstance) -> None:
+        """Where it renders to nothing any more, the message does without the table."""
+        with pytest.raises(DrillTimeoutError, match="not complete in time: region"):
+            fail(ti, table_name="{{ nothing }}")
 
 
 class TestReport:
@@ -249,7 +263,7 @@ class TestPicking:
         named = drill(ti=FakeTaskInstance(task_id="drill", run_id="2"), backup_name_prefix="nightly-")
         assert named["backup_arn"] in control_plane.backup_arns()
 
-    @pytest.mark.parametrize("name", ["source", f"arn:aws:dynamodb:{REGION}:123456789012:table/source"])
+    @pytest.mark.parametrize("name", ["source", SOURCE])
     def test_a_table_may_be_named_by_its_arn(self, arn: str, name: str) -> None:
         """As everywhere."""
         assert drill(table_name=name)["table_name"] == "source"

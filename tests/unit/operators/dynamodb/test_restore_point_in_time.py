@@ -101,9 +101,10 @@ def test_a_table_that_replaced_it_meanwhile_gets_no_settings(
     assert tags_of(control_plane, TARGET) == {}
 
 
-def test_no_triggerer_has_answered(moment: str) -> None:
-    """The message says which table, and to which time."""
-    task = to_point_in_time(moment, source_table_name=ARN, region_name=REGION)
+@pytest.mark.parametrize("known", [{"region_name": REGION}, {"source_table_name": ARN}])
+def test_no_triggerer_has_answered(moment: str, known: dict[str, str]) -> None:
+    """The message says which table, to which time, and where."""
+    task = to_point_in_time(moment, **known)
     about = "table 'target', point in time '.*source at .*', region 'us-east-1'"
     with pytest.raises(RestoreTimeoutError, match=about):
         task.resume_execution("__fail__", {"error": "Trigger timeout"}, fresh_context())
