@@ -455,6 +455,13 @@ class BackupNotRestorableError(PermanentError):
     hint = "Nothing was made. Choose another backup: ListBackups, or the table's Backups tab in the console, has them."
 
 
+class PickedBackupGoneError(TransientError):
+    """The same for a backup that the task has picked itself."""
+
+    summary = BackupNotRestorableError.summary
+    hint = "Nothing was made. It was deleted after it was picked: a retry picks another."
+
+
 class BackupNotPickedError(PermanentError):
     """No backup of the table counts."""
 

@@ -253,6 +253,9 @@ class Drill:
         try:
             return restore.begin()[0]
         except exceptions.TargetTableExistsError as error:
+            if own is None:
+                # DescribeTable has not shown at once what an earlier try has made.
+                return self.begin(request, since)
             raise exceptions.ForeignTableError.about(self.context) from error
 
     def conclude(self, table_id: str | None, lost: BackupError | None) -> None:

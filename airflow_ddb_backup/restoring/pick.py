@@ -10,6 +10,7 @@ earlier try has picked, also where that backup is gone.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from airflow_ddb_backup.parameters import LATER, check_moment, check_name, check
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from airflow_ddb_backup.clock import Deadline
@@ -200,6 +201,22 @@ def pick(
     if newer:
         log.info("Newer backups that don't count: %s", ", ".join(newer))
     return picked.arn
+
+
+@contextmanager
+def picked(request: PickRequest) -> Iterator[None]:
+    """Let a backup be gone that was picked: a prune beside deletes some, and ListBackups may still list them.
+
+    :param request: what the task asks for; a backup that it names itself must be there
+    :raises PickedBackupGoneError: the backup that was picked is gone
+    """
+    try:
+        yield
+    except exceptions.BackupNotRestorableError as error:
+        if request.backup_arn:
+            raise
+        message = f"{str(error).removesuffix(error.hint)}{exceptions.PickedBackupGoneError.hint}"
+        raise exceptions.PickedBackupGoneError(message) from error
 
 
 def _picked_before(

@@ -312,6 +312,18 @@ def restore_of_none(plane: ControlPlane, context: Context) -> object:
     return task.execute(context)
 
 
+def restore_of_one_that_goes(plane: ControlPlane, context: Context) -> object:
+    """Pick a backup that is deleted meanwhile."""
+    (arn,) = plane.add_backups("orders", 1, age=60)
+    plane.clock.sleep(60)
+    context["dag_run"].start_date = datetime.fromtimestamp(plane.clock.time(), tz=UTC)
+    plane.before("DescribeBackup", lambda: plane.statuses.update({arn: "DELETED"}))
+    task = DynamoDBRestoreTableFromBackupOperator(
+        task_id="restore", table_name="orders", target_table_name="orders-restored"
+    )
+    return task.execute(context)
+
+
 def restore_of_an_earlier_table(plane: ControlPlane, context: Context) -> object:
     """Restore a table that was made again, and has no backup since."""
     plane.add_backups("orders", 1, "nightly-1", age=60)
@@ -487,6 +499,7 @@ SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "TriggerFailedError": trigger_failed,
     "SystemBackupError": system_backup,
     "BackupNotRestorableError": restore_of_none,
+    "PickedBackupGoneError": restore_of_one_that_goes,
     "BackupNotPickedError": restore_of_an_earlier_table,
     "BackupNotReadyError": restore,
     "PointInTimeRecoveryUnavailableError": restore_to_a_time,

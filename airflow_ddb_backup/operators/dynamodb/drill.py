@@ -28,7 +28,7 @@ from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.restoring.checks import DrillChecks
 from airflow_ddb_backup.restoring.drill import RESTORE, SCRATCH, Drill, DrillReport, DrillRequest
-from airflow_ddb_backup.restoring.pick import PickRequest
+from airflow_ddb_backup.restoring.pick import PickRequest, picked
 from airflow_ddb_backup.restoring.request import RestoreRequest
 from airflow_ddb_backup.waiting.restore_state import RestoreResult
 
@@ -134,7 +134,9 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
             report.region = about.region
             drill = Drill(self.hook, checks, report, about, deadline, self.log)
             try:
-                table = drill.begin(request, Run.from_context(context["dag_run"], context["ti"].try_number).earliest)
+                run = Run.from_context(context["dag_run"], context["ti"].try_number)
+                with picked(request.about):
+                    table = drill.begin(request, run.earliest)
             finally:
                 report.account = self.hook.account
             source = RestoreSource.of_backup(BackupArn.parse(drill.context.backup))
@@ -204,7 +206,9 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
     def _scratch_name(self, context: Context, request: DrillRequest) -> str:
         """Return the name of the table that this task restores in this run, the same on every try."""
         ti, given = context["ti"], request.about.backup_arn
-        task, about = (namespace(), ti.dag_id, ti.task_id), (request.about.table, *([given.text] if given else []))
+        task = namespace(), ti.dag_id, ti.task_id
+        # Of a task that is mapped over names of backups, each has a table of its own.
+        about = request.about.table, *([given.text] if given else request.about.prefixes)
         return f"{SCRATCH}{task_digest(*task)}-{run_digest(*task, ti.run_id, *about)}"
 
     def _finish(self, context: Context, drill: Drill, result: WaitResult, table_id: str | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
-from airflow_ddb_backup.restoring.pick import PickRequest, pick
+from airflow_ddb_backup.restoring.pick import PickRequest, pick, picked
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
 from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
 from airflow_ddb_backup.restoring.restore import Restore, confirm_restored
@@ -268,6 +268,11 @@ class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
         self.poll_interval = poll_interval
         self.timeout = timeout
         self._request(literal)
+
+    def execute(self, context: Context) -> str:
+        """Restore the table, or find the one that an earlier try has restored, and wait for it."""
+        with picked(self._choice()):
+            return super().execute(context)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         self._choice(of)

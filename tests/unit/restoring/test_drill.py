@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from airflow_ddb_backup.exceptions import (
     ForeignTableError,
     OtherAccountError,
     PermanentError,
+    PickedBackupGoneError,
     TableNotDroppedError,
 )
 from tests.simulator import faults
@@ -33,7 +35,7 @@ from tests.unit.restoring.drills import (
     scratch_tables,
     tables,
 )
-from tests.unit.restoring.support import DENIED, LATEST, describe, kill, make_source, restore_by_others, sent
+from tests.unit.restoring.support import DENIED, LATEST, NOT_FOUND, describe, kill, make_source, restore_by_others, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,12 +99,13 @@ class TestGood:
         assert tables(control_plane) == ["orders", "source"]
 
     def test_the_name_is_the_run_s(self, control_plane: ControlPlane, arn: str) -> None:
-        """Its task's part is the same in every run; the rest tells run, table and given backup apart."""
-        given: list[tuple[str, dict[str, Any]]] = [("1", {}), ("1", {}), ("2", {}), ("1", {"backup_arn": arn})]
+        """Its task's part is the same in every run; the rest tells run, table, and given backup or prefix apart."""
+        narrowed: list[dict[str, Any]] = [{"backup_arn": arn}, {"backup_name_prefix": "oth"}]
+        given: list[tuple[str, dict[str, Any]]] = [("1", {}), ("1", {}), ("2", {}), *(("1", one) for one in narrowed)]
         for run_id, more in given:
             drill(ti=FakeTaskInstance(task_id="drill", run_id=run_id), **more)
         names = [body["TargetTableName"] for body in sent(control_plane)]
-        assert (names[0] == names[1], len(set(names))) == (True, 3)
+        assert (names[0] == names[1], len(set(names))) == (True, 4)
         assert len({name[: -len("0123456789abcdef")] for name in names}) == 1
         assert all(name.startswith(SCRATCH) for name in names)
 
@@ -223,6 +226,18 @@ class TestBad:
             drill(backup_arn=arn)
         assert not sent(control_plane)
 
+    @pytest.mark.parametrize("operation", ["DescribeBackup", "RestoreTableFromBackup"])
+    def test_a_picked_backup_that_a_prune_deletes(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, operation: str
+    ) -> None:
+        """ListBackups may list it for a while; a retry picks another."""
+        (newest,) = control_plane.add_backups("source", 1, age=60)
+        control_plane.before(operation, lambda: control_plane.client().delete_backup(BackupArn=newest))
+        with pytest.raises(PickedBackupGoneError, match=f"{newest}.* a retry picks another"):
+            drill()
+        assert scratch_tables(control_plane) == []
+        assert drill(first=False)["backup_arn"] == arn
+
     def test_a_backup_that_goes_before_a_retry(self, control_plane: ControlPlane, arn: str) -> None:
         """What must be compared with it fails, and the table is dropped."""
         leave_one(control_plane, "run")
@@ -329,6 +344,14 @@ class TestKilled:
         """Though there is a newer backup by now."""
         leave_one(control_plane, "run")
         control_plane.add_backups("source", 1)
+        report = drill(ti=FakeTaskInstance(task_id="drill", run_id="run", try_number=2))
+        assert (report["backup_arn"], len(sent(control_plane))) == (arn, 1)
+
+    def test_a_table_that_is_not_known_at_once(self, control_plane: ControlPlane, arn: str) -> None:
+        """DescribeTable is behind, and there is a newer backup by now: the pick stays all the same."""
+        scratch = leave_one(control_plane, "run")
+        control_plane.add_backups("source", 1)
+        control_plane.fail_next("DescribeTable", replace(NOT_FOUND, table=scratch))
         report = drill(ti=FakeTaskInstance(task_id="drill", run_id="run", try_number=2))
         assert (report["backup_arn"], len(sent(control_plane))) == (arn, 1)
 

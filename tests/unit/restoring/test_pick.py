@@ -19,6 +19,7 @@ from airflow_ddb_backup.exceptions import (
     ListBackupsDeniedError,
     OtherAccountError,
     PermanentError,
+    PickedBackupGoneError,
     TableNotFoundError,
     TargetTableExistsError,
 )
@@ -406,6 +407,15 @@ class TestTheSameOnEveryTry:
         control_plane.drop_table("source")
         make_source(control_plane)
         assert pick_and_restore(replace(ti, try_number=2)) == picked
+
+    def test_a_picked_backup_that_a_prune_deletes(self, control_plane: ControlPlane) -> None:
+        """ListBackups may list it for a while; a retry picks another."""
+        other, newest = add(control_plane, 500), add(control_plane, 300)
+        control_plane.before("DescribeBackup", lambda: control_plane.client().delete_backup(BackupArn=newest))
+        ti = FakeTaskInstance(task_id="restore")
+        with pytest.raises(PickedBackupGoneError, match=newest):
+            pick_and_restore(ti)
+        assert pick_and_restore(replace(ti, try_number=2)) == other
 
     def test_a_finished_run_that_is_cleared_keeps_a_given_moment(
         self, control_plane: ControlPlane, clock: Clock
