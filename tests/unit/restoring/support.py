@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import ErrorContext
@@ -25,7 +28,7 @@ from tests.simulator.faults import Fault
 from tests.unit.conftest import FakeTaskInstance, context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -257,9 +260,26 @@ def fresh_context(ti: FakeTaskInstance | None = None) -> Context:
     return context_of(ti or FakeTaskInstance(task_id="restore"))
 
 
-def kill(*_: object, **__: object) -> None:
-    """Stand for a worker that is killed while it waits."""
-    raise KeyboardInterrupt
+@contextmanager
+def killed_while_it_waits() -> Iterator[None]:
+    """Kill the worker in the block, once it begins to wait for the restored table."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def success_event(clock: Clock, origin: str, ti: FakeTaskInstance, **kwargs: Any) -> dict[str, Any]:
+    """Defer a restore until it is complete, and return the event of its trigger."""
+    with pytest.raises(TaskDeferred) as deferred:
+        run(origin, ti=ti, deferrable=True, **kwargs)
+    clock.sleep(300)
+    carry = deferred.value.trigger.serialize()[1]["carry"]
+    return {"status": "success", "table_arn": TARGET, "message": "", "carry": carry}
 
 
 def describe(control_plane: ControlPlane, name: str = "target") -> dict[str, Any]:

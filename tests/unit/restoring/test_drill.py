@@ -35,7 +35,16 @@ from tests.unit.restoring.drills import (
     scratch_tables,
     tables,
 )
-from tests.unit.restoring.support import DENIED, LATEST, NOT_FOUND, describe, kill, make_source, restore_by_others, sent
+from tests.unit.restoring.support import (
+    DENIED,
+    LATEST,
+    NOT_FOUND,
+    describe,
+    killed_while_it_waits,
+    make_source,
+    restore_by_others,
+    sent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +68,8 @@ def arn(control_plane: ControlPlane, source: None) -> str:
 def leave_one(plane: ControlPlane, run_id: str = "killed") -> str:
     """Have a drill of another run killed once its restore has begun; return the table that it leaves."""
     before = set(scratch_tables(plane))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
-        with pytest.raises(KeyboardInterrupt):
-            drill(ti=FakeTaskInstance(task_id="drill", run_id=run_id))
+    with killed_while_it_waits():
+        drill(ti=FakeTaskInstance(task_id="drill", run_id=run_id))
     (left,) = set(scratch_tables(plane)) - before
     return left
 

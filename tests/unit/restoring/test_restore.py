@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ from tests.unit.restoring.support import (
     fresh_context,
     give,
     is_restored,
-    kill,
+    killed_while_it_waits,
     make_source,
     now,
     operator,
@@ -124,12 +124,10 @@ class TestOneTable:
     ) -> None:
         """Also one that is complete by then; the settings are put back once."""
         give(control_plane, "tags")
-        started = datetime.fromtimestamp(clock.time(), tz=UTC)
+        started = now(clock)
         first, second = (FakeTaskInstance(task_id="restore", try_number=number, run_after=started) for number in (1, 2))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
-            with pytest.raises(KeyboardInterrupt):
-                run(origin, ti=first)
+        with killed_while_it_waits():
+            run(origin, ti=first)
         clock.sleep(passed)
         assert run(origin, ti=second) == TARGET
         assert len(restores_sent(control_plane)) == 1
@@ -164,7 +162,7 @@ class TestOneTable:
         self, control_plane: ControlPlane, clock: Clock, arn: str, log: Callable[[], str]
     ) -> None:
         """Clearing has started the run again, but the table is from after it was due."""
-        due = datetime.fromtimestamp(clock.time(), tz=UTC)
+        due = now(clock)
         assert run(arn, ti=FakeTaskInstance(task_id="restore", run_after=due)) == TARGET
         cleared = FakeTaskInstance(
             task_id="restore", try_number=2, run_after=due, started=due + timedelta(days=1), clear_number=1
@@ -194,7 +192,7 @@ class TestOneTable:
         """It may have been written to."""
         run(arn)
         clock.sleep(86_400)
-        later = datetime.fromtimestamp(clock.time(), tz=UTC)
+        later = now(clock)
         assert run(arn, ti=FakeTaskInstance(task_id="restore", run_after=later)) == TARGET
         assert "was restored before this run started" in log()
 
@@ -202,7 +200,7 @@ class TestOneTable:
         """if_exists is 'fail'."""
         run(arn)
         clock.sleep(86_400)
-        later = datetime.fromtimestamp(clock.time(), tz=UTC)
+        later = now(clock)
         with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):
             run(arn, ti=FakeTaskInstance(task_id="restore", run_after=later), if_exists="fail")
 
@@ -289,10 +287,8 @@ class TestIfExistsFail:
             with pytest.raises(TargetTableExistsError):
                 run(origin, ti=ti, if_exists="fail")
         else:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("airflow_ddb_backup.operators.dynamodb.restore.wait_on_worker", kill)
-                with pytest.raises(KeyboardInterrupt):
-                    run(origin, ti=ti, if_exists="fail")
+            with killed_while_it_waits():
+                run(origin, ti=ti, if_exists="fail")
         clock.sleep(60)
         later = FakeTaskInstance(task_id="restore", try_number=2, run_after=ti.run_after, clear_number=1)
         with pytest.raises(TargetTableExistsError, match="It is this very restore, created at .*'fail'"):

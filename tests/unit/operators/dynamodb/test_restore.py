@@ -39,6 +39,7 @@ from tests.unit.restoring.support import (
     operator,
     run,
     sent,
+    success_event,
     tags_of,
 )
 
@@ -58,15 +59,6 @@ def arn(control_plane: ControlPlane) -> str:
     """Back up the table ``source``, and return the ARN."""
     (arn,) = control_plane.add_backups("source", 1)
     return str(arn)
-
-
-def success_event(clock: Clock, arn: str, ti: FakeTaskInstance, **kwargs: Any) -> dict[str, Any]:
-    """Defer a restore until it is complete, and return the event of its trigger."""
-    with pytest.raises(TaskDeferred) as deferred:
-        run(arn, ti=ti, deferrable=True, **kwargs)
-    trigger = deferred.value.trigger.serialize()[1]
-    clock.sleep(300)
-    return {"status": "success", "table_arn": TARGET, "message": "", "carry": trigger["carry"]}
 
 
 def resume(arn: str, ti: FakeTaskInstance, event: dict[str, Any], **kwargs: Any) -> Any:
@@ -247,14 +239,9 @@ class TestWaiting:
         """Those that were read before, though the source is gone by then."""
         give(control_plane, "tags")
         ti = FakeTaskInstance(task_id="restore")
-        with pytest.raises(TaskDeferred) as deferred:
-            run(arn, ti=ti, deferrable=True)
+        event = success_event(clock, arn, ti)
         control_plane.drop_table("source")
-        clock.sleep(300)
-        kwargs = deferred.value.trigger.serialize()[1]
-        event = {"status": "success", "table_arn": TARGET, "message": "", "carry": kwargs["carry"]}
-        task = operator(arn, deferrable=True)
-        assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
+        assert resume(arn, ti, event) == TARGET
         assert ti.xcoms["settings"] == dict.fromkeys(DEFAULTS, "same") | {"tags": "applied"}
 
     def test_settings_are_put_back_in_the_backup_s_account_only(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_ddb_backup.exceptions import RestoreLostError, RestoreTimeoutError
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableToPointInTimeOperator
@@ -23,8 +23,10 @@ from tests.unit.restoring.support import (
     fresh_context,
     give,
     make_source,
+    restore_by_others,
     restores_sent,
     run,
+    success_event,
     tags_of,
     to_point_in_time,
 )
@@ -49,13 +51,6 @@ def when(request: pytest.FixtureRequest, moment: str) -> str:
     return LATEST if request.param == "latest" else moment
 
 
-def defer(when: str, ti: FakeTaskInstance) -> Any:
-    """Defer a restore, and return its trigger's arguments."""
-    with pytest.raises(TaskDeferred) as deferred:
-        run(when, ti=ti, deferrable=True)
-    return deferred.value.trigger.serialize()[1]
-
-
 def test_it_waits_on_the_worker(control_plane: ControlPlane, clock: Clock, when: str) -> None:
     """Until the table is complete; the settings are put back, and the link leads to it."""
     give(control_plane, "tags")
@@ -72,11 +67,9 @@ def test_it_waits_on_the_triggerer(control_plane: ControlPlane, clock: Clock, wh
     """What it is restored from crosses the deferral, and what templates render to by then does not matter."""
     give(control_plane, "tags")
     ti = FakeTaskInstance(task_id="restore")
-    kwargs = defer(when, ti)
-    assert kwargs["source"] == kwargs["carry"]["source"]
-    assert (kwargs["source"]["table_arn"], kwargs["source"]["backup_arn"]) == (ARN, None)
-    clock.sleep(300)
-    event = {"status": "success", "table_arn": TARGET, "message": "", "carry": kwargs["carry"]}
+    event = success_event(clock, when, ti)
+    source = event["carry"]["source"]
+    assert (source["table_arn"], source["backup_arn"]) == (ARN, None)
     task = to_point_in_time(when, deferrable=True)
     task.source_table_name = task.target_table_name = ""
     assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) == TARGET
@@ -89,13 +82,10 @@ def test_a_table_that_replaced_it_meanwhile_gets_no_settings(
     """It is of another second."""
     give(control_plane, "tags")
     ti = FakeTaskInstance(task_id="restore")
-    kwargs = defer(moment, ti)
+    event = success_event(clock, moment, ti)
     control_plane.drop_table("target")
-    other = datetime.fromisoformat(moment) + timedelta(seconds=1)
-    client = control_plane.client()
-    client.restore_table_to_point_in_time(SourceTableArn=ARN, TargetTableName="target", RestoreDateTime=other)
+    restore_by_others(control_plane, (datetime.fromisoformat(moment) + timedelta(seconds=1)).isoformat())
     clock.sleep(300)
-    event = {"status": "success", "table_arn": TARGET, "message": "", "carry": kwargs["carry"]}
     with pytest.raises(RestoreLostError, match="there is another table of its name now"):
         to_point_in_time(moment).resume_execution("execute_complete", {"event": event}, context_of(ti))
     assert tags_of(control_plane, TARGET) == {}
