@@ -262,7 +262,8 @@ class Drill:
         """Check the restored table, drop it, and judge.
 
         :param table_id: the ID of the table that was waited for
-        :param lost: why the restore has failed; ``None``: it has not
+        :param lost: why the wait has failed; ``None``: it has not
+        :raises RestoreLostError: only the wait has failed, and the restore goes on
         :raises ForeignTableError: another table has the scratch table's name
         :raises DrillFailedError: a check has failed, or a table could not be dropped
         """
@@ -270,10 +271,13 @@ class Drill:
         if table is None and lost is None:
             detail = "The restored table no longer exists. Clear the task to drill again."
             lost = exceptions.RestoreLostError.about(self.context, detail)
-        if lost:
-            self.report.fail(_RESTORE, lost, self.log)
-        elif table:
+        if lost and table and table.status == TableStatus.CREATING:
+            raise lost
+        # A poll may have been denied: the table itself tells whether the restore has failed.
+        if table and (lost is None or table.is_complete):
             self._check(table)
+        elif lost:
+            self.report.fail(_RESTORE, lost, self.log)
         became = "is gone"
         if table and self.checks.keep_on_failure and self.report.checks_failed():
             became = "is kept: drop it yourself"

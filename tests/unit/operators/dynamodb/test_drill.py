@@ -16,6 +16,7 @@ from airflow_ddb_backup.exceptions import (
     ForeignTableError,
     InvalidValueError,
     OtherAccountError,
+    RestoreLostError,
     TriggerFailedError,
 )
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
@@ -187,10 +188,24 @@ class TestDeferring:
         self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
     ) -> None:
         """The table is dropped, if there still is one."""
-        event = event_of(deferred(ti), "error", "It is so.")
+        event = event_of(trigger := deferred(ti), "error", "It is so.")
         clock.sleep(300)
+        control_plane.statuses[trigger["table_name"]] = "ARCHIVED"
+        control_plane.before("DeleteTable", control_plane.statuses.clear)
         with pytest.raises(DrillFailedForGoodError, match="restore: It is so."):
             resume(ti, event)
+        assert scratch_tables(control_plane) == []
+
+    def test_a_wait_that_was_refused_is_no_verdict(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """A triggerer may not describe the table, say: it stays until it is restored, and then it is judged."""
+        event = event_of(deferred(ti), "error", "Access is denied.")
+        with pytest.raises(RestoreLostError, match="Access is denied."):
+            resume(ti, event)
+        assert (ti.xcoms["report"]["checks"], len(scratch_tables(control_plane))) == ({}, 1)
+        clock.sleep(300)
+        assert resume(ti, event)["verdict"] == "passed"
         assert scratch_tables(control_plane) == []
 
     @pytest.mark.parametrize("part", ["report", "table_id", "deadline"])
