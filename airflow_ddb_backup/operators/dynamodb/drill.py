@@ -129,7 +129,6 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         with reporting(self, context, XCOM_REPORT, report.as_dict):
             checks, request = self._make(DrillChecks, rendered), self._request(rendered)
             deadline = Deadline.after(request.restore.timeout, self.hook.clock)
-            report.table_name, report.restored_table_name = request.about.table, self._scratch_name(context, request)
             about = self.open_hook(ErrorContext(report.restored_table_name), request.about.arn, deletes=True)
             report.region = about.region
             drill = Drill(self.hook, checks, report, about, deadline, self.log)
