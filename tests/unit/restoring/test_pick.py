@@ -213,12 +213,6 @@ class TestNone:
         """There is nothing to type, but something to do."""
         assert str(refuse(TABLE, [])).endswith("It has no backup at all: make one first.")
 
-    def test_no_table_and_no_backup(self) -> None:
-        """The name, the region or the account is wrong."""
-        error = refuse(None, [])
-        assert isinstance(error, TableNotFoundError)
-        assert "There is no backup of a table of that name either. Check the table's name" in str(error)
-
 
 class TestReading:
     """DescribeTable, and all pages of ListBackups."""
@@ -347,8 +341,9 @@ class TestPicking:
         assert pick_and_restore() == expected
 
     def test_no_table_and_no_backup(self, control_plane: ControlPlane) -> None:
-        """The name is wrong."""
-        with pytest.raises(TableNotFoundError, match="There is no backup of a table of that name either"):
+        """The name, the region or the account is wrong."""
+        text = "There is no backup of a table of that name either. Check the table's name"
+        with pytest.raises(TableNotFoundError, match=text):
             pick_and_restore(table_name="sauce")
 
     def test_listing_is_denied(self, control_plane: ControlPlane) -> None:

@@ -18,7 +18,6 @@ from tests.unit.restoring.support import (
     LATEST,
     SHOP,
     TARGET,
-    describe,
     enable_recovery,
     fresh_context,
     give,
@@ -119,9 +118,3 @@ def test_it_can_be_mapped(moment: str) -> None:
     given = {"source_table_name": "orders", "target_table_name": "orders-restored"}
     task = cast("DynamoDBRestoreTableToPointInTimeOperator", mapped.unmap(given))
     assert (task.source_table_name, task.restore_date_time) == ("orders", moment)
-
-
-def test_without_waiting_it_returns_at_once(control_plane: ControlPlane, when: str) -> None:
-    """The settings are none of its business then."""
-    assert run(when, settings=(), wait_for_completion=False) == TARGET
-    assert describe(control_plane)["TableStatus"] == "CREATING"
