@@ -241,7 +241,7 @@ class Drill:
         arn = BackupArn.from_response(_backup_of(own)) if own else request.about.backup_arn or self._pick(request)
         self.context = replace(self.context, backup=arn.text)
         wanted = replace(request.restore, source=RestoreSource.of_backup(arn), target_table_name=self.name)
-        restore = Restore(self.hook, wanted, self.context, since, self.deadline, self.log)
+        restore = Restore(self.hook, wanted, since, self.deadline, self.log)
         restore.origin.check(own)
         backup = restore.origin.backup
         self.report.knows(arn, backup, self._now())

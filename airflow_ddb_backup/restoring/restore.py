@@ -55,7 +55,6 @@ class Restore:
 
     :param hook: makes the calls
     :param request: what the task asks for
-    :param context: the new table, backup and region, for messages
     :param since: when the run can first have restored, by the scheduler's clock: an older restore is taken over with a
         warning
     :param deadline: when to give up
@@ -64,7 +63,6 @@ class Restore:
 
     hook: DynamoDBBackupHook
     request: RestoreRequest
-    context: ErrorContext
     since: datetime
     deadline: Deadline
     log: Any
@@ -72,12 +70,15 @@ class Restore:
     _called_at: float | None = None
     _ambiguous: int = 0
 
+    #: the new table, what it is restored from, and region, for messages
+    context: ErrorContext = field(init=False)
     #: what the table is restored from
     origin: Origin = field(init=False)
 
     def __post_init__(self) -> None:
         # Until AWS works on it, the task holds a worker: a retry of Airflow's does not.
         self.deadline = self.deadline.within(limits.BEGINNING_PATIENCE)
+        self.context = self.request.source.context(self.request.target_table_name)
         kind: type[Origin] = BackupOrigin if self.request.source.backup_arn else MomentOrigin
         self.origin = kind(self.hook, self.request.source, self.context, self.deadline, self.log)
 

@@ -104,8 +104,7 @@ class TableRestorer(RestoreWaiter):
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
         request = replace(request, source=self._find_source(request, run, deadline))
         since = run.earliest if run.try_number > 1 else run.started
-        error_context = request.source.context(request.target_table_name)
-        table, settings = Restore(hook, request, error_context, since, deadline, self.log).begin()
+        table, settings = Restore(hook, request, since, deadline, self.log).begin()
         push(self, context, XCOM_TABLE_ARN, table.arn)
         DynamoDBTableLink.persist(
             context=context,
