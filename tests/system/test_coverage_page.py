@@ -70,6 +70,8 @@ def session(application: Any) -> Iterator[Session]:
     from airflow.utils.session import create_session
 
     with create_session() as session:
+        # Other tests' DAGs leave reports too.
+        remove_all(session)
         yield session
         session.rollback()
         remove_all(session)
