@@ -29,7 +29,7 @@ unit: $(READY) ## Run the unit tests on two cores, in less than a minute
 
 test: $(READY) ## Run the whole test suite, and measure its coverage unless ARGS select some of it
 ifeq ($(strip $(ARGS)),)
-	EXAMPLES=100 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov
+	EXAMPLES=50 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
