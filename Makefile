@@ -24,7 +24,7 @@ help: ## Show what there is
 demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=… REGION=… uses your own AWS account
 	$(BIN)/python -m scripts.demo --table "$(TABLE)" --region "$(REGION)" $(if $(KEEP),--keep)
 
-unit: $(READY) ## Run the unit tests on two cores, in less than a minute
+unit: $(READY) ## Run the unit tests on two cores
 	$(BIN)/python -m pytest tests/unit -m "not load" -n 2 $(ARGS)
 
 test: $(READY) ## Run the whole test suite, and measure its coverage unless ARGS select some of it

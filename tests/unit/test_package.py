@@ -242,3 +242,10 @@ def test_a_test_is_named_after_its_module(path: Path) -> None:
 def test_no_test_imports_another(path: Path) -> None:
     """What several need is in a conftest, or in a module of its own."""
     assert not [name for name in imported(ast.parse(path.read_text())) if re.search(r"(^|[.])test_", name)]
+
+
+def test_no_operator_s_execute_calls_another() -> None:
+    """Airflow warns of one that is called by anything but itself, also by that of a subclass."""
+    operators = [path for name, path in NAMED.items() if name.startswith("operators.")]
+    assert len(operators) > 8
+    assert not [path.stem for path in operators if "super().execute(" in path.read_text(encoding="utf-8")]

@@ -99,6 +99,9 @@ class TableRestorer(RestoreWaiter):
 
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
+        return self._restore(context)
+
+    def _restore(self, context: Context) -> str:
         request, hook = self._request(), self.hook
         deadline = Deadline.after(request.timeout, hook.clock)
         run = Run.from_context(context["dag_run"], context["ti"].try_number)
@@ -271,7 +274,7 @@ class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
         with picked(self._choice()):
-            return super().execute(context)
+            return self._restore(context)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         self._choice(of)
