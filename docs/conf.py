@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, ClassVar
 
-from docutils.nodes import Text, literal_block
+from docutils.nodes import Node, Text, literal_block
+from sphinx.util.docutils import SphinxDirective
 
 from airflow_ddb_backup import __version__
+from scripts.terraform import policy_document
 
 project = "airflow-ddb-backup"
 author = "The airflow-ddb-backup maintainers"
 copyright = author  # noqa: A001  # Sphinx's name for it
 release = version = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_design"]
 html_theme = "furo"
 html_title = f"airflow-ddb-backup {release}"
 exclude_patterns = ["_build"]
@@ -40,6 +44,26 @@ def hide_markers(_app: Any, tree: Any) -> None:
             block.rawsource = "\n".join(shown)
 
 
+class IamPolicy(SphinxDirective):
+    """``.. iam-policy:: FILE``: a policy to copy, as JSON and as Terraform, in tabs."""
+
+    required_arguments: ClassVar[int] = 1
+
+    def run(self) -> list[Node]:
+        """Return the tabs."""
+        path = Path(self.env.relfn2path(self.arguments[0])[1])
+        self.env.note_dependency(str(path))
+        policy = path.read_text()
+        lines = [".. tab-set::", "    :sync-group: iam", ""]
+        terraform = policy_document(path.stem, json.loads(policy))
+        for title, language, code in (("JSON", "json", policy), ("Terraform", "terraform", terraform)):
+            lines += [f"    .. tab-item:: {title}", f"        :sync: {language}", ""]
+            lines += [f"        .. code-block:: {language}", ""]
+            lines += [f"            {line}" if line else "" for line in code.splitlines()] + [""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def setup(app: Any) -> None:
     """Register what this project adds to Sphinx."""
+    app.add_directive("iam-policy", IamPolicy)
     app.connect("doctree-read", hide_markers)

@@ -53,7 +53,7 @@ _INDENTED = r"\n\n((?:(?: {4,}.*)?\n)+)"
 _MARKDOWN = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _DIRECTIVE = re.compile(r"^ *\.\. (?:code-block|code|sourcecode|highlight)::[ ]*(\w*).*?" + _INDENTED, re.MULTILINE)
 _LITERAL = re.compile(r"^(?! *\.\.).*(::)" + _INDENTED, re.MULTILINE)
-_INCLUDE = re.compile(r"^ *\.\. literalinclude::() (.+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *\.\. (?:literalinclude|iam-policy)::() (.+)$", re.MULTILINE)
 
 
 def blocks() -> Iterator[Block]:

@@ -9,7 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hcl2
 import pytest
+from hcl2.utils import SerializationOptions
 
 from airflow_ddb_backup.exceptions import PermanentError
 from airflow_ddb_backup.operators.dynamodb import (
@@ -24,6 +26,7 @@ from airflow_ddb_backup.operators.dynamodb import (
 )
 from airflow_ddb_backup.restoring.settings import SETTINGS
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBFreshBackupSensor
+from scripts.terraform import policy_document
 from tests.simulator.rules import is_allowed
 
 if TYPE_CHECKING:
@@ -401,3 +404,42 @@ def test_the_sensor_for_a_fresh_backup_names_its_missing_action(
     """It needs no less."""
     with pytest.raises(PermanentError, match=action):
         fresh(control_plane, context, without(policy("fresh"), action))
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """Return what IAM's JSON has alone or in a list."""
+    return [value] if isinstance(value, str) else value
+
+
+def as_terraform_reads_it(name: str, code: str) -> list[dict[str, Any]]:
+    """Return the statements of Terraform's data source, as IAM's JSON has them, with every value in a list."""
+    options = SerializationOptions(strip_string_quotes=True, explicit_blocks=False)
+    (source,) = hcl2.loads(code, serialization_options=options)["data"]
+    statements = []
+    for statement in source["aws_iam_policy_document"][name]["statement"]:
+        found = {"Effect": statement.get("effect", "Allow"), "Action": statement["actions"]}
+        found |= {"Resource": statement["resources"]} if "resources" in statement else {}
+        for principal in statement.get("principals", []):
+            found["Principal"] = {principal["type"]: principal["identifiers"]}
+        for condition in statement.get("condition", []):
+            found["Condition"] = {condition["test"]: {condition["variable"]: condition["values"]}}
+        statements.append(found)
+    return statements
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.json")), ids=lambda path: path.stem)
+def test_terraform_says_the_same(path: Path) -> None:
+    """What the page shows for Terraform allows what the JSON does, and nothing else."""
+    document = json.loads(path.read_text())
+    expected = []
+    for statement in document["Statement"]:
+        nested = {
+            name: {
+                key: {each: listed(one) for each, one in value.items()} if isinstance(value, dict) else listed(value)
+            }
+            for name in ("Principal", "Condition")
+            for key, value in statement.get(name, {}).items()
+        }
+        lists = {name: listed(statement[name]) for name in ("Action", "Resource") if name in statement}
+        expected.append({"Effect": statement["Effect"], **lists, **nested})
+    assert as_terraform_reads_it(path.stem, policy_document(path.stem, document)) == expected
