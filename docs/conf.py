@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-from docutils.nodes import Node, Text, literal_block
+from docutils.nodes import Node, Text, literal_block, raw
 from sphinx.util.docutils import SphinxDirective
 
 from airflow_ddb_backup import __version__
+from scripts.sequence import draw, parse
 from scripts.terraform import policy_document
 
 project = "airflow-ddb-backup"
@@ -17,7 +18,12 @@ author = "The airflow-ddb-backup maintainers"
 copyright = author  # noqa: A001  # Sphinx's name for it
 release = version = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_design"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 html_theme = "furo"
 html_title = f"airflow-ddb-backup {release}"
 exclude_patterns = ["_build"]
@@ -31,7 +37,7 @@ nitpick_ignore_regex = [
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 html_static_path = ["_static"]
-html_css_files = ["wrap.css"]
+html_css_files = ["pages.css"]
 
 
 def hide_markers(_app: Any, tree: Any) -> None:
@@ -63,7 +69,24 @@ class IamPolicy(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class SequenceDiagram(SphinxDirective):
+    """``.. sequence:: TITLE``: a diagram, drawn from its content."""
+
+    required_arguments: ClassVar[int] = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[Node]:
+        """Return the drawing, or the error that fails the build."""
+        try:
+            drawing = draw(self.arguments[0], *parse(self.content))
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        return [raw("", drawing, format="html")]
+
+
 def setup(app: Any) -> None:
     """Register what this project adds to Sphinx."""
+    app.add_directive("sequence", SequenceDiagram)
     app.add_directive("iam-policy", IamPolicy)
     app.connect("doctree-read", hide_markers)

@@ -6,11 +6,16 @@ import json
 import re
 import subprocess
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from airflow.models.connection import Connection
+
+import airflow_ddb_backup
+from scripts.sequence import draw, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +28,8 @@ INCLUDED = {
     "example_dags/*.py": "tests/system/test_examples.py",
     "docs/iam/*.json": "tests/unit/test_iam.py",
     "docs/connections/*.sh": "tests/unit/test_docs.py",
+    "docs/*.txt": "tests/unit/retention/test_pages.py",
+    "docs/platforms/*": "tests/unit/test_docs.py",
 }
 # Pages with code of their own, by what runs it.
 RUN = {
@@ -122,6 +129,12 @@ def test_a_file_that_a_page_names_is_there(page: Path, target: str) -> None:
     assert (page.parent / target).exists() or (ROOT / target).exists()
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.rst")), ids=lambda path: path.name)
+def test_readme_leads_to_every_page(page: Path) -> None:
+    """Where the documentation is not built, it is read there."""
+    assert f"](docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("runner", sorted({*INCLUDED.values(), *RUN.values()}))
 def test_the_runners_exist(runner: str) -> None:
     """And are collected."""
@@ -148,3 +161,51 @@ def test_a_policy_is_one_that_aws_reads(policy: Path) -> None:
     document = json.loads(policy.read_text())
     assert document["Version"] == "2012-10-17"
     assert all({"Effect", "Action"} <= set(statement) for statement in document["Statement"])
+
+
+PLATFORMS = ROOT / "docs" / "platforms"
+WHEEL = f"airflow_ddb_backup-{airflow_ddb_backup.__version__}-py3-none-any.whl"
+
+
+def test_the_requirement_is_the_wheel_of_this_version() -> None:
+    """In the folder into which MWAA unpacks the plugins."""
+    assert (PLATFORMS / "requirements.txt").read_text() == f"/usr/local/airflow/plugins/{WHEEL}\n"
+
+
+def test_the_image_installs_the_wheel_beside_its_own_airflow() -> None:
+    """Of the Airflow that the tests run on, without a version that would have to be kept."""
+    base, copy, run = (PLATFORMS / "Dockerfile").read_text().splitlines()
+    pattern = copy.split()[1]
+    assert fnmatch(f"dist/{WHEEL}", pattern)
+    assert run.endswith(f"/tmp/{pattern.removeprefix('dist/')}")  # noqa: S108  # of the image
+    pins = re.search(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pins
+    assert base == f"FROM apache/airflow:{pins[1]}"
+
+
+def test_the_chart_gives_workers_and_triggerer_one_role() -> None:
+    """And a connection that Airflow reads."""
+    values = yaml.safe_load((PLATFORMS / "values.yaml").read_text())
+    (variable,) = values["env"]
+    assert variable["name"] == "AIRFLOW_CONN_AWS_DEFAULT"
+    assert Connection.from_json(variable["value"]).conn_type == "aws"
+    assert values["triggerer"]["serviceAccount"] == values["workers"]["serviceAccount"]
+
+
+class TestSequenceDiagrams:
+    """The drawings of docs/how_it_works.rst."""
+
+    LINES = ("A, B", "A -> B: asks", "B -x A: answers <b>", "A: waits")
+
+    def test_a_drawing_tells_its_steps(self) -> None:
+        """To those who can't see it; a letter of markup is none."""
+        drawn = draw("A case", *parse(self.LINES))
+        assert ">1. A to B: asks. 2. B to A (lost): answers &lt;b&gt;. 3. A: waits.</desc>" in drawn
+        assert drawn.count("<path") == 4
+        assert 'role="img" aria-labelledby="a-case-title a-case-steps"' in drawn
+
+    @pytest.mark.parametrize("line", ["A asks B", "A -> C: asks", "C: waits", "A -> B:"])
+    def test_a_wrong_line_fails_the_build(self, line: str) -> None:
+        """Rather than to be left out."""
+        with pytest.raises(ValueError, match="not a line of a sequence diagram"):
+            parse([*self.LINES, line])

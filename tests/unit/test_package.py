@@ -218,6 +218,7 @@ OF_SEVERAL = {
     "test_every_history",
     "test_iam",
     "test_package",
+    "test_pages",
     "test_proxy",
     "test_readme",
     "test_release",
