@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{"integration-name": integration, "python-modules": ["airflow_ddb_backup.triggers.dynamodb"]}],
         "extra-links": [
             "airflow_ddb_backup.links.dynamodb.DynamoDBBackupLink",
+            "airflow_ddb_backup.links.dynamodb.DynamoDBBackupsLink",
             "airflow_ddb_backup.links.dynamodb.DynamoDBTableLink",
         ],
     }

@@ -163,6 +163,7 @@ class Table:
     :param created_at: when the table was created, by AWS's clock
     :param restore: the restore that has made it; ``None``: none has
     :param indexes: the statuses of its global secondary indexes
+    :param size_bytes: its size when AWS last counted it, about every six hours; 0: it has not yet, or it is empty
     """
 
     name: str
@@ -172,6 +173,7 @@ class Table:
     created_at: datetime
     restore: RestoreSummary | None = None
     indexes: tuple[str, ...] = ()
+    size_bytes: int = 0
 
     @classmethod
     def from_response(cls, response: Mapping[str, Any]) -> Self:
@@ -189,6 +191,7 @@ class Table:
                 for kind in INDEX_KINDS
                 for index in table.get(kind) or ()
             ),
+            size_bytes=table.get("TableSizeBytes") or 0,
         )
 
     @classmethod

@@ -50,7 +50,7 @@ class Report(Generic[_T]):
         :param log: the task's log
         """
         self.failed[name] = error
-        log.error("%s: %s", name, error)
+        log.error("%s (%s)", error, name)
 
     def fail_others(self, names: Iterable[str], error: BaseException) -> None:
         """Take in that the task ends before it is known how some of several things went: none is left out.
@@ -108,13 +108,26 @@ def age_of(age: timedelta) -> str:
 
 
 def size_of(size: int) -> str:
-    """Return a number of bytes in its largest unit, as AWS counts them, such as ``1.2 GB``."""
+    """Return a number of bytes in its largest unit, as AWS counts them, such as ``1.2 GB``.
+
+    AWS fills the size of a backup in hours later, and tells 0 until then.
+    """
+    if not size:
+        return "size not known yet"
     amount, unit = float(size), "bytes"
     for larger in ("KB", "MB", "GB", "TB", "PB"):
         if amount < KILO:
             break
         amount, unit = amount / KILO, larger
     return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
+def total_of(sizes: Iterable[int]) -> str:
+    """Return the size of some backups together, as far as AWS has told it: ``at least``, if some are not known yet."""
+    told = list(sizes)
+    if not told:
+        return "0 bytes"
+    return f"{'at least ' if any(told) and 0 in told else ''}{size_of(sum(told))}"
 
 
 def carry(failed: Mapping[str, BackupError]) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def select_tables(
         if selection.has_tags(tags or ()):
             return True
         report.skipped[table.name] = "It lacks the tags."
-        log.warning("Table %s is skipped: it lacks the tags.", table.name)
+        log.warning("Skipped, since it lacks the tags: table %s", table.name)
         return False
 
     named = selection.named()

@@ -23,7 +23,7 @@ from airflow_ddb_backup.exceptions import (
 from airflow_ddb_backup.limits import LARGEST_REPORT, NAMED_IN_TEXT, REPORT_VERSION, THREADS
 from airflow_ddb_backup.models import TableStatus
 from airflow_ddb_backup.parameters import check_age, check_choice, check_flag, check_texts, check_timeout, set_checked
-from airflow_ddb_backup.report import Report, age_of, size_of
+from airflow_ddb_backup.report import Report, age_of, total_of
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import select_tables
 
@@ -120,7 +120,7 @@ class CoverageReport(Report[Coverage]):
 
     def summary(self) -> str:
         """Return what a person wants to read in the morning: a line for each status that needs attention."""
-        names, known = self.by_status(), list(self.done.values())
+        names, sizes = self.by_status(), self._sizes()
         total, fresh = sum(map(len, names.values())), len(names[Status.FRESH])
         young = f"a backup that is at most {age_of(self.max_age)} old" if self.max_age else "a fresh backup"
         late = [f"{name} (its newest backup is {self._newest_age(name)} old)" for name in names[Status.LATE]]
@@ -130,7 +130,7 @@ class CoverageReport(Report[Coverage]):
             _line("Without an AVAILABLE backup", names[Status.NONE]),
             _line("Late", late),
             _line("Not known", unknown),
-            f"{sum(one.backups for one in known)} backups, {size_of(sum(one.size_bytes for one in known))} in all.",
+            f"{len(sizes)} backups, {total_of(sizes)}.",
         ]
         return "\n".join(filter(None, lines))
 
@@ -139,7 +139,7 @@ class CoverageReport(Report[Coverage]):
 
         :param error: why the task has failed; ``None``: it has not
         """
-        names, known = self.by_status(), list(self.done.values())
+        names, sizes = self.by_status(), self._sizes()
         told = self.told(self.summary(), error)
         if isinstance(error, TablesNotFreshError):
             # The summary says the same, and names more of them.
@@ -154,11 +154,15 @@ class CoverageReport(Report[Coverage]):
             "checked_at": self.checked_at.isoformat(timespec="seconds"),
             "max_age_seconds": int(self.max_age.total_seconds()) if self.max_age else None,
             "counts": {status.value: len(names[status]) for status in reversed(Status)},
-            "backups": sum(one.backups for one in known),
-            "bytes": sum(one.size_bytes for one in known),
+            "backups": len(sizes),
+            "bytes": sum(sizes),
             "tables": rows,
             **told,
         }
+
+    def _sizes(self) -> list[int]:
+        """Return the bytes of each backup."""
+        return [size for known in self.done.values() for size in known.sizes]
 
     def _row(self, name: str) -> dict[str, Any]:
         known = self.done.get(name)
@@ -267,7 +271,7 @@ class _EachTable:
             if selected.named:
                 raise
             self._report.skipped[selected.name] = str(error)
-            self._log.warning("Table %s is left out, since the task does not name it: %s", selected.name, error)
+            self._log.warning("Skipped, since the task does not name the table: %s", error)
             return
         backups = self._backups(context, table.name)
         self._report.done[selected.name] = Coverage.of(table, backups, point_in_time_recovery=recovery)

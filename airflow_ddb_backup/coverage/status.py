@@ -30,14 +30,12 @@ class Coverage:
     """The backups that one very table can be restored from.
 
     :param newest: the newest of them; ``None``: there is none
-    :param backups: how many there are
-    :param size_bytes: their size, as far as AWS has told it
+    :param sizes: the bytes of each; 0: AWS has not told them yet
     :param point_in_time_recovery: whether it is on; ``None``: it was not asked for
     """
 
     newest: Backup | None = None
-    backups: int = 0
-    size_bytes: int = 0
+    sizes: tuple[int, ...] = ()
     point_in_time_recovery: bool | None = None
 
     @classmethod
@@ -50,8 +48,8 @@ class Coverage:
         """
         backups = {backup.arn.text: backup for backup in listed if backup.protects(table)}
         newest = max(backups.values(), key=lambda backup: backup.created_at, default=None)
-        size = sum(backup.size_bytes for backup in backups.values())
-        return cls(newest, len(backups), size, point_in_time_recovery)
+        sizes = tuple(backup.size_bytes for backup in backups.values())
+        return cls(newest, sizes, point_in_time_recovery)
 
     def status(self, now: datetime, max_age: timedelta) -> Status:
         """Return how the table is covered.
@@ -69,7 +67,7 @@ class Coverage:
         return {
             "newest_backup_arn": newest and newest.arn.text,
             "newest_backup_at": newest and newest.created_at.isoformat(timespec="seconds"),
-            "backups": self.backups,
-            "bytes": self.size_bytes,
+            "backups": len(self.sizes),
+            "bytes": sum(self.sizes),
             **({} if recovery is None else {"point_in_time_recovery": recovery}),
         }

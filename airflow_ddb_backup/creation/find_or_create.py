@@ -88,6 +88,11 @@ class Creation:
         self._ambiguous: exceptions.AmbiguousOutcomeError | None = None
         self._ambiguous_calls = 0
 
+    @property
+    def table_bytes(self) -> int:
+        """The table's size when AWS last counted it; 0: not known."""
+        return self._table.size_bytes if self._table else 0
+
     def find_or_create(self) -> Backup:
         """Return the backup that the run has already, or a new one. After a failure that may pass, call it again.
 
@@ -182,8 +187,8 @@ class Creation:
         if own:
             self._warn_of_twins(own, wanted.own(table, listed)[1:])
         elif earlier := wanted.find_own(None, listed):
-            message = "The table was made again: backup %s, created at %s, is of the earlier table of its name."
-            self._log.warning(message, earlier.arn.text, earlier.created_at.isoformat())
+            message = "The table was made again: a backup of %s is of the earlier table of its name: %s"
+            self._log.warning(message, earlier.created_at.isoformat(), earlier.arn.text)
         if found := own or wanted.find_reusable(table, listed):
             self._log_reuse(found)
         elif self._request.reuse_within and wanted.run.cleared:
@@ -267,14 +272,14 @@ class Creation:
         due = self.wanted.run.earliest
         self._log.log(self._level, "Reusing backup %s, created at %s", found.arn.text, found.created_at.isoformat())
         if found.created_at < due - limits.SCHEDULER_CLOCK_TOLERANCE:
-            message = "Backup %s is from before this run was due: it was created at %s, the run was due at %s."
-            self._log.warning(message, found.arn.text, found.created_at.isoformat(), due.isoformat())
+            message = "The backup is from before this run was due: it was created at %s, the run was due at %s: %s"
+            self._log.warning(message, found.created_at.isoformat(), due.isoformat(), found.arn.text)
 
     def _warn_of_twins(self, oldest: Backup, younger: list[Backup]) -> None:
         for twin in younger:
             message = (
-                "Two backups of this name may be the run's. Using the older, %s, created at %s; %s, created at %s, is "
-                "another try's or another run's."
+                "Two backups of this name may be the run's. The older is used, created at %s; that of %s is another "
+                "try's or another run's: %s and %s"
             )
             times = oldest.created_at.isoformat(), twin.created_at.isoformat()
-            self._log.warning(message, oldest.arn.text, times[0], twin.arn.text, times[1])
+            self._log.warning(message, *times, oldest.arn.text, twin.arn.text)

@@ -7,6 +7,7 @@ the other, at the rate of the hook that they share, with one listing of the acco
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup import exceptions
@@ -15,7 +16,7 @@ from airflow_ddb_backup.creation.listing import Listing
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import TABLE_PATIENCE, THREADS
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.report import Report, carried, carry
+from airflow_ddb_backup.report import Report, carried, carry, size_of
 from airflow_ddb_backup.retries import rounds
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.selection import SelectedTable
 
 
+@dataclass(slots=True)
 class TablesReport(Report[BackupArn]):
     """The results of a task for many tables so far.
 
     ``done`` has the backup of each table that has one, also of those whose backup did not become AVAILABLE and are
     ``failed``; ``skipped`` are tables that the task does not name.
+
+    :param table_bytes: the size of the tables in ``done``, as AWS last counted them: that of their backups comes later
     """
+
+    table_bytes: int = 0
 
     def as_dict(self, error: BaseException | None = None) -> dict[str, Any]:
         """Return it as plain JSON values.
@@ -41,7 +47,7 @@ class TablesReport(Report[BackupArn]):
         """
         backups = {table: arn for table, arn in self.arns().items() if table not in self.failed}
         parts = {"backups": backups, "failed": self.messages(), "skipped": dict(sorted(self.skipped.items()))}
-        return {**parts, **self.told(f"Tables: {self.counts()}.", error)}
+        return {**parts, "table_bytes": self.table_bytes, **self.told(self.summary(), error)}
 
     def arns(self) -> dict[str, str]:
         """Return the ARN of each table's backup, AVAILABLE or not."""
@@ -49,7 +55,8 @@ class TablesReport(Report[BackupArn]):
 
     def as_carried(self) -> dict[str, Any]:
         """Return it as plain JSON values, to cross a deferral."""
-        return {"backups": self.arns(), "failed": carry(self.failed), "skipped": self.skipped}
+        known = {"backups": self.arns(), "failed": carry(self.failed), "skipped": self.skipped}
+        return {**known, "table_bytes": self.table_bytes}
 
     @classmethod
     def carried(cls, backups: Mapping[str, str], others: Mapping[str, Any]) -> Self:
@@ -62,7 +69,13 @@ class TablesReport(Report[BackupArn]):
         """
         arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
         first = next(iter(arns.values()))
-        return cls(arns, carried(others["failed"]), dict(others["skipped"]), first.account, first.region)
+        known = carried(others["failed"]), dict(others["skipped"]), first.account, first.region
+        return cls(arns, *known, int(others["table_bytes"]))
+
+    def summary(self) -> str:
+        """Return how many tables have what, and their size if AWS has told it, for people."""
+        size = f" Size of the tables: {size_of(self.table_bytes)}, as AWS last counted." if self.table_bytes else ""
+        return f"Tables: {self.counts()}.{size}"
 
     def counts(self) -> str:
         """Return how many tables have what, for the log."""
@@ -77,7 +90,7 @@ class TablesReport(Report[BackupArn]):
         :raises TablesFailedError: some have failed
         """
         self.failed = dict(sorted(self.failed.items()))
-        (log.error if self.failed else log.info)("Tables: %s", self.counts())
+        (log.error if self.failed else log.info)("%s", self.summary())
         have = f"{len(self.done.keys() - self.failed.keys())} have a backup"
         self.raise_for_failures(exceptions.TablesFailedError, ErrorContext(region=self.region), have, hint)
 
@@ -113,6 +126,7 @@ def create_backups(
     if reused := sum(not creation.is_missing for creation in work.backups):
         log.info("%s of %s tables had a backup for this run already.", reused, len(tables))
     # Not before all are created, so that one listing shows all: another try of this run may have made one too.
+    report.table_bytes = sum(creation.table_bytes for creation in work.backups)
     listing = listing.for_at_most(TABLE_PATIENCE)
     for creation, backup in work.backups.items():
         report.done[creations[creation].name] = creation.settle(backup, listing).arn
@@ -136,7 +150,7 @@ class _EachTable(FindOrCreate):
             if table.named:
                 raise
             self._report.skipped[table.name] = str(error)
-            self._log.warning("Table %s is skipped, since the task does not name it: %s", table.name, error)
+            self._log.warning("Skipped, since the task does not name the table: %s", error)
         else:
             self._report.done[table.name] = self.backups[creation].arn
 

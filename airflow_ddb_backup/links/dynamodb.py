@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
+from botocore.exceptions import UnknownRegionError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 
 class DynamoDBTableLink(BaseAwsLink):
@@ -27,3 +32,25 @@ class DynamoDBBackupLink(DynamoDBTableLink):
 
     name = "DynamoDB backup"
     key = "dynamodb_backup"
+
+
+class DynamoDBBackupsLink(DynamoDBTableLink):
+    """Leads to the list of a region's backups in the DynamoDB console."""
+
+    name = "DynamoDB backups"
+    key = "dynamodb_backups"
+    format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#backups"
+
+    @classmethod
+    def persist_region(cls, context: Context, operator: BaseOperator, region: str) -> None:
+        """Store the link of a task that is about a whole region, before any response has told the partition.
+
+        :param context: the task's context
+        :param operator: the task
+        :param region: the region of its calls
+        """
+        try:
+            partition = botocore.session.Session().get_partition_for_region(region)
+        except UnknownRegionError:
+            partition = ""
+        cls.persist(context=context, operator=operator, region_name=region, aws_partition=partition)

@@ -167,10 +167,10 @@ class DrillReport(Report[str]):
         """Return how it went, a sentence for people."""
         known, seconds = self.backup, self.backup["backup_age_seconds"]
         age = age_of(timedelta(seconds=seconds)) if seconds is not None else "of unknown age"
-        size = size_of(known["backup_bytes"]) if known["backup_bytes"] else "size not known"
+        size = size_of(known["backup_bytes"] or 0)
         return (
-            f"Backup {known['backup_arn']} of table {self.table_name} ({age} old, {size}) was restored within "
-            f"{self.restore_seconds} s: {self.items} items; passed: {', '.join(self.done)}."
+            f"A backup was restored within {self.restore_seconds} s: {self.items} items; passed: "
+            f"{', '.join(self.done)}. It is {age} old, {size}, of table {self.table_name}: {known['backup_arn']}."
         )
 
     def as_dict(self, error: BaseException | None = None) -> dict[str, Any]:
@@ -379,7 +379,7 @@ class Drill:
         retry = retrying(deadline, self.log)
         if poll_until(lambda: retry(self._drop_once, table) or None, deadline, limits.DROPPING_INTERVAL) is None:
             raise exceptions.TableNotDroppedError.about(replace(self.context, table=table.name), "It is DELETING.")
-        self.log.info("Table %s is dropped.", table.name)
+        self.log.info("Dropped: table %s", table.name)
 
     def _drop_once(self, table: Table) -> bool:
         """Return whether a scratch table is gone; drop it unless AWS is at it."""

@@ -17,6 +17,7 @@ from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.boto_errors import told
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.models import ENABLED, INDEX_KINDS, BackupArn, BackupStatus, TableStatus
+from airflow_ddb_backup.report import size_of
 from airflow_ddb_backup.restoring.pick import read_backups
 from airflow_ddb_backup.retries import retrying
 
@@ -103,8 +104,8 @@ class BackupOrigin(Origin):
             reason = error.__cause__ if isinstance(error, exceptions.BackupNotRestorableError) else error
             self.log.warning("The table is there already, but its backup can't be described: %s", reason)
             return
-        size = f"{backup.size_bytes} bytes" if backup.size_bytes else "size not known yet"
-        self.log.info("Backup %s: name %s, created at %s, %s", backup.arn.text, backup.name, backup.created_at, size)
+        size, created_at = size_of(backup.largest_size), backup.created_at.isoformat()
+        self.log.info("The backup was created at %s, %s: %s, named %s", created_at, size, backup.arn.text, backup.name)
         if needed and backup.status != BackupStatus.AVAILABLE:
             is_gone = backup.status == BackupStatus.DELETED
             kind = exceptions.BackupNotRestorableError if is_gone else exceptions.BackupNotReadyError
@@ -150,7 +151,7 @@ class MomentOrigin(Origin):
         if target is None:
             retry = retrying(self.deadline, self.log)
             window = retry(self._read_window)
-            self.log.info("Table %s %s", self.source.table_name, window)
+            self.log.info("The table %s: table %s", window, self.source.table_name)
             self._refuse(window)
 
     def start(self, target: str, overrides: Mapping[str, Any]) -> Table:

@@ -184,14 +184,14 @@ def pick(
         table = None
     restored = retrying(deadline, log)(hook.find_table, about, target)
     if own := _picked_before(restored, request.table, table, started, before):
-        log.info("This run has picked backup %s of table %s already.", own.text, request.table)
+        log.info("Picked by this run already: backup %s of table %s", own.text, request.table)
         return own
     found, others = eligible_and_others(table, backups, before=before, prefixes=request.prefixes)
     if not found:
         raise none_eligible(source, table, others, before)
     picked, moment = found[0], _text(before)
     log.info(
-        "Picked backup %s of table %s: of %d the newest before %s", picked.arn.text, request.table, len(found), moment
+        "Picked the newest of %d backups before %s: %s of table %s", len(found), moment, picked.arn.text, request.table
     )
     newer = [
         f"{count} {reason}"

@@ -25,8 +25,8 @@ _NOT_TRIED = "failed: not tried, since it may deny the retry that puts back what
 # AWS takes one UpdateTable at a time, and turns on the backups of a young table by itself.
 _NOT_READY = (exceptions.TableInUseError, exceptions.ContinuousBackupsUnavailableError)
 _NO_PLACE = (
-    "Table %s has no place for setting %s: a table on demand has nothing to scale, and indexes that were not restored "
-    "have no settings."
+    "There is no place for setting %s: a table on demand has nothing to scale, and indexes that were not restored have "
+    "no settings. Table %s"
 )
 _NEVER_PUT_BACK = (
     "Not restored; recreate these: CloudWatch alarms, IAM policies that name the old table, Lambda event source "
@@ -67,7 +67,7 @@ def put_back(request: SettingsRequest, target: SettingsOf, report: Report[str]) 
         except BackupError as error:
             report.failed[name] = error
         if outcome := outcomes(report).get(name):
-            target.log.info("Setting %s of table %s: %s", name, target.name, outcome)
+            target.log.info("Setting %s: %s (table %s)", name, outcome, target.name)
     target.log.info(_NEVER_PUT_BACK)
 
 
@@ -85,7 +85,7 @@ def _put_back(setting: Setting, value: Any, target: SettingsOf) -> str:
         return SAME
     # The settings before have changed the table: each is put back on its own description.
     if not (wanted := setting.adapt(value, target.fresh())):
-        target.log.warning(_NO_PLACE, target.name, setting.name)
+        target.log.warning(_NO_PLACE, setting.name, target.name)
         return UNAVAILABLE
     present = setting.read(target.fresh())
     missing = setting.missing(wanted, present.value)

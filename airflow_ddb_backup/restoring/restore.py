@@ -115,10 +115,10 @@ class Restore:
         is_own = self._is_own(table)
         if self.request.if_exists == IfTargetExists.FAIL and not is_own:
             raise exceptions.TargetTableExistsError.about(context, f"It is {made}, and if_exists is 'fail'.")
-        self.log.info("Table %s is %s; taking it.", table.arn, made)
+        self.log.info("Taking the table of %s: %s", made, table.arn)
         if table.created_at < self.since - limits.SCHEDULER_CLOCK_TOLERANCE and not is_own:
-            message = "Table %s was restored before this run started, at %s: it may have been written to since."
-            self.log.warning(message, table.name, self.since.isoformat())
+            message = "It was restored before this run started, at %s, and may have been written to since: table %s"
+            self.log.warning(message, self.since.isoformat(), table.name)
         return table
 
     def _is_own(self, table: Table) -> bool:
@@ -192,7 +192,7 @@ class Restore:
                 if setting.name not in self.request.settings and setting.read(source).value:
                     others.append(setting.name)
         if others:
-            self.log.info("Table %s also has %s, which settings does not ask for.", source.name, ", ".join(others))
+            self.log.info("Not asked for by settings: %s, which table %s also has.", ", ".join(others), source.name)
 
     def _is_there(self) -> bool:
         """Return whether the very table that is restored exists."""
@@ -200,16 +200,16 @@ class Restore:
         source = self._table(name)
         table = source.retry(self.hook.find_table, source.context, name)
         if table is None:
-            reason = "is gone"
+            reason = "it is gone"
         elif table.status == TableStatus.DELETING:
-            reason = "is being deleted"
+            reason = "it is being deleted"
         elif self.origin.is_of(table):
             return True
         else:
-            reason = "is another than the one that is restored"
-        message = "Settings%s are unavailable, since table %s %s; settings_from can name another."
+            reason = "it is another than the one that is restored"
+        message = "Settings%s of a table are unavailable, since %s; settings_from can name another than %s."
         but = f" other than {' and '.join(self.origin.held)}" if self.origin.held else ""
-        self.log.warning(message, but, name, reason)
+        self.log.warning(message, but, reason, name)
         return False
 
     def _table(self, name: str) -> SettingsOf:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.limits import NAMED
 from airflow_ddb_backup.models import BackupStatus
-from airflow_ddb_backup.report import age_of
+from airflow_ddb_backup.report import age_of, size_of, total_of
 from airflow_ddb_backup.retention.policy import MINIMUM_REDUNDANCY, Decision
 
 if TYPE_CHECKING:
@@ -77,22 +77,23 @@ class Plan:
         return [backup for group in self.groups for backup in group.deleted]
 
     def rows(self, now: datetime) -> list[str]:
-        """Return a line for each backup, for the log.
+        """Return a line for each backup, for the log: the reason first, and the long name last.
 
         :param now: when the task began
         """
-        lines = [("", "table", "backup", "created at", "age", "because")]
+        lines = [("", "age", "because", "table", "size", "created at", "backup")]
         for group in self.groups:
             for decision in group.decisions:
                 backup = decision.backup
                 lines.append(
                     (
                         "keep" if decision.kept else "delete",
-                        str(group),
-                        backup.name,
-                        backup.created_at.isoformat(timespec="seconds"),
                         age_of(now - backup.created_at),
                         ", ".join(decision.reasons) or "no rule keeps it",
+                        str(group),
+                        size_of(backup.size_bytes),
+                        backup.created_at.isoformat(timespec="seconds"),
+                        backup.name,
                     )
                 )
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
@@ -100,7 +101,11 @@ class Plan:
 
     def summary(self) -> list[str]:
         """Return a line for each table, for the log."""
-        return [f"{group}: {len(group.kept)} kept, {len(group.deleted)} to delete" for group in self.groups]
+        return [
+            f"{len(group.deleted)} to delete ({total_of(sizes_of(group.deleted))}), "
+            f"{len(group.kept)} kept ({total_of(sizes_of(group.kept))}): {group}"
+            for group in self.groups
+        ]
 
 
 def make_plan(
@@ -154,6 +159,6 @@ def prefixes_of(backups: Iterable[Backup]) -> str:
     return f"there are {told}" if told else "there is none at all"
 
 
-def bytes_of(backups: Iterable[Backup]) -> int:
-    """Return the size of some backups, as far as AWS has told it."""
-    return sum(backup.size_bytes for backup in backups)
+def sizes_of(backups: Iterable[Backup]) -> list[int]:
+    """Return the bytes of each of some backups; 0: AWS has not told them yet."""
+    return [backup.size_bytes for backup in backups]

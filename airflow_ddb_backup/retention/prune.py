@@ -10,9 +10,9 @@ from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.exceptions import BackupError
 from airflow_ddb_backup.models import Backup, BackupStatus, TableStatus
 from airflow_ddb_backup.parameters import check_count, check_flag, check_name, check_timeout, set_checked
-from airflow_ddb_backup.report import Report
+from airflow_ddb_backup.report import Report, total_of
 from airflow_ddb_backup.retention.delete import delete_backup
-from airflow_ddb_backup.retention.plan import bytes_of, is_candidate, make_plan, prefixes_of
+from airflow_ddb_backup.retention.plan import is_candidate, make_plan, prefixes_of, sizes_of
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import SelectedTable, select_tables
 
@@ -96,9 +96,9 @@ class PruneReport(Report[Backup]):
 
     def summary(self) -> str:
         """Return how many there are of what."""
-        deleted, kept = bytes_of(self.done.values()), bytes_of(self.kept.values())
+        deleted, kept = (total_of(sizes_of(backups.values())) for backups in (self.done, self.kept))
         others = f"{len(self.in_use)} are in use, {len(self.failed)} failed"
-        return f"{self.deleted()} ({deleted} bytes), {len(self.kept)} are kept ({kept} bytes), {others}."
+        return f"{self.deleted()} ({deleted}), {len(self.kept)} are kept ({kept}), {others}."
 
     def as_dict(self, error: BaseException | None = None) -> dict[str, Any]:
         """Return it as plain JSON values.
@@ -111,8 +111,8 @@ class PruneReport(Report[Backup]):
             "deleted": list(self.done),
             "in_use": list(self.in_use),
             "failed": self.messages(),
-            "kept_bytes": bytes_of(self.kept.values()),
-            "deleted_bytes": bytes_of(self.done.values()),
+            "kept_bytes": sum(sizes_of(self.kept.values())),
+            "deleted_bytes": sum(sizes_of(self.done.values())),
             **self.told(self.summary(), error),
         }
 
@@ -223,7 +223,7 @@ class Prune:
                     raise
                 except BackupError as error:
                     if must_exist or not isinstance(error, exceptions.TableNotFoundError):
-                        self.log.warning("Nothing of table %s is deleted: %s", table.name, error)
+                        self.log.warning("Nothing of this table is deleted: %s", error)
                         self.report.failed[table.name] = error
         return existing
 
@@ -253,19 +253,18 @@ class Prune:
         rows = plan.rows(self._began)
         small = len(rows) <= limits.LARGEST_LISTED_PLAN
         self.log.info(
-            "%s, account %s, region %s: backups named %s of %s table(s), by %s: "
-            "%s kept (%s bytes), %s to delete (%s bytes)%s\n%s",
+            "%s: %s to delete (%s), %s kept (%s)%s; account %s, region %s, by %s, of %s table(s), backups named %s\n%s",
             "Plan only" if self.request.plan_only else "Plan",
+            len(plan.deletions),
+            total_of(sizes_of(plan.deletions)),
+            len(plan.kept),
+            total_of(sizes_of(plan.kept)),
+            f", {plan.untouched} of other tables of these names not touched" if plan.untouched else "",
             self.hook.account or "not known",
             self.report.region,
-            ", ".join(f"{prefix}*" for prefix in self.request.prefixes),
-            tables,
             self.request.policy,
-            len(plan.kept),
-            bytes_of(plan.kept),
-            len(plan.deletions),
-            bytes_of(plan.deletions),
-            f"; {plan.untouched} are of other tables of these names, and not touched" if plan.untouched else "",
+            tables,
+            ", ".join(f"{prefix}*" for prefix in self.request.prefixes),
             "\n".join(rows if small else plan.summary()),
         )
         if not small:
@@ -349,15 +348,18 @@ class _Deletions:
         """Return whether a table may lose backups: it has the tags, and the backups that must stay are there."""
         try:
             if not self._has_tags(group.decisions[0].backup.arn):
-                self._log.warning("Nothing of table %s is deleted: it lacks the tags.", group)
+                self._log.warning("Nothing is deleted, since it lacks the tags: table %s", group)
                 return False
             statuses = {backup.arn.text: self._status(backup.arn) for backup in group.redundant}
         except BackupError as error:
             return error
         gone = {arn: status for arn, status in statuses.items() if status != BackupStatus.AVAILABLE}
         for arn, status in gone.items():
-            message = "Nothing of table %s is deleted: backup %s is listed, but is %s. The next prune tries again."
-            self._log.warning(message, group, arn, status)
+            message = (
+                "Nothing is deleted of a table whose backup is listed, but is %s. The next prune tries again: table "
+                "%s, backup %s"
+            )
+            self._log.warning(message, status, group, arn)
             self._report.kept.pop(arn, None)
         return not gone
 

@@ -222,8 +222,9 @@ class Wait(ABC):
 
     @property
     def progress(self) -> str:
-        """A line on the progress."""
-        return f"{self._subject}: {self._describe()}"
+        """A line on the progress: the status first, since Airflow's UI cuts lines, and the long ARN last."""
+        known = self._describe()
+        return f"{known[:1].upper()}{known[1:]} {self._subject}."
 
     def timed_out(self) -> WaitResult:
         """Return the end of a wait whose time is up."""

@@ -143,7 +143,7 @@ def test_the_log_tells_of_start_progress_and_end(page: Page, runs: Runs) -> None
     assert_shows(
         page,
         "Starting backup creation: table orders, backup name one_table_patient.back_up.",
-        f"Backup {arn}: status CREATING, 30 s after it was started.",
+        f"Status CREATING, 30 s after it was started. Backup {arn}",
         f"Backup completed successfully: {arn}",
     )
     take_picture(page, "log")

@@ -23,7 +23,7 @@ from airflow_ddb_backup.exceptions import (
     ThrottledError,
 )
 from airflow_ddb_backup.limits import NAMED
-from airflow_ddb_backup.report import Report, age_of, carried, carry, push, reporting, size_of
+from airflow_ddb_backup.report import Report, age_of, carried, carry, push, reporting, size_of, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,7 +227,7 @@ def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
 @pytest.mark.parametrize(
     ("size", "text"),
     [
-        (0, "0 bytes"),
+        (0, "size not known yet"),
         (1023, "1,023 bytes"),
         (1024, "1.0 KB"),
         (1536 * 1024**2, "1.5 GB"),
@@ -235,5 +235,14 @@ def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
     ],
 )
 def test_a_size_has_its_largest_unit(size: int, text: str) -> None:
-    """As AWS's console shows it."""
+    """As AWS's console shows it; AWS tells 0 until it has filled it in."""
     assert size_of(size) == text
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [([], "0 bytes"), ([0, 0], "size not known yet"), ([1024, 1024], "2.0 KB"), ([1024, 0], "at least 1.0 KB")],
+)
+def test_a_sum_says_whether_all_of_it_is_known(sizes: list[int], text: str) -> None:
+    """Nothing that AWS has not told yet passes for nothing."""
+    assert total_of(sizes) == text

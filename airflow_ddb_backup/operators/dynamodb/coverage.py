@@ -10,6 +10,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_ddb_backup.clock import Clock, Deadline
 from airflow_ddb_backup.coverage.check import CoverageCheck, CoverageReport, CoverageRequest
 from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupsLink
 from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_REPORT, DynamoDBOperator
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import reporting
@@ -59,6 +60,7 @@ class DynamoDBBackupCoverageOperator(DynamoDBOperator):
     """
 
     template_fields: Sequence[str] = aws_template_fields(*SELECTION_FIELDS, "account_id")
+    operator_extra_links = (DynamoDBBackupsLink(),)
     ui_color = "#d9f7e0"
 
     def __init__(
@@ -97,6 +99,7 @@ class DynamoDBBackupCoverageOperator(DynamoDBOperator):
             deadline = Deadline.after(request.timeout)
             about = self.open_hook(ErrorContext(), request.selection.arn)
             report.region = about.region
+            DynamoDBBackupsLink.persist_region(context, self, str(about.region))
             try:
                 CoverageCheck(self.hook, request, about, deadline, report, self.log).run()
             finally:

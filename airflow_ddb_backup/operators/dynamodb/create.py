@@ -17,7 +17,7 @@ from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator
 from airflow_ddb_backup.parameters import literal, rendered
-from airflow_ddb_backup.report import push
+from airflow_ddb_backup.report import push, size_of
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
@@ -141,10 +141,10 @@ class DynamoDBCreateBackupOperator(BackupCreator):
     def _finish(self, context: Context, result: WaitResult) -> str:
         details = result.unwrap(self.timeout_error)
         self.log.info(
-            "Backup completed successfully: %s, %s bytes (AWS fills the size in later), created at %s",
+            "Backup completed successfully: %s, created at %s, %s",
             details["backup_arn"],
-            details["size_bytes"],
             details["created_at"],
+            size_of(details["size_bytes"]),
         )
         return self._hand_on(context, details)
 

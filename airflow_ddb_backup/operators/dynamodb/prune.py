@@ -8,6 +8,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.exceptions import ErrorContext
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupsLink
 from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_REPORT, DynamoDBOperator
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.parameters import literal, rendered
@@ -78,6 +79,7 @@ class DynamoDBPruneBackupsOperator(DynamoDBOperator):
     template_fields: Sequence[str] = aws_template_fields(
         *SELECTION_FIELDS, "backup_name_prefix", "max_deletions", "plan_only", "account_id"
     )
+    operator_extra_links = (DynamoDBBackupsLink(),)
     ui_color = "#f7d9d9"
 
     def __init__(
@@ -142,6 +144,7 @@ class DynamoDBPruneBackupsOperator(DynamoDBOperator):
             report.plan_only = request.plan_only
             about = self.open_hook(ErrorContext(), request.selection.arn, deletes=not request.plan_only)
             report.region = about.region
+            DynamoDBBackupsLink.persist_region(context, self, str(about.region))
             try:
                 Prune(self.hook, request, about, deadline, report, self.log).run()
             finally:

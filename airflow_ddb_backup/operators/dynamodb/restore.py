@@ -152,7 +152,7 @@ class TableRestorer(RestoreWaiter):
         return self._make(RestoreRequest, of, overrides=self._make(Overrides, of), source=LATER)
 
     def _finish(self, context: Context, table_arn: str, settings: SettingsRequest) -> str:
-        self.log.info("Table %s is restored.", table_arn)
+        self.log.info("Restored: %s", table_arn)
         deadline = Deadline.after(UPDATING_PATIENCE, self.hook.clock)
         target = SettingsOf(self.hook, settings.context, settings.target, deadline, SETTING_PATIENCE, self.log)
         confirm_restored(target, settings.source)

@@ -13,6 +13,7 @@ from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.creation.tables import TablesReport, create_backups
 from airflow_ddb_backup.exceptions import BackupError, CreationTimeoutError, ErrorContext, TriggerFailedError
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupsLink
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
 from airflow_ddb_backup.parameters import LATER, literal, rendered
@@ -44,10 +45,11 @@ class DynamoDBBackupTablesOperator(BackupCreator):
     Every table is tried and reported before the task is judged: if any has failed, the task fails, and a retry does
     only what is missing. All that :class:`DynamoDBCreateBackupOperator` promises for one table holds for each.
 
-    The report is ``{"backups": {table: arn}, "failed": {table: message}, "skipped": {table: reason}, "account",
-    "region", "error", "text"}``: ``error`` is the reason of a task that fails, ``text`` a message for people. Such a
-    task pushes it as XCom ``report`` first, whatever made it fail. The ARNs are pushed as ``backup_arns``
-    (``{table: arn}``) before any waiting.
+    The report is ``{"backups": {table: arn}, "failed": {table: message}, "skipped": {table: reason}, "table_bytes",
+    "account", "region", "error", "text"}``: ``table_bytes`` is the size of the tables that have a backup, as AWS last
+    counted it, ``error`` the reason of a task that fails, ``text`` a message for people. Such a task pushes it as XCom
+    ``report`` first, whatever made it fail. The ARNs are pushed as ``backup_arns`` (``{table: arn}``) before any
+    waiting.
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
         ``[]`` are an empty selection (templated)
@@ -76,6 +78,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
     """
 
     template_fields: Sequence[str] = aws_template_fields(*SELECTION_FIELDS, "backup_name", "account_id")
+    operator_extra_links = (DynamoDBBackupsLink(),)
 
     def __init__(
         self,
@@ -170,6 +173,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         selection = self._make(TableSelection, rendered)
         about = self.open_hook(ErrorContext(), selection.arn)
         report.region = about.region
+        DynamoDBBackupsLink.persist_region(context, self, str(about.region))
         try:
             too_late = CreationTimeoutError.about(about, "The tables could not be selected in time.")
             tables = select_tables(

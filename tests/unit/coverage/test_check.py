@@ -122,7 +122,7 @@ class TestStatuses:
         shop.tag_table("late", backup="nightly")
         report = check(context, table_names=["*", "fresh"], table_tags={"backup": "nightly"})
         assert statuses(report) == {"late": "late"}
-        assert "Table fresh is skipped: it lacks the tags." in log()
+        assert "Skipped, since it lacks the tags: table fresh" in log()
 
     def test_point_in_time_recovery_is_read_if_asked_for(self, shop: ControlPlane, context: Context) -> None:
         """Nothing else asks for it."""
@@ -301,7 +301,7 @@ class TestReport:
             "1 of 3 tables have a backup that is at most 1 d 2 h old.",
             "Without an AVAILABLE backup: orders.",
             "Late: late (its newest backup is 1 d 6 h old).",
-            f"5 backups, {5 * SIZE} bytes in all. AWS account 123456789012, region us-east-1.",
+            f"5 backups, {5 * SIZE} bytes. AWS account 123456789012, region us-east-1.",
         ]
 
     def test_the_text_names_no_more_than_a_person_reads(self, control_plane: ControlPlane, context: Context) -> None:
@@ -350,9 +350,9 @@ class TestFailOn:
     """The statuses that fail the task."""
 
     def test_none_of_them_fails_it_by_default(self, shop: ControlPlane, context: Context, ti: FakeTaskInstance) -> None:
-        """The next task reads the report."""
+        """The next task reads what it returns, and the task links to the backups."""
         check(context)
-        assert "report" not in ti.xcoms
+        assert ti.xcoms == {"dynamodb_backups": {"region_name": "us-east-1", "aws_domain": "aws.amazon.com"}}
 
     @pytest.mark.parametrize(
         ("fail_on", "named"),

@@ -307,7 +307,9 @@ def test_a_backup_from_after_the_check_has_no_age() -> None:
     assert "fresh 0 min 20" in read(report(table("orders", "fresh", -HOUR))).text
 
 
-@pytest.mark.parametrize(("size", "shown"), [(0, "0 bytes"), (2**63 - 1, "8,192.0 PB"), (2**63, "\u2013")])
+@pytest.mark.parametrize(
+    ("size", "shown"), [(0, "\u2013"), (2, "2 bytes"), (2**63 - 1, "8,192.0 PB"), (2**63, "\u2013")]
+)
 def test_any_size_is_shown(size: int, shown: str) -> None:
     """Up to what 64 bits hold; no table has more."""
     assert f" 30 {shown}" in read(report(table("orders", bytes=size))).text

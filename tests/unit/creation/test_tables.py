@@ -263,7 +263,7 @@ class TestPartialFailure:
             operator(table_names=[*TABLES, "nowhere"], wait_for_completion=False).execute(context_for(clock))
         lines = log().splitlines()
         assert len([line for line in lines if "Trying again" in line and "ThrottlingException" in line]) == 1
-        told = [line for line in lines if "nowhere: The table does not exist" in line]
+        told = [line for line in lines if "The table does not exist: table 'nowhere'" in line]
         assert [" For backup 'shop.back_up." in line.partition("nowhere")[2] for line in told] == [True]
         assert len([line for line in lines if "Tables: 40 with a backup, 1 failed, 0 skipped" in line]) == 1
         assert len([line for line in lines if "Starting backup creation" in line and "[info" in line]) == 0

@@ -1,4 +1,4 @@
-"""The link to the console."""
+"""The links to the console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import XCom
 
-from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink, DynamoDBBackupsLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from tests.unit.conftest import FakeTaskInstance
 
 
-def link_from(monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any] | None) -> str:
+def link_from(
+    monkeypatch: pytest.MonkeyPatch,
+    stored: dict[str, Any] | None,
+    kind: type[DynamoDBBackupLink | DynamoDBBackupsLink] = DynamoDBBackupLink,
+) -> str:
     """Return the address that the UI shows for a stored XCom."""
     monkeypatch.setattr(XCom, "get_value", lambda **_: stored)
-    link: str = DynamoDBBackupLink().get_link(cast("Any", None), ti_key=cast("Any", None))
+    link: str = kind().get_link(cast("Any", None), ti_key=cast("Any", None))
     return link
 
 
-@pytest.mark.parametrize(
+PARTITIONS = pytest.mark.parametrize(
     ("partition", "region", "host"),
     [
         ("aws", "eu-west-1", "console.aws.amazon.com"),
@@ -31,6 +35,9 @@ def link_from(monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any] | None) ->
         ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
     ],
 )
+
+
+@PARTITIONS
 def test_each_partition_has_its_console(
     monkeypatch: pytest.MonkeyPatch, context: Context, ti: FakeTaskInstance, partition: str, region: str, host: str
 ) -> None:
@@ -51,6 +58,26 @@ def test_a_partition_whose_console_is_not_known_has_no_link(
     assert link_from(monkeypatch, ti.xcoms["dynamodb_backup"]) == ""
 
 
+@PARTITIONS
+def test_the_list_of_backups_is_that_of_the_region(
+    monkeypatch: pytest.MonkeyPatch, context: Context, ti: FakeTaskInstance, partition: str, region: str, host: str
+) -> None:
+    """In the console of its partition, which is known before any response."""
+    del partition
+    DynamoDBBackupsLink.persist_region(context, cast("Any", SimpleNamespace(do_xcom_push=True)), region)
+    link = link_from(monkeypatch, ti.xcoms["dynamodb_backups"], DynamoDBBackupsLink)
+    assert link == f"https://{host}/dynamodbv2/home?region={region}#backups"
+
+
+@pytest.mark.parametrize("region", ["us-iso-east-1", "new-region"])
+def test_a_region_whose_console_is_not_known_has_no_list(
+    monkeypatch: pytest.MonkeyPatch, context: Context, ti: FakeTaskInstance, region: str
+) -> None:
+    """Nor does an unknown region fail the task."""
+    DynamoDBBackupsLink.persist_region(context, cast("Any", SimpleNamespace(do_xcom_push=True)), region)
+    assert link_from(monkeypatch, ti.xcoms["dynamodb_backups"], DynamoDBBackupsLink) == ""
+
+
 def test_without_xcom_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that has not started a backup leads nowhere."""
     assert link_from(monkeypatch, None) == ""
@@ -59,3 +86,4 @@ def test_without_xcom_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_name_is_what_users_see() -> None:
     """The UI's button says so."""
     assert DynamoDBBackupLink().name == "DynamoDB backup"
+    assert DynamoDBBackupsLink().name == "DynamoDB backups"

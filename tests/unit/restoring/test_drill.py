@@ -83,7 +83,9 @@ class TestGood:
         (body,) = sent(control_plane)
         scratch = body["TargetTableName"]
         assert body == {"BackupArn": arn, "TargetTableName": scratch, "BillingModeOverride": "PAY_PER_REQUEST"}
-        assert report.pop("text").startswith(f"Backup {arn} of table source (1 h 1 min old, 123 bytes) was restored")
+        text = report.pop("text")
+        assert text.startswith("A backup was restored within ")
+        assert f"It is 1 h 1 min old, 123 bytes, of table source: {arn}. AWS account" in text
         assert 200 <= report.pop("restore_seconds") <= 240
         assert 3698 <= report.pop("backup_age_seconds") <= 3701
         assert report.pop("checked_at") > report.pop("backup_created_at")

@@ -380,7 +380,7 @@ class TestSource:
         moment = seconds(enabled + MINUTE).isoformat()
         run(moment)
         assert f"Restoring point in time 'source at {moment}' as table target" in (lines := log())
-        assert f"Table source can be restored to any time from {enabled.isoformat()} to " in lines
+        assert f"The table can be restored to any time from {enabled.isoformat()} to " in lines
 
 
 class TestWrittenTimes:

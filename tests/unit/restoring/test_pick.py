@@ -317,7 +317,8 @@ class TestPicking:
         add(control_plane, 200, kind="SYSTEM")
         assert pick_and_restore() == expected
         lines = log()
-        assert f"Picked backup {expected} of table source: of 1 the newest before" in lines
+        assert "Picked the newest of 1 backups before" in lines
+        assert f": {expected} of table source" in lines
         assert "Newer backups that don't count: 1 made by DynamoDB itself when a table was deleted, 1 CREATING" in lines
 
     def test_none_of_an_earlier_table(self, control_plane: ControlPlane, clock: Clock) -> None:

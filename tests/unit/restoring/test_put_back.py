@@ -358,7 +358,7 @@ class TestAutoScaling:
         ti = FakeTaskInstance(task_id="restore")
         run(back_up(control_plane), ti=ti, settings=["auto_scaling"], billing_mode="PAY_PER_REQUEST")
         assert ti.xcoms["settings"] == {"auto_scaling": "unavailable"}
-        assert "Table target has no place for setting auto_scaling: a table on demand has nothing to scale" in log()
+        assert "There is no place for setting auto_scaling: a table on demand has nothing to scale" in log()
 
 
 class TestResourcePolicy:

@@ -170,7 +170,7 @@ class TestOneTable:
         clock.sleep(86_400)
         assert run(arn, ti=cleared) == TARGET
         assert control_plane.calls["RestoreTableFromBackup"] == 1
-        assert "was restored before this run started" not in log()
+        assert "It was restored before this run started" not in log()
 
     def test_a_later_try_needs_no_backup_any_more(self, control_plane: ControlPlane, arn: str) -> None:
         """It was deleted while it was restored."""
@@ -194,7 +194,7 @@ class TestOneTable:
         clock.sleep(86_400)
         later = now(clock)
         assert run(arn, ti=FakeTaskInstance(task_id="restore", run_after=later)) == TARGET
-        assert "was restored before this run started" in log()
+        assert "It was restored before this run started" in log()
 
     def test_another_run_may_refuse_it(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
         """if_exists is 'fail'."""
@@ -318,7 +318,7 @@ class TestFirstTryInAClearedRun:
     ) -> None:
         """It may have been written to."""
         assert run(arn, ti=never_ran) == TARGET
-        assert "was restored before this run started" in log()
+        assert "It was restored before this run started" in log()
 
 
 class TestBackups:
@@ -458,9 +458,10 @@ class TestSource:
         control_plane.fail_next("GetResourcePolicy", DENIED)
         run(arn, settings=["tags"])
         lines = log()
-        assert "Table source also has ttl, kinesis, which settings does not ask for." in lines
+        assert "Not asked for by settings: ttl, kinesis, which table source also has." in lines
         made = control_plane.client().describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
-        assert f"Backup {arn}: name {made['BackupName']}, created at {made['BackupCreationDateTime']:%Y-%m-%d}" in lines
+        assert f"The backup was created at {made['BackupCreationDateTime']:%Y-%m-%d}" in lines
+        assert f"123 bytes: {arn}, named {made['BackupName']}" in lines
 
     def test_it_is_restored_under_its_own_name(self, control_plane: ControlPlane, arn: str) -> None:
         """Once the table is gone; a retry does not take the restore for the source."""

@@ -65,14 +65,15 @@ def test_without_an_id_the_creation_time_tells_the_table() -> None:
 
 
 def test_the_rows_say_why() -> None:
-    """With table, name, time and age."""
-    made = plan(RetentionPolicy(keep_last=1), [backup(1.5), backup(2), backup(3, table_id="before")])
+    """First, since Airflow's UI cuts lines; the name, which is long, is the last."""
+    sized = replace(backup(2), size_bytes=3 * 1024**3)
+    made = plan(RetentionPolicy(keep_last=1), [backup(1.5), sized, backup(3, table_id="before")])
     assert made.rows(NOW) == [
-        "        table   backup     created at                 age       because",
-        "keep    orders  nightly-1  2026-11-24T00:00:00+00:00  1 d 12 h  minimum redundancy, last",
-        "delete  orders  nightly-1  2026-11-23T12:00:00+00:00  2 d 0 h   no rule keeps it",
+        "        age       because                   table   size                created at                 backup",
+        "keep    1 d 12 h  minimum redundancy, last  orders  size not known yet  2026-11-24T00:00:00+00:00  nightly-1",
+        "delete  2 d 0 h   no rule keeps it          orders  3.0 GB              2026-11-23T12:00:00+00:00  nightly-1",
     ]
-    assert made.summary() == ["orders: 1 kept, 1 to delete"]
+    assert made.summary() == ["1 to delete (3.0 GB), 1 kept (size not known yet): orders"]
 
 
 def test_dropped_tables_without_ids_are_left_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,11 @@ class TestWhatIsDeleted:
             f"3 backups were deleted ({3 * SIZE} bytes), 2 are kept ({2 * SIZE} bytes), 0 are in use"
         )
         assert text.endswith("AWS account 123456789012, region us-east-1.")
-        assert "Plan, account 123456789012, region us-east-1: backups named nightly-*" in log()
+        begun = (
+            f"Plan: 3 to delete ({3 * SIZE} bytes), 2 kept ({2 * SIZE} bytes); account 123456789012, region us-east-1"
+        )
+        (plan,) = [line for line in log().splitlines() if begun in line]
+        assert re.search("by keep_last=2, .*, of 1 table.s., backups named nightly-[*]", plan)
         assert control_plane.backup_arns() == made[3:]
 
     def test_a_second_prune_has_nothing_to_do(self, control_plane: ControlPlane, context: Context) -> None:
@@ -150,7 +155,7 @@ class TestWhatIsDeleted:
         nightly(control_plane, 2)
         nightly(control_plane, 2, name="nightly-eu-1")
         prune(context, keep_last=1, plan_only=True)
-        assert "delete  orders  nightly-eu-1" in log()
+        assert re.search(r"delete .* no rule keeps it +orders .* nightly-eu-1", log())
 
     def test_a_large_plan_is_a_line_for_each_table(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
@@ -161,8 +166,8 @@ class TestWhatIsDeleted:
         control_plane.add_backups("orders", 600, "nightly-1", age=DAY)
         prune(context, table_names=["orders", "customers"], keep_last=1, max_deletions=600)
         written = log()
-        assert "customers: 1 kept, 1 to delete\norders: 1 kept, 599 to delete" in written
-        assert "delete  orders" not in written
+        assert f"1 to delete ({SIZE} bytes), 1 kept ({SIZE} bytes): customers\n599 to delete (" in written
+        assert "no rule keeps it" not in written
         assert "151 of 600 deleted so far" in written
 
 
@@ -179,7 +184,7 @@ class TestDroppedTables:
         made = nightly(control_plane, 2)
         assert prune(context, keep_last=1)["deleted"] == made[:1]
         assert set(control_plane.backup_arns()) == {*earlier, made[1]}
-        assert "3 are of other tables of these names, and not touched" in log()
+        assert "1 kept (123 bytes), 3 of other tables of these names not touched; account" in log()
 
     def test_with_dropped_tables_each_is_a_group_of_its_own(
         self, control_plane: ControlPlane, context: Context
@@ -245,7 +250,7 @@ class TestDroppedTables:
         control_plane.create_table("orders")
         made = nightly(control_plane, 3)
         assert prune(context, table_names=["*"], table_tags={"env": "test"}, keep_last=1)["deleted"] == []
-        assert "Nothing of table orders is deleted: it lacks the tags" in log()
+        assert "Nothing is deleted, since it lacks the tags: table orders" in log()
         control_plane.tag_table("orders", env="test")
         assert prune(context, table_names=["*"], table_tags={"env": "test"}, keep_last=1)["deleted"] == made[:-1]
 
@@ -263,7 +268,7 @@ class TestDroppedTables:
             )
             assert (report["deleted"], report["kept"], report["failed"]) == (others[:-1], 1 + 3, {})
         assert set(made) < set(control_plane.backup_arns())
-        assert log().count("Nothing of table orders is deleted: it lacks the tags") >= 2
+        assert log().count("Nothing is deleted, since it lacks the tags: table orders") >= 2
 
     @pytest.mark.parametrize("names", [["orders", "ordinary"], ["ord*"]], ids=repr)
     def test_a_table_whose_tag_has_changed_loses_no_backup(
@@ -293,7 +298,7 @@ class TestDroppedTables:
         tags = {"backup": "nightly"}
         report = prune(context, table_names=["customers", "orders"], table_tags=tags, max_tables=1, keep_last=1)
         assert (report["deleted"], report["kept"]) == (made[:-1], 1)
-        assert "Table customers is skipped: it lacks the tags" in log()
+        assert "Skipped, since it lacks the tags: table customers" in log()
         with pytest.raises(EmptySelectionError):
             prune(context, table_names=["customers"], table_tags=tags, keep_last=1)
         assert set(others) < set(control_plane.backup_arns())
@@ -551,7 +556,10 @@ class TestRails:
         report = prune(context, keep_last=1)
         assert (report["deleted"], report["kept"]) == ([], 2)
         assert control_plane.backup_arns() == made[:-1]
-        assert f"backup {made[-1]} is listed, but is DELETED" in log()
+        told = (
+            "Nothing is deleted of a table whose backup is listed, but is DELETED. The next prune tries again: table "
+        )
+        assert f"{told}orders, backup {made[-1]}" in log()
 
     @pytest.mark.parametrize(
         ("rendered", "message"),

@@ -63,7 +63,7 @@ def test_what_does_not_count_is_told_with_its_reason(clock: Clock, other: dict[s
     """A timeout says what was found."""
     waiting = wait("nightly-")
     assert observe(waiting, backup(**{"hours": 1.0, **other})) is None
-    assert waiting.progress == f"Table orders: no backup of the last 2 h 0 min counts: 1 {reason}."
+    assert waiting.progress == f"No backup of the last 2 h 0 min counts: 1 {reason}. Table orders."
     assert observe(waiting, backup(1, name="nightly-2")) is not None
 
 
@@ -90,7 +90,7 @@ def test_failures_that_may_pass_do_not_end_it(clock: Clock) -> None:
     """The last is told."""
     waiting = wait()
     assert waiting.observe(ThrottledError.about(ErrorContext(region="us-east-1"))) is None
-    assert "its backups are not known yet. The last poll failed: AWS throttles the call" in waiting.progress
+    assert "Its backups are not known yet. The last poll failed: AWS throttles the call" in waiting.progress
 
 
 def test_a_table_that_is_not_found_three_times_ends_it(clock: Clock) -> None:

@@ -134,7 +134,7 @@ def test_only_a_backup_that_is_gone_has_to_be_made_again(
 def test_a_status_that_is_not_known_keeps_waiting(at: At) -> None:
     """AWS may add one."""
     assert at(0).observe(replace(CREATING, status="ARCHIVED")) is None
-    assert "status ARCHIVED" in at(0).progress
+    assert "Status ARCHIVED" in at(0).progress
 
 
 def test_elapsed_time_counts_from_what_aws_says_not_from_the_arn(time: Time) -> None:
@@ -142,9 +142,9 @@ def test_elapsed_time_counts_from_what_aws_says_not_from_the_arn(time: Time) -> 
     arn = BackupArn.parse("arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/5b0c3e6e-uuid")
     wait = BackupWait(arn, Deadline.after(3600))
     time.now = START + 9
-    assert wait.progress == f"Backup {arn.text}: status not known yet."
+    assert wait.progress == f"Status not known yet. Backup {arn.text}."
     wait.observe(replace(CREATING, arn=arn))
-    assert "status CREATING, 9 s after" in wait.progress
+    assert "Status CREATING, 9 s after" in wait.progress
 
 
 def test_not_found_is_forgiven_until_the_third_time_in_a_row(at: At) -> None:
@@ -213,7 +213,7 @@ def test_reports_count_from_the_backup_s_creation(time: Time) -> None:
     time.now = START + 50
     wait = BackupWait(ARN, Deadline.after(3600))
     assert wait.seconds_until_report() == pytest.approx(10)
-    assert wait.progress == f"Backup {ARN.text}: status not known yet, 50 s after it was started."
+    assert wait.progress == f"Status not known yet, 50 s after it was started. Backup {ARN.text}."
 
 
 def test_reports_come_every_30_seconds_though_aws_s_clock_is_ahead(time: Time) -> None:

@@ -79,17 +79,18 @@ class TestSelection:
         ti.xcoms.clear()
         with pytest.raises(AirflowSkipException, match="selects 0 tables"):
             prune(context, table_names=["nothing-*"], keep_last=1, if_empty="skip")
-        assert not ti.xcoms
+        assert "report" not in ti.xcoms
         assert control_plane.calls["ListBackups"] == 0
 
     def test_a_named_table_that_is_missing_fails_the_task_after_the_others(
         self, control_plane: ControlPlane, context: Context, ti: FakeTaskInstance
     ) -> None:
-        """It is named; they are pruned."""
+        """It is named; they are pruned, and the task links to the backups that are left."""
         made = nightly(control_plane, 2)
         with pytest.raises(DeletionsFailedForGoodError, match="nowhere: The table does not exist"):
             prune(context, table_names=["orders", "nowhere"], keep_last=1)
         assert (ti.xcoms["report"]["deleted"], list(ti.xcoms["report"]["failed"])) == (made[:1], ["nowhere"])
+        assert ti.xcoms["dynamodb_backups"] == {"region_name": "us-east-1", "aws_domain": "aws.amazon.com"}
 
     def test_one_table_is_listed_by_its_name(self, control_plane: ControlPlane, context: Context) -> None:
         """Not with the whole account."""

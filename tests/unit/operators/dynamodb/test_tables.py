@@ -44,11 +44,17 @@ HANGING = Fault(Answer.HANGING)
 REST: dict[str, Any] = {
     "failed": {},
     "skipped": {},
+    "table_bytes": 0,
     "account": ACCOUNT,
     "region": REGION,
     "error": None,
     "text": f"Tables: 40 with a backup, 0 failed, 0 skipped. AWS account {ACCOUNT}, region {REGION}.",
 }
+
+# What comes back with an event where nothing had failed before.
+CARRY: dict[str, Any] = {"failed": {}, "skipped": {}, "table_bytes": 0}
+# What the link to the console's list of backups is made of.
+LINK = {"region_name": REGION, "aws_domain": "aws.amazon.com"}
 
 
 def resumed(task: DynamoDBBackupTablesOperator, context: Context) -> Any:
@@ -76,13 +82,28 @@ class TestAll:
         backups = backed_up(control_plane)
         assert report == {"backups": backups, **REST}
         ti: Any = context["ti"]
-        assert ti.xcoms == {"backup_arns": backups}
+        assert ti.xcoms == {"backup_arns": backups, "dynamodb_backups": LINK}
         assert control_plane.calls["DescribeTable"] == control_plane.calls["CreateBackup"] == COUNT
         # Those of the poller have an end.
         listings = [body for call, body in control_plane.requests if call == "ListBackups"]
         assert [body for body in listings if "TimeRangeUpperBound" not in body] == []
         if not wait:
             assert control_plane.calls["ListBackups"] == control_plane.calls["DescribeBackup"] == 0
+
+    @pytest.mark.parametrize("deferrable", [True, False])
+    def test_the_report_tells_the_size_of_the_tables(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str], deferrable: bool
+    ) -> None:
+        """As AWS last counted them, and not at all where it has not: that of the backups is filled in hours later."""
+        control_plane.creating_for = 20
+        sized = Fault(Answer.ALTERED, set_members={"TableSizeBytes": 1024**3})
+        control_plane.fail_next("DescribeTable", sized, times=COUNT - 10)
+        task, context = operator(deferrable=deferrable), context_for(clock)
+        report = resumed(task, context) if deferrable else task.execute(context)
+        told = "Tables: 40 with a backup, 0 failed, 0 skipped. Size of the tables: 30.0 GB, as AWS last counted."
+        assert report["table_bytes"] == 30 * 1024**3
+        assert report["text"].startswith(told)
+        assert told in log()
 
     def test_names_are_each_table_s_own(self, control_plane: ControlPlane, clock: Clock) -> None:
         """A derived one holds the table's name, a given one is the same for all."""
@@ -110,6 +131,7 @@ class TestAll:
                 "try": 1,
                 "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
                 "skipped": {},
+                "table_bytes": 0,
             },
             "poll_interval": 5,
             "aws_conn_id": "aws_default",
@@ -191,7 +213,7 @@ class TestSelection:
         report = task.execute(context_for(clock))
         assert list(report["backups"]) == named[:2]
         assert report["skipped"] == {named[2]: "It lacks the tags."}
-        assert f"Table {named[2]} is skipped: it lacks the tags" in log()
+        assert f"Skipped, since it lacks the tags: table {named[2]}" in log()
 
     def test_the_report_of_a_task_that_has_waited_is_the_last_one(
         self, control_plane: ControlPlane, clock: Clock
@@ -374,10 +396,10 @@ class TestEvents:
             {"status": "success"},
             {"status": "success", "failed": {}, "message": ""},
             {"status": "success", "failed": {}, "message": "", "carry": {}},
-            {"status": "error", "failed": {}, "message": "", "carry": {"failed": {}, "skipped": {}}},
-            {"status": "success", "failed": [], "message": "", "carry": {"failed": {}, "skipped": {}}},
-            {"status": "running", "failed": {}, "message": "", "carry": {"failed": {}, "skipped": {}}},
-            {"status": "success", "failed": {}, "message": "", "carry": {"failed": {"orders": "no"}, "skipped": {}}},
+            {"status": "error", "failed": {}, "message": "", "carry": CARRY},
+            {"status": "success", "failed": [], "message": "", "carry": CARRY},
+            {"status": "running", "failed": {}, "message": "", "carry": CARRY},
+            {"status": "success", "failed": {}, "message": "", "carry": {**CARRY, "failed": {"orders": "no"}}},
         ],
         ids=repr,
     )

@@ -142,7 +142,7 @@ class TestEnds:
         assert isinstance(failure.value, AirflowSensorTimeout)
         message = str(failure.value)
         assert "table 'orders', region 'us-east-1'. Sensor has timed out" in message
-        assert "no backup of the last 2 h 0 min counts: 1 CREATING." in message
+        assert "No backup of the last 2 h 0 min counts: 1 CREATING. Table orders." in message
 
     @EACH_MODE
     def test_a_table_that_does_not_exist_fails_it(

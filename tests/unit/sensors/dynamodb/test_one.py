@@ -240,7 +240,7 @@ def test_a_timeout_tells_an_expired_token_from_a_healthy_backup(
 ) -> None:
     """It has the last status and the last failure."""
     control_plane.creating_for = 9999
-    with pytest.raises(BackupSensorTimeoutError, match="status CREATING, 0 s after it was started") as healthy:
+    with pytest.raises(BackupSensorTimeoutError, match="Status CREATING, 0 s after it was started") as healthy:
         sensor(backup_arn, timeout=0).execute(context)
     assert "The last poll failed" not in str(healthy.value)
     control_plane.expired_keys.add("simulated")
@@ -255,7 +255,7 @@ def test_a_sensor_that_is_skipped_tells_why(
     control_plane.creating_for = 9999
     with pytest.raises(AirflowSkipException):
         sensor(backup_arn, timeout=0, soft_fail=True).execute(context)
-    assert f"Backup {backup_arn}: status CREATING" in log()
+    assert f"after it was started. Backup {backup_arn}" in log()
 
 
 def test_it_asks_in_the_arn_s_region_where_neither_task_nor_connection_names_one(
