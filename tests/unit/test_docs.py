@@ -10,9 +10,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 import yaml
 from airflow.models.connection import Connection
+from botocore.validate import ParamValidator
 
 import airflow_ddb_backup
 from scripts.sequence import draw, parse
@@ -27,6 +29,7 @@ PAGES = [*MARKDOWN, ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.r
 INCLUDED = {
     "example_dags/*.py": "tests/system/test_examples.py",
     "docs/iam/*.json": "tests/unit/test_iam.py",
+    "docs/alarms/*.json": "tests/unit/test_docs.py",
     "docs/connections/*.sh": "tests/unit/test_docs.py",
     "docs/*.txt": "tests/unit/retention/test_pages.py",
     "docs/platforms/*": "tests/unit/test_docs.py",
@@ -161,6 +164,18 @@ def test_a_policy_is_one_that_aws_reads(policy: Path) -> None:
     document = json.loads(policy.read_text())
     assert document["Version"] == "2012-10-17"
     assert all({"Effect", "Action"} <= set(statement) for statement in document["Statement"])
+
+
+def test_the_alarm_is_one_that_cloudwatch_takes() -> None:
+    """It rings for want of data, within a week, on a metric of the user's own, which the page names."""
+    alarm = json.loads((ROOT / "docs" / "alarms" / "no_fresh_check.json").read_text())
+    model = botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm")
+    assert not ParamValidator().validate(alarm, model.input_shape).has_errors()
+    assert alarm["TreatMissingData"] == "breaching"
+    assert 26 * 3600 == alarm["Period"] * alarm["EvaluationPeriods"] <= 604_800
+    assert not alarm["Namespace"].startswith("AWS/")
+    page = (ROOT / "docs" / "coverage.rst").read_text()
+    assert f'``Namespace="{alarm["Namespace"]}"``, ``MetricName="{alarm["MetricName"]}"``' in page
 
 
 PLATFORMS = ROOT / "docs" / "platforms"
