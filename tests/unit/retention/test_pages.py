@@ -67,7 +67,9 @@ def nights(policy: RetentionPolicy, first: int, last: int, backups: Iterable[Bac
     for night in range(first, last):
         at = TWO + timedelta(days=night)
         arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/{int(at.timestamp())}000-{night:08x}"
-        left.append(Backup(BackupArn.parse(arn), f"nightly-{at:%Y-%m-%d}", "AVAILABLE", 0, at, "the table"))
+        left.append(
+            Backup(BackupArn.parse(arn), f"nightly-{at:%Y-%m-%d}", "AVAILABLE", GIGABYTES * 10**9, at, "the table")
+        )
         left = plan(policy, left, at + timedelta(minutes=5)).kept
     return left
 
