@@ -34,7 +34,13 @@ TESTED = (
     "Makefile",
     *PAGES,
 )
-SHOWN = ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "aiobotocore")
+# By the names of their columns.
+SHOWN = {
+    "Airflow": "apache-airflow",
+    "amazon provider": "apache-airflow-providers-amazon",
+    "boto3": "boto3",
+    "aiobotocore": "aiobotocore",
+}
 LOWEST = "lowest"
 # Airflow, and the Pythons: all of those that both sides allow for the oldest and the newest, one for those in between.
 MATRIX = {
@@ -93,7 +99,7 @@ def _check_versions(session: nox.Session, airflow: str) -> dict[str, str]:
         wrong["python"] = python
     if wrong:
         session.error(f"other versions were installed than asked for: {wrong}")
-    return {"Python": python} | {name: installed[name] for name in SHOWN}
+    return {"Python": python} | {column: installed[name] for column, name in SHOWN.items()}
 
 
 def _install(session: nox.Session, airflow: str) -> None:

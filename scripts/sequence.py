@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"(?P<sender>[^:]+?)(?: (?P<arrow>->|-x) (?P<receiver>[^:]+?))?: (?P<text>.+)")
 # Pixels, at a font of 13 pixels whose letters are 7 wide.
-_LETTER, _ROW, _LANE, _EDGE, _TOP = 7, 17, 196, 98, 44
+_LETTER, _ROW, _LANE, _EDGE, _TOP = 7, 17, 190, 95, 44
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow.models.dagrun import DagRun
+    from playwright.sync_api import Playwright
 
     from tests.simulator.loop import SkippingLoop
 
@@ -33,6 +34,15 @@ class RunDag(Protocol):
 @pytest.fixture(scope="session")
 def _airflow_database() -> None:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """Start what drives browsers."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright
 
 
 def _dag_bag() -> Any:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import shutil
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +13,7 @@ import pytest
 
 from tests.coverage_reports import HOUR, NOW, dozen, forged, leave, many, remove_all, report, table
 from tests.simulator.control_plane import ControlPlane
+from tests.system.browser import CHROMIUM, FLAGS, IN_A_BROWSER, MISSING, SCREENSHOTS
 from tests.system.standalone import SYSTEM_DAGS, airflow
 
 if TYPE_CHECKING:
@@ -25,26 +24,7 @@ if TYPE_CHECKING:
     from tests.system.rest_api import Run
     from tests.system.standalone import Airflow
 
-CHROMIUM = shutil.which("chromium")
-MISSING = "chromium is not on this machine: apt-get install chromium"
-# Set where skipping would hide something.
-REQUIRED = "REQUIRE_CHROMIUM"
-# Where the documentation's pictures go; by default nowhere.
-SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM and REQUIRED not in os.environ, reason=MISSING),
-]
-# Root's Chromium has no sandbox; and it calls nobody but Airflow.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = IN_A_BROWSER
 LINK = "https://console.aws.amazon.com/dynamodbv2/home?region=us-east-1#table?name=orders"
 
 
@@ -93,15 +73,6 @@ def runs() -> Iterator[Runs]:
                 return Seen(url, run.xcom("back_up", "backup_arn"))
 
             yield Runs(seen(patient), seen(impatient))
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    """Start what drives browsers."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import io
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def nights(policy: RetentionPolicy, first: int, last: int, backups: Iterable[Bac
         at = TWO + timedelta(days=night)
         arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/{int(at.timestamp())}000-{night:08x}"
         left.append(
-            Backup(BackupArn.parse(arn), f"nightly-{at:%Y-%m-%d}", "AVAILABLE", GIGABYTES * 10**9, at, "the table")
+            Backup(BackupArn.parse(arn), f"nightly-{at:%Y-%m-%d}", "AVAILABLE", GIGABYTES << 30, at, "the table")
         )
         left = plan(policy, left, at + timedelta(minutes=5)).kept
     return left
@@ -114,6 +115,7 @@ def _in_november(clock: Clock, control_plane: ControlPlane, monkeypatch: pytest.
     control_plane.make_backup_id = lambda: f"0179{next(numbers):010}-5f18e9c8"
 
 
+@pytest.mark.skipif(version("apache-airflow").startswith("2."), reason="the pages show the log as Airflow 3 prints it")
 @pytest.mark.usefixtures("_in_november")
 @pytest.mark.parametrize(("name", "plan_only"), [("prune_plan.txt", True), ("prune_log.txt", False)])
 def test_the_log_of_a_prune(
