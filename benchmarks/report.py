@@ -67,9 +67,10 @@ def bars(results: Results) -> list[tuple[str, str, bool]]:
             one["calls"] <= one_peer["calls"],
         ),
         (
-            "one backup: noticed no later than by the peer",
-            f"{one['notice_max']:.2f} s to {one_peer['notice_max']:.2f} s",
-            one["notice_max"] <= one_peer["notice_max"],
+            # When in its first interval a trigger polls is chance: it may be noticed sooner by either.
+            f"one backup: noticed at most {POLL_INTERVAL} s, and half a second for the poll, after",
+            f"{one['notice_max']:.2f} s",
+            one["notice_max"] <= POLL_INTERVAL + 0.5,
         ),
         (
             "300 to 2,500 (8.3 times as many): calls grow no faster",
