@@ -15,7 +15,7 @@ RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pypr
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test screenshots matrix bench bench-imports lint format docs wheel release constraints clean
+.PHONY: help demo unit test system-test readers screenshots matrix bench bench-imports lint format docs wheel release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -36,6 +36,9 @@ endif
 
 system-test: $(READY) ## Run the tests on a cluster and in a browser: needs postgresql, redis-server, chromium
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
+
+readers: $(READY) ## Follow the docs' first steps and on-call page word by word, with Airflow: 10 minutes, ports 5555 and 8080
+	$(BIN)/python -m pytest -m reader -s $(ARGS)
 
 screenshots: $(READY) ## Take the documentation's pictures of Airflow's web UI: needs chromium
 	mkdir -p docs/images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import psutil
 from tests.system.processes import PATIENCE, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _DIRECTIVE = re.compile(
@@ -56,9 +57,12 @@ class Block:
             yield command.group().rstrip("\n"), part[command.end() :].rstrip("\n")
 
 
-def blocks(page: Path) -> Iterator[Block]:
-    """Read a page."""
+def blocks(page: Path, section: str = "") -> Iterator[Block]:
+    """Read a page, or one section of it."""
     text = page.read_text() + "\n"
+    if section:
+        _, *parts = re.split(r"^(.+)\n-+\n", text, flags=re.MULTILINE)
+        text = dict(zip(parts[::2], parts[1::2], strict=True))[section]
     tab, tab_indent, position = "", 0, 0
     while found := _DIRECTIVE.search(text, position):
         indent, kind, argument, options, body = found.groups()
@@ -93,6 +97,17 @@ def tidied(output: str) -> str:
     """Return an output without colours and empty lines at its ends."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output).replace("\r", "").strip("\n")
     return f"{plain}\n" if plain else ""
+
+
+def log_of(airflow_home: Path, dag_id: str, task_id: str) -> str:
+    """Return the lines that Airflow's web UI shows of a task's newest log."""
+    pattern = f"logs/dag_id={dag_id}/run_id=*/task_id={task_id}/attempt=*[0-9].log"
+    newest = max(airflow_home.glob(pattern), key=lambda path: path.stat().st_mtime)
+    lines = []
+    for entry in map(json.loads, newest.read_text().splitlines()):
+        raised = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or []]
+        lines += [entry["event"], *raised]
+    return "\n".join(lines) + "\n"
 
 
 class Terminal:
@@ -160,29 +175,29 @@ class Reader:
 
     :param home: the folder
     :param environment: the environment variables of each terminal
-    :param log_of: returns the log of a DAG's task, of its newest run, as lines of text
+    :param airflow_home: where Airflow's logs are
     :param tab: the title of the tab that is chosen wherever there are several
-    :param instead: what is typed instead of some text of the page
-    :param seconds: how long each command has taken, in their order
+    :param instead: what is typed instead of some text of the page, and shown
+    :param seconds: how long each command has taken
     """
 
     home: Path
     environment: Mapping[str, str]
-    log_of: Callable[[str, str], str]
+    airflow_home: Path
     tab: str = ""
-    instead: Mapping[str, str] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     _terminals: dict[str, Terminal] = field(default_factory=dict)
 
-    def follow(self, page: Path) -> None:
-        """Do what a page says, to its end."""
+    def follow(self, page: Path, section: str = "") -> None:
+        """Do what a page, or one section of it, says."""
         try:
-            for block in blocks(page):
+            for block in blocks(page, section):
                 if not block.tab or not self.tab or block.tab == self.tab:
                     self._do(block, page)
         finally:
-            for terminal in reversed(self._terminals.values()):
-                terminal.close()
+            for name in reversed(list(self._terminals)):
+                self._terminals.pop(name).close()
 
     def _do(self, block: Block, page: Path) -> None:
         if block.kind == "file" and block.caption:
@@ -190,7 +205,7 @@ class Reader:
         elif block.kind == "console":
             self._type(block)
         elif block.kind == "text" and ", " in block.caption:
-            log = self.log_of(*block.caption.split(", "))
+            log = log_of(self.airflow_home, *block.caption.split(", "))
             assert pattern_of(block.code).search(log), f"{block}\nnot in\n{log}"
 
     def _save(self, name: str, text: str) -> None:
@@ -204,15 +219,18 @@ class Reader:
         terminal = self._terminals[name]
         for command, shown in block.commands():
             begin = time.monotonic()
-            typed = command
-            for text, other in self.instead.items():
-                typed = typed.replace(text, other)
+            typed = self._adapted(command)
             if block.caption.endswith(_TERMINAL):
                 terminal.type(typed)
                 wait_until(command, lambda: _found(shown, terminal), PATIENCE, terminal.check)  # noqa: B023
             else:
-                self._compare(block, typed, shown, terminal)
+                self._compare(block, typed, self._adapted(shown), terminal)
             self.seconds[command] = time.monotonic() - begin
+
+    def _adapted(self, text: str) -> str:
+        for shown, typed in self.instead.items():
+            text = text.replace(shown, typed)
+        return text
 
     def _compare(self, block: Block, command: str, shown: str, terminal: Terminal) -> None:
         give_up = time.monotonic() + PATIENCE

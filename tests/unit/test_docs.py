@@ -31,12 +31,17 @@ INCLUDED = {
     "docs/iam/*.json": "tests/unit/test_iam.py",
     "docs/alarms/*.json": "tests/unit/test_docs.py",
     "docs/connections/*.sh": "tests/unit/test_docs.py",
+    "docs/getting_started/*": "tests/system/test_getting_started.py",
     "docs/*.txt": "tests/unit/retention/test_pages.py",
     "docs/platforms/*": "tests/unit/test_docs.py",
 }
 # Pages with code of their own, by what runs it.
 RUN = {
     ("README.md", "python"): "tests/system/test_readme.py",
+    ("getting_started.rst", "console"): "tests/system/test_getting_started.py",
+    ("getting_started.rst", "text"): "tests/system/test_getting_started.py",
+    ("on_call.rst", "console"): "tests/system/test_on_call.py",
+    ("on_call.rst", "text"): "tests/system/test_on_call.py",
     ("troubleshooting.rst", "python"): "tests/unit/test_troubleshooting.py",
     ("troubleshooting.rst", "text"): "tests/unit/test_troubleshooting.py",
 }
