@@ -1,4 +1,9 @@
-"""Migrate one day after the other, on top of one backup, however many days are backfilled."""
+"""Migrate one day after the other, on top of one backup, however many days are backfilled.
+
+A run takes the newest backup of the table, whoever made it, if it is at most a day old. Otherwise it makes one.
+
+To make it yours, change the DAG's ID, the owner, the table and the task `migrate`.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +23,13 @@ def migrate(backup_arn: str) -> None:
 
 with DAG(
     dag_id="example_dynamodb_backup_before_migration",
+    description="Migrate a table day by day, on top of one backup",
+    doc_md=__doc__,
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     # [START howto_operator_dynamodb_create_backup_reuse]
     back_up = DynamoDBCreateBackupOperator(

@@ -1,4 +1,7 @@
-"""Rewrite a table only once it has a fresh backup, which another DAG, team or person makes."""
+"""Rewrite a table only once it has a fresh backup, which another DAG, team or person makes.
+
+To make it yours, change the DAG's ID, the owner, the table, `max_age` and the task `rewrite_table`.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,13 @@ def rewrite_table(backup: dict[str, Any]) -> str:
 
 with DAG(
     dag_id="example_dynamodb_backup_fresh",
+    description="Rewrite a table once it has a fresh backup",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     # [START howto_sensor_dynamodb_fresh_backup]
     wait_for_backup = DynamoDBFreshBackupSensor(

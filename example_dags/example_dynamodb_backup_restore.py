@@ -1,11 +1,18 @@
-"""The table is broken: restore its last good backup beside it, check it, and let its readers use the new one."""
+"""The table is broken: restore its last good backup beside it, check it, and point its readers to the new one.
+
+Trigger it in Airflow's UI with the table, the time of the damage and a new name. The log of the task `restore` says
+which backup it is, and what to do next. Nothing of the old table changes.
+
+To make it yours, change the DAG's ID, the owner, the settings, and the tasks `check` and `point_readers_to`.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param, Variable, task
 
+from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackupOperator
 
@@ -14,28 +21,49 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackup
 def check(table_arn: str) -> str:
     """Put your own checks here: whatever raises keeps the readers on the old table."""
     name = table_arn.rpartition("/")[2]
-    if not DynamoDBBackupHook().conn.scan(TableName=name, Limit=1)["Items"]:
+    # One page, up to 1 MB, is enough to tell.
+    if not any(DynamoDBBackupHook().count_items(ErrorContext(name), name).items):
         message = f"table {name} is empty"
         raise ValueError(message)
     return name
 
 
 @task
-def swap(table_name: str, params: dict[str, str] | None = None) -> None:
+def point_readers_to(table_name: str, params: dict[str, str] | None = None) -> None:
     """Name the new table where readers and writers look it up; the old one stays for the inquest."""
     Variable.set(f"table_{(params or {})['table_name']}", table_name)
 
 
 with DAG(
     dag_id="example_dynamodb_backup_restore",
+    description="Restore the last good backup of a table, from a form",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
-        "table_name": Param("orders", type="string"),
-        "restored_table_name": Param("orders-restored", type="string"),
-        "broken_since": Param("2100-01-01T00:00:00+00:00", type="string", format="date-time"),
+        "table_name": Param(
+            "orders",
+            type="string",
+            title="Table",
+            description="The table that is broken, or gone. Nothing of it changes.",
+        ),
+        # Without a default: nobody goes back to a time that they have not chosen.
+        "before": Param(
+            type="string",
+            format="date-time",
+            title="Broken since",
+            description="When the first bad write may have been made, with its offset, such as "
+            "2026-11-28T02:14:00+01:00. The last backup from before it is restored.",
+        ),
+        "restored_table_name": Param(
+            "orders-restored",
+            type="string",
+            title="New table",
+            description="A name that no table has: a restore always makes a new one.",
+        ),
     },
 ):
     # [START howto_operator_dynamodb_restore_table]
@@ -43,7 +71,7 @@ with DAG(
         task_id="restore",
         table_name="{{ params.table_name }}",
         # The last backup from before the damage.
-        before="{{ params.broken_since }}",
+        before="{{ params.before }}",
         target_table_name="{{ params.restored_table_name }}",
         # Without ttl, which would go on deleting what has expired since the backup.
         settings=["tags", "table_class", "point_in_time_recovery", "deletion_protection", "stream", "auto_scaling"],
@@ -52,4 +80,4 @@ with DAG(
     )
     # [END howto_operator_dynamodb_restore_table]
 
-    swap(check(restore.output))
+    point_readers_to(check(restore.output))

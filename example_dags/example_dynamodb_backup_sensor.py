@@ -1,9 +1,12 @@
-"""Start a backup, do other work meanwhile, and wait for the backup later."""
+"""Start a backup, do other work meanwhile, and wait for the backup later.
+
+To make it yours, change the DAG's ID, the owner, the table and the task `other_work`.
+"""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, chain, task
 
@@ -19,10 +22,13 @@ def other_work() -> None:
 
 with DAG(
     dag_id="example_dynamodb_backup_sensor",
+    description="Start a backup, and wait for it later",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     start_backup = DynamoDBCreateBackupOperator(
         task_id="start_backup",

@@ -1,9 +1,12 @@
-"""Keep a backup only for as long as a rewrite needs it."""
+"""Keep a backup only for as long as a rewrite needs it.
+
+To make it yours, change the DAG's ID, the owner, the table and the task `rewrite`.
+"""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, task
 
@@ -19,10 +22,13 @@ def rewrite(backup_arn: str) -> str:
 
 with DAG(
     dag_id="example_dynamodb_backup_temporary",
+    description="Back a table up, rewrite it, delete the backup",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     back_up = DynamoDBCreateBackupOperator(task_id="back_up", table_name="carts")
     rewritten = rewrite(back_up.output)

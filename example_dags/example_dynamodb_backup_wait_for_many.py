@@ -1,4 +1,7 @@
-"""Start the backups of many tables, and wait for them where it matters."""
+"""Start the backups of many tables, and wait for them where it matters.
+
+To make it yours, change the DAG's ID, the owner and the pattern.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupsSensor
 
 with DAG(
     dag_id="example_dynamodb_backup_wait_for_many",
+    description="Start many backups, and wait for them later",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     start = DynamoDBBackupTablesOperator(task_id="start", table_names=["shop-*"], wait_for_completion=False)
 

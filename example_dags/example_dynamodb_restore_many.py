@@ -1,8 +1,13 @@
-"""A whole system is broken: restore the last backup of each of its tables from before one moment."""
+"""A whole system is broken: restore the last backup of each of its tables from before one moment.
+
+Trigger it in Airflow's UI with the tables and the moment. Each is restored beside the old one, which stays as it is.
+
+To make it yours, change the DAG's ID and the owner.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
@@ -17,10 +22,13 @@ def targets(params: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
 
 with DAG(
     dag_id="example_dynamodb_restore_many",
+    description="Restore the last backups of several tables, from a form",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
         "table_names": Param(
             ["orders", "customers"],
@@ -29,13 +37,13 @@ with DAG(
             title="Tables",
             description="One a line. Each is restored beside the old one, with -restored at the end of its name.",
         ),
+        # Without a default: nobody goes back to a time that they have not chosen.
         "before": Param(
-            "2100-01-01T00:00:00+00:00",
             type="string",
             format="date-time",
-            title="Back to",
+            title="Broken since",
             description="When the first bad write may have been made, with its offset, such as "
-            "2026-11-23T01:40:00+00:00. The last backup of each table from before it is restored.",
+            "2026-11-28T02:14:00+01:00. The last backup of each table from before it is restored.",
         ),
     },
 ):

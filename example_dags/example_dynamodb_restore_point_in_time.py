@@ -1,8 +1,14 @@
-"""The table is broken: restore the minute before the damage beside it. A form in Airflow's UI asks for that minute."""
+"""The table is broken: restore the second before the damage beside it, from a form.
+
+It needs point-in-time recovery, and loses only what was written since that second. Where it is off, or does not reach
+back so far, the task fails within seconds, makes nothing and says so: restore the last backup then.
+
+To make it yours, change the DAG's ID, the owner and the settings.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
@@ -10,10 +16,13 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableToPointInT
 
 with DAG(
     dag_id="example_dynamodb_restore_point_in_time",
+    description="Restore a table to a second, from a form",
+    doc_md=__doc__,
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
         "table_name": Param(
             "orders",

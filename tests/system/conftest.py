@@ -12,11 +12,13 @@ import pytest
 from tests.conftest import DAGS_FOLDER
 from tests.simulator.control_plane import ControlPlane
 from tests.system.cluster import Cluster, cluster, missing_programs
+from tests.system.mail import mail_server
 from tests.system.processes import free_ports
 from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0, EARLY_3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from email.message import EmailMessage
 
     from airflow.models.dagrun import DagRun
     from playwright.sync_api import Playwright
@@ -83,6 +85,14 @@ def run_dag(
         return run
 
     return run
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EmailMessage]]:
+    """Serve mail to the connection ``smtp_default``; return the mails that arrive."""
+    with mail_server() as (mails, connection):
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", connection)
+        yield mails
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,8 @@ def standalone() -> Iterator[Standalone]:
                 "hard": start("sensor_modes_hard_fail", {"backup_arn": arn}),
                 "soft": start("sensor_modes_soft_fail", {"backup_arn": arn}),
                 "no_region": start("no_region", {"table": "regional"}),
-                "good": start("example_dynamodb_backup_alert", {"table_name": "searched"}),
-                "bad": start("example_dynamodb_backup_alert", {"table_name": "serached"}),
+                "good": start("example_dynamodb_backup_before_rewrite", {"table_name": "searched"}),
+                "bad": start("example_dynamodb_backup_before_rewrite", {"table_name": "serached"}),
                 "retried": start("retried", {}),
             }
             yield Standalone(running, plane, runs)

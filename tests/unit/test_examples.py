@@ -1,0 +1,104 @@
+"""What every example DAG has, since people copy it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import DAGS_FOLDER, EXAMPLE_DAGS
+
+NAMES = sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
+
+
+@cache
+def dags() -> dict[str, Any]:
+    """Return all example DAGs, by their IDs."""
+    since_3_1 = "airflow.dag_processing.dagbag"
+    module = import_module(since_3_1 if find_spec(since_3_1) else "airflow.models.dagbag")
+    bag = module.DagBag(DAGS_FOLDER / "examples")
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def code(name: str) -> str:
+    """Return an example as people read it."""
+    return (EXAMPLE_DAGS / f"{name}.py").read_text()
+
+
+def of(name: str) -> list[Any]:
+    """Return the DAGs of an example."""
+    return [dag for dag in dags().values() if Path(dag.fileloc).stem == name]
+
+
+def is_mapped(task: object) -> bool:
+    """Return whether a task is mapped."""
+    return hasattr(task, "partial_kwargs")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_says_what_it_does_and_what_to_change(name: str) -> None:
+    """Its docstring is the page of the DAG in Airflow's UI, and a line describes it in the list of all DAGs."""
+    for dag in of(name):
+        assert "\n\nTo make it yours, change the " in dag.doc_md
+        assert dag.doc_md in code(name)
+        assert 10 < len(dag.description) < 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_has_an_owner_a_tag_and_retries(name: str) -> None:
+    """A failure that passes wakes nobody, and the list of DAGs shows whom to ask."""
+    for dag in of(name):
+        assert set(dag.tags) == {"example"}
+        assert {task.owner for task in dag.tasks} == {"data-platform"}
+        assert dag.default_args["retries"] == 3
+        for task in dag.tasks:
+            assert task.retries == (0 if task.task_id == "all_is_well" else 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mapped_task_is_shown_by_what_it_is_about(name: str) -> None:
+    """And not by a number."""
+    for dag in of(name):
+        for task in dag.tasks:
+            assert not is_mapped(task) or "{{ task." in task.map_index_template
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_form_tells_what_to_type(name: str) -> None:
+    """Each field has a title, a description and a type; a time is one with its offset, and has no default."""
+    for dag in of(name):
+        for field in dag.params:
+            param = dag.params.get_param(field)
+            assert {"title", "type"} <= param.schema.keys(), field
+            assert param.description
+            is_time = bool(re.search("time|before|moment|since", field))
+            assert is_time == (param.schema.get("format") == "date-time"), field
+            assert not is_time or (not param.has_value and "+01:00" in param.description), field
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_names_no_dag_but_by_its_id(name: str) -> None:
+    """Who copies it changes the ID in one place."""
+    text = code(name)
+    names = re.findall(r'(?<!dag_id=)"(example_\w+)"', text)
+    assert names == []
+    assert "created_by=" not in text or "created_by=back_up.task_id" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_calls_no_boto3(name: str) -> None:
+    """The operators and the hook do."""
+    assert not re.search(r"boto3|\.conn\b|get_conn", code(name))
+
+
+def test_every_example_is_read() -> None:
+    """A test that finds nothing would pass."""
+    assert set(NAMES) <= dags().keys()
+    assert sum(is_mapped(task) for dag in dags().values() for task in dag.tasks) > 3
+    assert sum(len(dag.params) for dag in dags().values()) > 8
