@@ -215,6 +215,7 @@ TESTS = Path(__file__).parents[1]
 OF_SEVERAL = {
     "test_bad_input",
     "test_docs",
+    "test_examples",
     "test_every_history",
     "test_iam",
     "test_package",
