@@ -19,7 +19,7 @@ from tests.system.standalone import SYSTEM_DAGS, airflow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+    from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, Playwright
 
     from tests.system.rest_api import Run
     from tests.system.standalone import Airflow
@@ -82,7 +82,9 @@ def page(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> It
         tmp_path_factory.mktemp("browser"),
         executable_path=CHROMIUM,
         args=FLAGS,
-        viewport={"width": 1440, "height": 720},
+        # A page of the documentation is 736 pixels wide: as wide is what the pictures show of this.
+        viewport={"width": 1180, "height": 1000},
+        device_scale_factor=2,
     )
     context.set_default_timeout(60_000)
     yield context.new_page()
@@ -97,14 +99,23 @@ def assert_shows(page: Page, *parts: str) -> None:
     expect(page.locator("body")).to_contain_text(shown, use_inner_text=True, timeout=60_000)
 
 
-def take_picture(page: Page, name: str) -> None:
-    """Take a picture for the documentation, if that is asked for."""
-    if not SCREENSHOTS:
-        return
+def take_picture(page: Page, name: str, clip: FloatRect | None = None) -> None:
+    """Take a picture for the documentation, if that is asked for, of the whole window or a part of it."""
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS, f"{name}.png"), clip=clip)
+
+
+def take_picture_of_task(page: Page, name: str) -> None:
+    """Take one of the task's own part of the page, which a reader can read."""
     # Whose machine a traceback is of is of no interest.
     for traceback in page.get_by_text("BackupTimeoutError").all():
         traceback.click()
-    page.screenshot(path=Path(SCREENSHOTS, f"{name}.png"))
+    left, top = page.get_by_text("DynamoDBCreateBackupOperator").first.evaluate(
+        "one => { const {x, y} = one.getBoundingClientRect(); return [x, y]; }"
+    )
+    width, height = page.evaluate("[innerWidth, innerHeight]")
+    clip: FloatRect = {"x": left - 16, "y": top - 80, "width": width - left + 16, "height": height - top + 80}
+    take_picture(page, name, clip)
 
 
 def test_the_log_tells_of_start_progress_and_end(page: Page, runs: Runs) -> None:
@@ -117,7 +128,7 @@ def test_the_log_tells_of_start_progress_and_end(page: Page, runs: Runs) -> None
         f"Status CREATING, 30 s after it was started. Backup {arn}",
         f"Backup completed successfully: {arn}",
     )
-    take_picture(page, "log")
+    take_picture_of_task(page, "log")
 
 
 def test_xcom_holds_the_arn(page: Page, runs: Runs) -> None:
@@ -125,7 +136,7 @@ def test_xcom_holds_the_arn(page: Page, runs: Runs) -> None:
     url, arn = runs.succeeded
     page.goto(f"{url}/xcom")
     assert_shows(page, "backup_arn", arn, "return_value", arn)
-    take_picture(page, "xcom")
+    take_picture_of_task(page, "xcom")
 
 
 def test_the_link_leads_to_the_table(page: Page, runs: Runs) -> None:
@@ -133,7 +144,7 @@ def test_the_link_leads_to_the_table(page: Page, runs: Runs) -> None:
     page.goto(f"{runs.succeeded.url}/details")
     assert_shows(page, "DynamoDB backup")
     assert page.locator("a", has_text="DynamoDB backup").evaluate_all("links => links.map(link => link.href)") == [LINK]
-    take_picture(page, "link")
+    take_picture_of_task(page, "link")
 
 
 def test_a_timeout_says_what_it_waited_for(page: Page, runs: Runs) -> None:
@@ -149,7 +160,7 @@ def test_a_timeout_says_what_it_waited_for(page: Page, runs: Runs) -> None:
     last = page.inner_text("body").partition("Last status CREATING, ")[2]
     # A whole new minute would make it 120 and more.
     assert 55 <= int(last.partition(" s after it was started.")[0]) < 115
-    take_picture(page, "timeout")
+    take_picture_of_task(page, "timeout")
 
 
 class Coverage:
@@ -243,7 +254,7 @@ def coverage(_coverage: Coverage) -> Iterator[Coverage]:
 def test_the_page_is_in_the_menu(coverage: Coverage, scheme: str) -> None:
     """Under Browse; it is shown inside Airflow's web UI, in the colours that the user prefers."""
     coverage.has(dozen())
-    page = coverage.open(color_scheme=scheme)
+    page = coverage.open(color_scheme=scheme, viewport={"width": 860, "height": 900}, device_scale_factor=2)
     page.goto(coverage.airflow)
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="DynamoDB backups").click()
