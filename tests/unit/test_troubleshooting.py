@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.rst"
+PACKAGE = Path(exceptions.__file__).parent
 # They only group the others.
 GROUPS = {PermanentError, SomeFailedError, TransientError}
 # What nobody knows when an error comes about.
@@ -602,3 +603,12 @@ def test_a_section_names_cause_and_cure(section: Section) -> None:
     assert "**Cause:** " in section.text
     assert "**Cure:** " in section.text
     assert len(section.messages) == max(1, len(section.uses))
+
+
+def test_a_symptom_quotes_what_the_log_says() -> None:
+    """What a reader searches for is in the code, or in a message of the page."""
+    _, symptoms, messages = re.split(r"^(?:By symptom|Tables)\n-+\n", PAGE.read_text(), flags=re.MULTILINE)
+    said = " ".join([messages, *(path.read_text() for path in PACKAGE.rglob("*.py"))])
+    quoted = [text for text in re.findall(r"``([^`]+)``", symptoms) if re.match(r"[A-Z][\w']*,? [a-z]", text)]
+    assert len(quoted) > 10
+    assert [text for text in quoted if " ".join(text.split()) not in " ".join(said.split())] == []
