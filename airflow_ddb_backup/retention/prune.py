@@ -74,6 +74,21 @@ class PruneRequest:
         """Whether tables that no longer exist are selected too, of which only their backups tell."""
         return self.dropped_tables and self.selection.has_patterns
 
+    def check_size(self, plan: Plan, context: ErrorContext) -> None:
+        """Refuse a plan that deletes too many.
+
+        :param plan: the whole plan
+        :param context: the region, for messages
+        :raises TooManyDeletionsError: it deletes more than it may
+        """
+        count, most = len(plan.deletions), self.max_deletions
+        if most is None:
+            most = max(limits.FEWEST_DELETIONS, limits.DELETIONS_PER_GROUP * len(plan.groups))
+        if count > most:
+            prefixes = ", ".join(map(repr, self.prefixes))
+            plans = f"it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
+            raise exceptions.TooManyDeletionsError.about(context, f"The prefix is {prefixes}; {plans}")
+
 
 @dataclass(slots=True)
 class PruneReport(Report[Backup]):
@@ -175,7 +190,7 @@ class Prune:
         plan = make_plan(request.policy, candidates, existing, self._began, dropped_tables=request.dropped_tables)
         report.kept = {backup.arn.text: backup for backup in plan.kept}
         self._log_plan(plan, len(tables))
-        self._check_size(plan)
+        request.check_size(plan, self.context)
         try:
             rounds(plan.deletions, _Deletions(self, plan), self.deadline, self.log)
         except BaseException as error:
@@ -269,16 +284,6 @@ class Prune:
         )
         if not small:
             self.log.debug("\n".join(rows))
-
-    def _check_size(self, plan: Plan) -> None:
-        count, most = len(plan.deletions), self.request.max_deletions
-        if most is None:
-            most = max(limits.FEWEST_DELETIONS, limits.DELETIONS_PER_GROUP * len(plan.groups))
-        if count > most:
-            prefixes = ", ".join(map(repr, self.request.prefixes))
-            plans = f"it would delete {count} and keep {len(plan.kept)}, and max_deletions is {most}."
-            detail = f"The prefix is {prefixes}; {plans}"
-            raise exceptions.TooManyDeletionsError.about(self.context, detail)
 
 
 class _Deletions:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import DAGS_FOLDER, EXAMPLE_DAGS
+from tests.conftest import EXAMPLE_DAGS
+from tests.unit.examples import dags
 
 NAMES = sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
-
-
-@cache
-def dags() -> dict[str, Any]:
-    """Return all example DAGs, by their IDs."""
-    since_3_1 = "airflow.dag_processing.dagbag"
-    module = import_module(since_3_1 if find_spec(since_3_1) else "airflow.models.dagbag")
-    bag = module.DagBag(DAGS_FOLDER / "examples")
-    assert bag.import_errors == {}
-    return dict(bag.dags)
 
 
 def code(name: str) -> str:

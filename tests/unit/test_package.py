@@ -218,6 +218,7 @@ OF_SEVERAL = {
     "test_examples",
     "test_every_history",
     "test_iam",
+    "test_many_nights",
     "test_package",
     "test_pages",
     "test_proxy",
