@@ -27,6 +27,7 @@ MARKDOWN = [ROOT / "README.md", ROOT / "SECURITY.md"]
 PAGES = [*MARKDOWN, ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 # Files that are included, by who runs or reads them.
 INCLUDED = {
+    "README.md": "tests/system/test_readme.py",
     "example_dags/*.py": "tests/system/test_examples.py",
     "docs/iam/*.json": "tests/unit/test_iam.py",
     "docs/alarms/*.json": "tests/unit/test_docs.py",
