@@ -48,20 +48,20 @@ def policy(*names: str) -> dict[str, Any]:
 
 def actions(document: dict[str, Any]) -> list[str]:
     """Return all actions that a policy allows."""
-    found: list[str] = []
-    for statement in document["Statement"]:
-        allowed = statement["Action"]
-        found += [allowed] if isinstance(allowed, str) else allowed
-    return found
+    return [action for statement in document["Statement"] for action in listed(statement["Action"])]
 
 
-def without(document: dict[str, Any], action: str) -> dict[str, Any]:
-    """Return a policy that lacks an action."""
+def without(document: dict[str, Any], *lacking: str) -> dict[str, Any]:
+    """Return a policy that lacks some actions."""
     reduced = copy.deepcopy(document)
     for statement in reduced["Statement"]:
-        allowed = statement["Action"]
-        statement["Action"] = [each for each in ([allowed] if isinstance(allowed, str) else allowed) if each != action]
+        statement["Action"] = [each for each in listed(statement["Action"]) if each not in lacking]
     return reduced
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """Return what IAM's JSON has alone or in a list."""
+    return [value] if isinstance(value, str) else value
 
 
 TASKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -118,6 +118,11 @@ MANY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         without(policy("create_and_wait", "select"), "dynamodb:ListTagsOfResource"),
         {"table_names": ["*"], "table_tags": {"backup": "nightly"}},
     ),
+    # The other two are the prune's.
+    "nightly": (
+        without(policy("nightly"), "dynamodb:DeleteBackup", "dynamodb:ListTagsOfResource"),
+        {"table_names": ["*"], "table_tags": {"backup": "nightly"}},
+    ),
 }
 
 
@@ -163,6 +168,10 @@ def test_a_task_for_many_names_its_missing_action(
 DELETIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "named": (policy("prune"), {"table_names": ["orders"]}),
     "tagged": (policy("prune", "select"), {"table_names": ["ord*"], "table_tags": {"backup": "nightly"}}),
+    "nightly": (
+        without(policy("nightly"), "dynamodb:CreateBackup"),
+        {"table_names": ["*"], "table_tags": {"backup": "nightly"}},
+    ),
 }
 
 
@@ -404,11 +413,6 @@ def test_the_sensor_for_a_fresh_backup_names_its_missing_action(
     """It needs no less."""
     with pytest.raises(PermanentError, match=action):
         fresh(control_plane, context, without(policy("fresh"), action))
-
-
-def listed(value: str | list[str]) -> list[str]:
-    """Return what IAM's JSON has alone or in a list."""
-    return [value] if isinstance(value, str) else value
 
 
 def as_terraform_reads_it(name: str, code: str) -> list[dict[str, Any]]:
