@@ -119,6 +119,8 @@ def test_last_night_s_table_is_restored(night: Night) -> None:
     night.follow("Restore last night's table")
     assert client.scan(TableName="orders-restored")["Items"] == [{"id": {"S": "1"}, "total": {"N": "10"}}]
     assert client.scan(TableName="orders")["Items"] == []
+    # It has the tag of the nightly DAG, too.
+    night.plane.drop_table("orders-restored")
 
 
 def test_a_prune_is_planned_and_made(night: Night) -> None:
