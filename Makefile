@@ -21,7 +21,7 @@ export PYTHONUNBUFFERED = 1
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: $(READY) ## Run an example on real Airflow; KEEP=1 leaves it up; TABLE=… REGION=… uses your own AWS account
+demo: $(READY) ## Back up, plan a prune, restore, drill on real Airflow; KEEP=1 leaves it up; TABLE=… REGION=…: your own table
 	$(BIN)/python -m scripts.demo --table "$(TABLE)" --region "$(REGION)" $(if $(KEEP),--keep)
 
 unit: $(READY) ## Run the unit tests on two cores
@@ -34,8 +34,8 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-system-test: $(READY) ## Run the tests on a cluster and in a browser: needs postgresql, redis-server, chromium
-	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
+system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
+	$(BIN)/python -m pytest -m "cluster or browser or demo" -s $(ARGS)
 
 readers: $(READY) ## Follow the docs' first steps and on-call page word by word, with Airflow: 10 minutes, ports 5555 and 8080
 	$(BIN)/python -m pytest -m reader -s $(ARGS)

@@ -1,8 +1,7 @@
-"""``make demo``: run the before-rewrite example on real Airflow, and show what comes of it.
+"""``make demo``: backups, a plan of a prune, a restore, a drill and the page "DynamoDB backups", on real Airflow.
 
-Without arguments against the simulated control plane, with ``--table`` and ``--region`` against the caller's own AWS
-account. ``--keep`` leaves Airflow up until Ctrl-C, in the simulation with a dozen tables on its page "DynamoDB
-backups".
+Without arguments against a simulated AWS account (:mod:`scripts.demo_account`). With ``--table`` and ``--region`` it
+backs one table up in the caller's own account, and does nothing else there. ``--keep`` leaves Airflow up until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,82 +11,105 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
-from contextlib import ExitStack
-from threading import Event
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
 
-from tests.simulator.control_plane import ControlPlane
+from scripts.demo_account import (
+    BROKEN,
+    NIGHTLY,
+    TAGGED,
+    broken_since,
+    count_items,
+    environment,
+    furnish,
+    make_account,
+)
 from tests.simulator.faults import Fault
 from tests.system.standalone import Airflow, airflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from tests.simulator.control_plane import ControlPlane
+    from tests.system.rest_api import Run
 
 DAG_ID = "example_dynamodb_backup_before_rewrite"
-CHECK_ID = "example_dynamodb_backup_coverage"
-# Hours since the last backups of the tables on the page; none: the table has no backup.
-_AGES: dict[str, tuple[int, ...]] = {
-    "carts": (3, 27, 51),
-    "customers": (4, 28),
-    "invoices": (4, 28, 52, 76),
-    "ledger": (20,),
-    "mailings": (),
-    "payments": (4, 28),
-    "prices": (50, 74),
-    "returns": (29,),
-    "sessions": (),
-    "stock": (2, 14, 26),
-    "vouchers": (5, 29),
-}
-# Long enough that the task is deferred and the triggerer takes over.
-_CREATING_FOR = 15.0
+COVERAGE = "example_dynamodb_backup_coverage"
+DRILL = "example_dynamodb_backup_restore_drill"
+RESTORE = "example_dynamodb_backup_restore"
+PAGE = "/dynamodb-backups/"
+#: the new table; not the form's default, which is free for whoever tries the form
+RESTORED = f"{BROKEN}-of-last-night"
+# Seconds without a line after which there is one.
+_SILENCE = 8.0
+
+
+class Teller:
+    """Prints lines, each with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._ended = threading.Event()
+
+    def __call__(self, lines: str) -> None:
+        """Print some lines."""
+        self._last = time.monotonic()
+        for line in lines.splitlines():
+            print(f"[{self._last - self._start:4.0f} s] {line}", flush=True)  # noqa: T201  # a command line talks
+
+    @contextmanager
+    def never_silent(self) -> Iterator[None]:
+        """Print a line whenever there was none for some seconds, until the block ends."""
+        ticking = threading.Thread(target=self._tick, daemon=True)
+        ticking.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            ticking.join()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(0.5):
+            if time.monotonic() - self._last > _SILENCE:
+                self("  … still waiting")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return the exit code."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__.partition("\n")[0])
-    parser.add_argument("--table", default="", help="a table in your own account; empty: the simulated control plane")
+    parser = argparse.ArgumentParser(prog="make demo", description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--table", default="", help="a table in your own account; empty: the simulated account")
     parser.add_argument("--region", default="", help="the region of that table")
     parser.add_argument("--keep", action="store_true", help="leave Airflow up until Ctrl-C")
     options = parser.parse_args(arguments)
     if bool(options.table) != bool(options.region):
         parser.error("TABLE and REGION go together")
-    say = _teller()
+    say = Teller()
     # Whoever ends the demo ends its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    plane: ControlPlane | None = None
     with ExitStack() as stack:
+        stack.enter_context(say.never_silent())
         if options.table:
             connection = json.dumps({"conn_type": "aws", "extra": {"region_name": options.region}})
+            running = stack.enter_context(airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, say))
+            succeeded = _back_up_one(running, options.table)
         else:
-            say("starting the simulated DynamoDB control plane")
-            plane = stack.enter_context(ControlPlane(_CREATING_FOR).serve())
-            plane.create_table("orders")
-            connection = plane.connection()
+            plane, clock = make_account()
+            stack.enter_context(plane.serve())
+            furnish(plane, clock)
+            say(f"a simulated AWS account: {len(TAGGED)} tables with the tag backup=nightly, and 5 weeks of backups")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 del os.environ[name]
-        running = stack.enter_context(airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, say))
-        succeeded = _show(running, options.table or "orders")
-        if options.keep and plane:
-            _fill(plane)
-            running.api.start_run(CHECK_ID, {}).end()
-            running.say("the page 'DynamoDB backups' shows which tables have a fresh backup")
+            running = stack.enter_context(airflow(environment(plane), say))
+            succeeded = _Circle(running, plane).show(keep=options.keep)
         if options.keep:
             _keep(running)
     return 0 if succeeded else 1
 
 
-def _teller() -> Callable[[str], None]:
-    start = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"[{time.monotonic() - start:4.0f} s] {line}", flush=True)  # noqa: T201  # a command line talks
-
-    return say
-
-
-def _show(running: Airflow, table: str) -> bool:
+def _back_up_one(running: Airflow, table: str) -> bool:
     run = running.api.start_run(DAG_ID, {"table_name": table})
     state = run.end()
     arn = run.xcom("back_up", "return_value")
@@ -99,19 +121,99 @@ def _show(running: Airflow, table: str) -> bool:
     return state == "success" and bool(arn)
 
 
-def _fill(plane: ControlPlane) -> None:
-    for table, ages in _AGES.items():
-        plane.create_table(table)
-        for hours in ages:
-            plane.add_backups(table, 1, "nightly", age=hours * 3600)
-    # Nobody may look at this one.
-    plane.fail_next("DescribeTable", Fault(code="AccessDeniedException", table="payments"), times=len(_AGES))
+class _Circle:
+    """Everything that happens to a backup, by the example DAGs.
+
+    :param running: the Airflow
+    :param plane: the simulated account
+    """
+
+    def __init__(self, running: Airflow, plane: ControlPlane) -> None:
+        self._running, self._api, self._say = running, running.api, running.say
+        self._plane = plane
+        self._failed: list[str] = []
+
+    def show(self, *, keep: bool) -> bool:
+        """Show each step; return whether all have succeeded.
+
+        :param keep: Airflow stays up
+        """
+        since = broken_since()
+        # The prune only plans: whoever deletes the variable has it delete.
+        self._api.set_variable("keep_all_backups", "true")
+        self._say(f"unpausing the nightly DAG and the monthly drill, and restoring {BROKEN}, broken since {since}")
+        nightly, drill = self._api.start_due_run(NIGHTLY), self._api.start_due_run(DRILL)
+        names = {"table_name": BROKEN, "restored_table_name": RESTORED}
+        restore = self._api.start_run(RESTORE, {**names, "before": since})
+        self._show_nightly(nightly)
+        self._show_restore(restore)
+        self._show_drill(drill)
+        self._show_coverage()
+        self._say_what_next(since, keep=keep)
+        return not self._failed
+
+    def _show_nightly(self, run: Run) -> None:
+        self._step("1. The nightly backup: one task for all tables that have the tag.", run)
+        self._tell(self._text(run, "back_up"), f"In the console: {run.links('back_up').get('DynamoDB backups')}")
+        self._step("2. The prune behind it. It only plans, since Airflow's variable keep_all_backups is true.", run)
+        self._tell(self._text(run, "prune"))
+
+    def _show_restore(self, run: Run) -> None:
+        self._step(f"3. The restore: the last backup of {BROKEN} from before the damage, as table {RESTORED}.", run)
+        settings = run.xcom("restore", "settings") or {}
+        outcomes = ", ".join(f"{name} {outcome}" for name, outcome in settings.items())
+        items = f"{count_items(self._plane, BROKEN)} items, {RESTORED} has {self._items()}"
+        self._tell(f"{BROKEN} has {items}.", f"The settings that a restore drops, put back: {outcomes}.")
+
+    def _show_drill(self, run: Run) -> None:
+        self._step("4. The drill: a random backup is restored, checked, and its table dropped.", run)
+        self._tell(self._text(run, "drill"))
+
+    def _show_coverage(self) -> None:
+        # So that the page has one of each status.
+        self._plane.fail_next("DescribeTable", Fault(code="AccessDeniedException", table="payments"))
+        run = self._api.start_due_run(COVERAGE)
+        self._step("5. The daily check: which tables have a fresh backup. The page 'DynamoDB backups' shows it.", run)
+        self._tell(self._text(run, "check"))
+        if "payments" not in self._api.http.get(PAGE).text:
+            self._failed.append(PAGE)
+            self._tell("The page does not show it.")
+
+    def _step(self, title: str, run: Run) -> None:
+        self._say(title)
+        if (state := run.end()) != "success":
+            self._failed.append(run.dag_id)
+            self._tell(f"The run ended in state {state}: {run.task_states()}")
+
+    def _tell(self, *lines: str) -> None:
+        for line in lines:
+            self._say(indent(line, "   "))
+
+    def _text(self, run: Run, task: str) -> str:
+        report: Any = run.xcom(task, "return_value") or run.xcom(task, "report") or {}
+        return str(report.get("text", "no report"))
+
+    def _items(self) -> str:
+        try:
+            return str(count_items(self._plane, RESTORED))
+        except self._plane.client().exceptions.ResourceNotFoundException:
+            return "none"
+
+    def _say_what_next(self, since: str, *, keep: bool) -> None:
+        url = self._running.url
+        if keep:
+            self._say("What to open (there is no password; every example can be triggered):")
+            self._tell(f"the page 'DynamoDB backups': {url}{PAGE}", f"the nightly DAG: {url}/dags/{NIGHTLY}")
+            self._tell(f"the form of a restore: {url}/dags/{RESTORE}, for example with 'Broken since' {since}")
+        else:
+            self._say("What to open: make demo KEEP=1 leaves Airflow up, with the page and with the form of a restore.")
+        self._say("What to read: docs/getting_started.rst, and docs/restore.rst for the night that a table breaks.")
 
 
 def _keep(running: Airflow) -> None:
     running.say(f"Airflow is up at {running.url}; press Ctrl-C to stop it")
     try:
-        Event().wait()
+        threading.Event().wait()
     except KeyboardInterrupt:
         running.say("Ctrl-C")
 

@@ -81,6 +81,10 @@ class ControlPlane:
         self.throttled: Counter[str] = Counter()
         #: statuses that tests set, by ARN of the backup or by name of the table
         self.statuses: dict[str, str] = {}
+        #: bytes of tables, and of their backups, by the table's name; of others moto's own
+        self.sizes: dict[str, int] = {}
+        #: seconds until such a backup's size is filled in (AWS.md, "Calls")
+        self.sized_after = 0.0
         #: seconds after its creation that a table's backups are enabled (AWS.md, "Point-in-time recovery")
         self.backups_enabled_after = 0.0
         #: seconds that AWS's clock is ahead of the tests'; may change at any time
@@ -597,7 +601,9 @@ class ControlPlane:
         elif call.operation == "DescribeBackup":
             backup = backend.backups[call.body["BackupArn"]]
             self._set_status(content["BackupDescription"]["BackupDetails"], backup)
-            content["BackupDescription"]["SourceTableDetails"]["TableId"] = table_id(backup.table)
+            source = content["BackupDescription"]["SourceTableDetails"]
+            source["TableId"] = table_id(backup.table)
+            source["TableSizeBytes"] = self.sizes.get(backup.table.name, source.get("TableSizeBytes", 0))
             content["BackupDescription"]["SourceTableFeatureDetails"] = restores.features(backup.table)
         elif call.operation == "ListBackups":
             content.update(self._listing(call))
@@ -638,6 +644,7 @@ class ControlPlane:
         restores.describe(table, description, self.clock.time())
         drops.describe(table, description)
         description["TableStatus"] = self.statuses.get(table.name, description["TableStatus"])
+        description["TableSizeBytes"] = self.sizes.get(table.name, description["TableSizeBytes"])
 
     def _listing(self, call: _Call) -> dict[str, Any]:
         now = self.clock.time()
@@ -658,6 +665,9 @@ class ControlPlane:
         # moto's backups are AVAILABLE at once.
         status = details["BackupStatus"] if self._is_past(backup, self.creating_for) else "CREATING"
         details["BackupStatus"] = self.statuses.get(backup.arn, status)
+        if backup.table.name in self.sizes:
+            is_known = self._is_past(backup, self.sized_after)
+            details["BackupSizeBytes"] = self.sizes[backup.table.name] if is_known else 0
 
     def _is_past(self, made: Backup | Table, seconds: float) -> bool:
         """Return whether this was made at least so many seconds ago, to a millisecond.

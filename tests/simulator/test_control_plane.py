@@ -209,6 +209,23 @@ def test_backups_outlive_their_table_and_only_the_id_tells(
         assert described["TableId"] == one["TableId"]
 
 
+def test_sizes_are_filled_in_later(client: Any, control_plane: ControlPlane, clock: Clock) -> None:
+    """AWS.md, "Calls": 0 is normal; the table's own is known."""
+    control_plane.sizes["orders"], control_plane.sized_after = 1024, 3600
+
+    def sizes() -> tuple[int, int, int]:
+        (listed,) = client.list_backups()["BackupSummaries"]
+        described = client.describe_backup(BackupArn=arn)["BackupDescription"]
+        table = described["SourceTableDetails"]["TableSizeBytes"]
+        return listed["BackupSizeBytes"], described["BackupDetails"]["BackupSizeBytes"], table
+
+    arn = create(client)
+    assert client.describe_table(TableName="orders")["Table"]["TableSizeBytes"] == 1024
+    assert sizes() == (0, 0, 1024)
+    clock.sleep(3600)
+    assert sizes() == (1024, 1024, 1024)
+
+
 def test_a_list_can_be_behind(client: Any, control_plane: ControlPlane, clock: Clock, listed: Listed) -> None:
     """A new backup does not show for a while."""
     control_plane.listing_lag = 8

@@ -61,12 +61,38 @@ class RestApi:
 
     def start_run(self, dag_id: str, conf: dict[str, Any]) -> Run:
         """Start a run of a DAG."""
+        dag = self._unpause(dag_id)
+        when = {} if AIRFLOW_2 else {"logical_date": None}
+        started = self._write("POST", f"{dag}/dagRuns", {"conf": conf, **when})
+        return Run(self, dag_id, started["dag_run_id"])
+
+    def start_due_run(self, dag_id: str) -> Run:
+        """Unpause a DAG that has a schedule: Airflow itself starts the last run that is due."""
+        runs = f"{self._unpause(dag_id)}/dagRuns"
+        wait_until(f"a run of {dag_id}", lambda: (self.get(runs) or {}).get("dag_runs"))
+        return Run(self, dag_id, (self.get(runs) or {})["dag_runs"][0]["dag_run_id"])
+
+    def set_variable(self, key: str, value: str) -> None:
+        """Set a variable that is not there yet."""
+        self._write("POST", f"{_PREFIX}/variables", {"key": key, "value": value})
+
+    def _unpause(self, dag_id: str) -> str:
         dag = f"{_PREFIX}/dags/{dag_id}"
         wait_until(f"the DAG {dag_id}", lambda: self.get(dag))
-        self.http.patch(dag, json={"is_paused": False}).raise_for_status()
-        when = {} if AIRFLOW_2 else {"logical_date": None}
-        started = self.http.post(f"{dag}/dagRuns", json={"conf": conf, **when}).raise_for_status()
-        return Run(self, dag_id, started.json()["dag_run_id"])
+        self._write("PATCH", dag, {"is_paused": False})
+        return dag
+
+    def _write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a write; on SQLite another may hold the database for longer than it waits."""
+        answers: list[httpx.Response] = []
+
+        def is_answered() -> bool:
+            answers.append(self.http.request(method, path, json=body))
+            return not answers[-1].is_server_error
+
+        wait_until(f"{method} {path}", is_answered)
+        answered: dict[str, Any] = answers[-1].raise_for_status().json()
+        return answered
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any] | None:
         """Return what is there; ``None`` if nothing is, or nobody answers."""
