@@ -41,6 +41,9 @@ copybutton_prompt_text = "$ "
 copybutton_line_continuation_character = "\\"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+# Of what a terminal shows, commands are copied, without their prompts and outputs.
+copybutton_prompt_text = "$ "
+copybutton_line_continuation_character = "\\"
 
 
 def hide_markers(_app: Any, tree: Any) -> None:

@@ -111,13 +111,26 @@ def test_a_page_asks_nobody(browser: Browser, site: str, name: str) -> None:
     page.close()
 
 
-def test_code_is_copied_by_a_button(window: Page, site: str) -> None:
-    """All of it, as it is shown."""
-    page = opened(window, site, "index")
-    block = page.locator("div.highlight").first
+def copied(page: Page, selector: str) -> tuple[str, str]:
+    """Press the button of the first block of some kind; return what the block shows, and what is copied."""
+    block = page.locator(f"div.{selector}:visible").first
     block.hover()
     block.locator("button.copybtn").click()
-    assert page.evaluate("navigator.clipboard.readText()").strip() == block.locator("pre").inner_text().strip()
+    return block.locator("pre").inner_text().strip(), page.evaluate("navigator.clipboard.readText()").strip()
+
+
+def test_code_is_copied_by_a_button(window: Page, site: str) -> None:
+    """All of it, as it is shown."""
+    shown, taken = copied(opened(window, site, "index"), "highlight-python")
+    assert shown == taken
+
+
+def test_commands_are_copied_without_prompts_and_outputs(window: Page, site: str) -> None:
+    """So that they can be pasted into a terminal."""
+    shown, taken = copied(opened(window, site, "on_call"), "highlight-console")
+    lines = [line.removeprefix("$ ") for line in shown.splitlines() if line.startswith(("$ ", "    "))]
+    assert 1 < len(lines) < len(shown.splitlines())
+    assert taken == "\n".join(lines)
 
 
 def test_a_tab_shows_its_own_code(window: Page, site: str) -> None:
