@@ -508,7 +508,10 @@ class TargetTableExistsError(PermanentError):
     """There is a table of the new table's name, and it is not the restore that the task asks for."""
 
     summary = "The table to restore to exists already"
-    hint = "A restore always makes a new table. Choose another target_table_name, or delete that table yourself."
+    hint = (
+        "A restore always makes a new table. Choose another target_table_name, such as this one with '-2' at its end, "
+        "or delete that table yourself."
+    )
 
 
 class TargetTableDeletingError(BackupError):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def eligible_and_others(
             "of AWS Backup": backup.kind != "USER",
             backup.status: backup.status != BackupStatus.AVAILABLE,
             f"whose name does not begin with {' or '.join(prefixes)}": not backup.name.startswith(prefixes or ""),
-            f"not made before {_text(before)}": before is not None and backup.created_at >= before,
+            _too_late(before): before is not None and backup.created_at >= before,
             f"made before {_text(since)}": since is not None and backup.created_at < since,
         }
         reason = next((why for why, holds in reasons.items() if holds), None)
@@ -125,7 +126,11 @@ def none_eligible(
     :param before: as there; those made nearest to it are named
     """
     if not others and table is None:
-        return exceptions.TableNotFoundError.about(context, "There is no backup of a table of that name either.")
+        detail = (
+            "There is no backup of a table of that name either: give table_name as the DynamoDB console lists it, "
+            "under Tables, or under Backups if the table is gone."
+        )
+        return exceptions.TableNotFoundError.about(context, detail)
     if not others:
         # There is none to take as it is.
         message = exceptions.BackupNotPickedError.summarize(context, "It has no backup at all: make one first.")
@@ -134,8 +139,13 @@ def none_eligible(
     if before:
         nearest = before
         others = {why: sorted(found, key=lambda one: abs(one.created_at - nearest)) for why, found in others.items()}
+    later = ""
+    if too_late := others.get(_too_late(before)):
+        # One that was made at the time itself does not count, and people type whole seconds.
+        first = min(one.created_at for one in too_late).replace(microsecond=0) + timedelta(seconds=1)
+        later = f"The first one that counts is restored with before={_text(first)} or later. "
     some = "; ".join(f"{len(found)} {reason}: {_first(found)}" for reason, found in others.items())
-    return exceptions.BackupNotPickedError.about(context, f"{gone}There are others: {some}.")
+    return exceptions.BackupNotPickedError.about(context, f"{gone}{later}There are others: {some}.")
 
 
 def read_backups(
@@ -243,6 +253,10 @@ def _picked_before(
 def _age(backup: Backup) -> tuple[datetime, str]:
     # The ARN decides between two of the same millisecond: every try decides alike.
     return backup.created_at, backup.arn.text
+
+
+def _too_late(before: datetime | None) -> str:
+    return f"not made before {_text(before)}"
 
 
 def _text(moment: datetime | None) -> str:

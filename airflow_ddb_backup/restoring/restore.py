@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.restoring.request import RestoreRequest
 
 
+_LOSES_LESS = (
+    "Table %s has point-in-time recovery: DynamoDBRestoreTableToPointInTimeOperator loses only what was written since "
+    "the second before the damage."
+)
+
+
 def confirm_restored(target: SettingsOf, source: RestoreSource) -> None:
     """Make sure that a table is there, and is the one that was waited for: time may have passed since.
 
@@ -182,6 +188,8 @@ class Restore:
                 raise
             return values
         self._tell_others(source)
+        if self.request.source.backup_arn and read.get("point_in_time_recovery"):
+            self.log.info(_LOSES_LESS, source.name)
         return values | read
 
     def _tell_others(self, source: SettingsOf) -> None:

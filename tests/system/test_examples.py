@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # Of the simulated control plane: the task defers, and its trigger polls more than once.
 CREATING_FOR = 20
+WITH_OFFSET = "before must be a moment with its offset from UTC: ISO 8601 text such as '2026-11-28T14:00:00+00:00'"
 # What ``DAG.test`` calls the logical date.
 DATE = "execution_date" if AIRFLOW_2 else "logical_date"
 
@@ -473,3 +474,83 @@ def test_every_operator_and_sensor_has_an_example() -> None:
         "DynamoDBRestoreTableFromBackupOperator",
         "DynamoDBBackupSensor",
     }
+
+
+class TestRestoreForm:
+    """What the log of the restore says of the values of its form."""
+
+    def refused(self, run_dag: RunDag, log: Callable[[], str], **form: str) -> str:
+        """Trigger the DAG; return the first sentences that its log has of the failure."""
+        good = {"table_name": "orders", "before": "2100-01-01T00:00:00+00:00", "restored_table_name": "orders-restored"}
+        run = run_dag("example_dynamodb_backup_restore", run_conf=good | form)
+        assert run.state == "failed"
+        lines = [line for line in log().splitlines() if "DynamoDBRestoreTableFromBackupOperator" in line]
+        number, line = next((number, line) for number, line in enumerate(lines) if "rror" in line.casefold())
+        assert number < 3
+        return line
+
+    def test_no_backup_before_it(self, run_dag: RunDag, control_plane: ControlPlane, log: Callable[[], str]) -> None:
+        """The log names the first time that there is a backup for; with that one it is restored."""
+        control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+        (arn,) = control_plane.add_backups("orders", 1, age=3600)
+        line = self.refused(run_dag, log, before="2020-01-01T00:00:00+00:00")
+        assert "No backup of the table counts: table 'orders'" in line
+        found = re.search(r"The first one that counts is restored with before=(\S+) or later", line)
+        assert found
+        form = {"table_name": "orders", "before": found[1], "restored_table_name": "orders-restored"}
+        assert run_dag("example_dynamodb_backup_restore", run_conf=form).state == "success"
+        table = control_plane.client().describe_table(TableName="orders-restored")["Table"]
+        assert table["RestoreSummary"]["SourceBackupArn"] == arn
+
+    def test_a_table_that_does_not_exist(self, run_dag: RunDag, log: Callable[[], str]) -> None:
+        """The log says where to read its name."""
+        line = self.refused(run_dag, log, table_name="ordres")
+        assert "The table does not exist: table 'ordres', region 'us-east-1'" in line
+        assert "give table_name as the DynamoDB console lists it" in line
+
+    def test_a_target_that_exists(self, run_dag: RunDag, control_plane: ControlPlane, log: Callable[[], str]) -> None:
+        """The log says that another name is needed, and which may do."""
+        control_plane.create_table("customers")
+        control_plane.add_backups("orders", 1, age=3600)
+        line = self.refused(run_dag, log, restored_table_name="customers")
+        assert "The table to restore to exists already: table 'customers'" in line
+        assert "Choose another target_table_name, such as this one with '-2' at its end" in line
+
+    @pytest.mark.parametrize("before", ["2026-11-23T01:40:00", "last night", None])
+    def test_a_time_without_its_offset(
+        self, run_dag: RunDag, control_plane: ControlPlane, log: Callable[[], str], before: str | None
+    ) -> None:
+        """The form refuses it, and no run begins; Airflow 2 leaves it to the task, whose log has one that is right."""
+        if AIRFLOW_2 and before == "2026-11-23T01:40:00":
+            assert WITH_OFFSET in self.refused(run_dag, log, before=before)
+        else:
+            with pytest.raises(Exception, match="before"):
+                run_dag("example_dynamodb_backup_restore", run_conf={"before": before})
+        assert not control_plane.calls
+
+    def test_a_time_without_its_offset_that_no_form_has_refused(self, run_dag: RunDag, log: Callable[[], str]) -> None:
+        """The log has one that is right, before any traceback."""
+        run = run_dag("restore_before", run_conf={"before": "2026-11-23T01:40:00"})
+        assert run.state == "failed"
+        text = log()
+        assert 0 < text.index(WITH_OFFSET) < text.index("Traceback")
+
+    def test_a_good_form(self, run_dag: RunDag, control_plane: ControlPlane, log: Callable[[], str]) -> None:
+        """The log says which backup it is, what was left off, that less could be lost, and what comes next."""
+        client = control_plane.client()
+        client.put_item(TableName="orders", Item={"id": {"S": "1"}})
+        control_plane.switch_recovery("orders")
+        ttl = {"AttributeName": "expires", "Enabled": True}
+        client.update_time_to_live(TableName="orders", TimeToLiveSpecification=ttl)
+        (arn,) = control_plane.add_backups("orders", 1, "nightly-1", age=3600)
+        form = {"table_name": "orders", "before": "2100-01-01T00:00:00+00:00"}
+        assert run_dag("example_dynamodb_backup_restore", run_conf=form).state == "success"
+        lines = [
+            r"Picked the newest of 1 backups before 2100-01-01T00:00:00\+00:00: " + arn,
+            r"The backup was created at \S+, 123 bytes: " + arn + ", named nightly-1",
+            "Not asked for by settings: ttl, which table orders also has",
+            "Table orders has point-in-time recovery: DynamoDBRestoreTableToPointInTimeOperator loses only",
+            "Not restored; recreate these: CloudWatch alarms",
+            "Next: count and sample table orders-restored, copy what was written to table orders since",
+        ]
+        assert re.search(".*".join(lines), log(), re.DOTALL)

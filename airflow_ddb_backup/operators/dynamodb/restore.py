@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
@@ -32,13 +33,19 @@ from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_ddb_backup.models import Table
     from airflow_ddb_backup.waiting.state import WaitResult
+
+
+_NEXT = (
+    "Next: count and sample table %s, copy what was written to table %s since, and point readers and writers to the "
+    "new one."
+)
 
 
 class RestoreWaiter(DeferredWaitMixin, DynamoDBOperator):
@@ -99,7 +106,17 @@ class TableRestorer(RestoreWaiter):
 
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        return self._restore(context)
+        with self._reason_first():
+            return self._restore(context)
+
+    @contextmanager
+    def _reason_first(self) -> Iterator[None]:
+        """Log why the task fails before Airflow logs a traceback, which has the reason at its end."""
+        try:
+            yield
+        except exceptions.BackupError as error:
+            self.log.error("%s", error)  # noqa: TRY400  # Airflow logs the traceback
+            raise
 
     def _restore(self, context: Context) -> str:
         request, hook = self._request(), self.hook
@@ -162,6 +179,7 @@ class TableRestorer(RestoreWaiter):
             detail = f"{len(report.done)} of {len(outcomes(report))} are in place"
             report.raise_for_failures(exceptions.SettingsFailedError, settings.context, detail)
         push(self, context, XCOM_SETTINGS, outcomes(report))
+        self.log.info(_NEXT, settings.target, settings.source.table_name)
         return table_arn
 
 
@@ -273,7 +291,7 @@ class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
 
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        with picked(self._choice()):
+        with self._reason_first(), picked(self._choice()):
             return self._restore(context)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:

@@ -182,7 +182,8 @@ class TestNone:
         error = refuse(TABLE, backups, before=NOON.replace(hour=9))
         assert isinstance(error, BackupNotPickedError)
         assert str(error) == (
-            f"No backup of the table counts: table 'source', region '{REGION}'. There are others: "
+            f"No backup of the table counts: table 'source', region '{REGION}'. The first one that counts is "
+            "restored with before=2026-11-28T09:00:01+00:00 or later. There are others: "
             f"1 not made before 2026-11-28T09:00:00+00:00: 'nightly-9' of 2026-11-28T09:00:00+00:00 "
             f"({backup(9).arn.text}); "
             f"1 CREATING: 'nightly-8' of 2026-11-28T08:00:00+00:00 ({backup(8).arn.text}); "
@@ -343,7 +344,7 @@ class TestPicking:
 
     def test_no_table_and_no_backup(self, control_plane: ControlPlane) -> None:
         """The name, the region or the account is wrong."""
-        text = "There is no backup of a table of that name either. Check the table's name"
+        text = "There is no backup of a table of that name either: give table_name as the DynamoDB console lists it"
         with pytest.raises(TableNotFoundError, match=text):
             pick_and_restore(table_name="sauce")
 
