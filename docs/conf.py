@@ -36,9 +36,6 @@ nitpick_ignore_regex = [
 ]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-# A copied console block is its commands.
-copybutton_prompt_text = "$ "
-copybutton_line_continuation_character = "\\"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 # Of what a terminal shows, commands are copied, without their prompts and outputs.
