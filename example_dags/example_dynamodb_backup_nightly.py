@@ -1,6 +1,6 @@
 """Back up every table that has a tag each night, delete the backups that a policy does not keep, mail what failed.
 
-Every table is tried, and a retry does only what is missing. A mail says what failed, and why.
+Every table is tried, and a retry does only what is missing. A mail says what failed, and why, and the run is red then.
 
 To make it yours, change the DAG's ID, the owner, the tag, the policy and the addresses. It needs the connections
 `aws_default` and `smtp_default`. Keep the DAG's ID and the task's afterwards: the prune knows its backups by them.
@@ -11,15 +11,12 @@ To stop the prune, set Airflow's variable `keep_all_backups` to `true`: it then 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBPruneBackupsOperator
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
 
 # All tables that an account has, unless its quota was raised. A lower limit stops every backup on the day when one
 # table too many gets the tag.
@@ -27,27 +24,37 @@ MAX_TABLES = 2500
 
 
 # [START howto_alert]
-def mail(context: Context) -> None:
-    """Mail the report of a task that has failed for good. Any other notifier of Airflow's takes the same text."""
-    SmtpNotifier(
+@task(trigger_rule="all_done")
+def alert(**context: Any) -> None:
+    """Mail what has failed. It fails then too, since a run is green if its last task is.
+
+    A task, not an on_failure_callback: Airflow 3 calls none for a task that was killed (apache/airflow #60858), and a
+    mail that could not be sent is tried again.
+    """
+    ti, texts = context["ti"], {}
+    for task_id in sorted(context["task"].upstream_task_ids):
+        # What has failed returns nothing, but leaves a report unless it was killed.
+        if ti.xcom_pull(task_ids=task_id) is None:
+            report = ti.xcom_pull(task_ids=task_id, key="report") or {}
+            texts[task_id] = report.get("text", "There is no report: the task was killed, or did not begin.")
+    if not texts:
+        # Tell your dead man's switch here that tonight's run is done.
+        return
+    mail = SmtpNotifier(
         from_email="airflow@example.com",
         to="on-call@example.com",
-        subject="{{ ti.dag_id }}: {{ ti.task_id }} failed",
-        # A task that was killed has left no report.
+        subject="{{ ti.dag_id }}: {{ texts | join(', ') }} failed",
         html_content="""
-            {% set report = ti.xcom_pull(task_ids=ti.task_id, key="report", map_indexes=ti.map_index) %}
-            <p>{{ report["text"] | e if report else "There is no report: the task was killed, or did not begin." }}</p>
-            <p>Run {{ run_id | e }}. <a href="{{ ti.log_url | e }}">The task's log</a></p>
+            {% for task_id, text in texts.items() %}<p>{{ task_id }}: {{ text | e }}</p>{% endfor %}
+            <p>Run {{ run_id | e }}: <a href="{{ ti.log_url | e }}">open it in Airflow</a></p>
         """,
-    )(context)
+    )
+    mail({**context, "texts": texts})
+    message = f"failed: {', '.join(texts)}"
+    raise AirflowFailException(message)
 
 
 # [END howto_alert]
-
-
-@task(retries=0)
-def all_is_well() -> None:
-    """Tell your dead man's switch that tonight's run is done. It also keeps the run of a failed backup from green."""
 
 
 with DAG(
@@ -58,12 +65,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
-    default_args={
-        "owner": "data-platform",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=5),
-        "on_failure_callback": mail,
-    },
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     # [START howto_operator_dynamodb_backup_tables]
     back_up = DynamoDBBackupTablesOperator(
@@ -100,4 +102,4 @@ with DAG(
     # [END howto_operator_dynamodb_prune_backups]
 
     back_up >> prune
-    [back_up, prune] >> all_is_well()
+    [back_up, prune] >> alert()

@@ -10,37 +10,48 @@ a task is known by its position.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBPruneBackupsOperator
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
 MAX_TABLES = 2500
+PLACES = [
+    {"aws_conn_id": "aws_default", "region_name": "us-east-1", "account_id": "123456789012"},
+    {"aws_conn_id": "aws_default", "region_name": "eu-west-1", "account_id": "123456789012"},
+    # Its extra holds the role: {"role_arn": "arn:aws:iam::210987654321:role/table-backups"}
+    {"aws_conn_id": "aws_shop_account", "region_name": "eu-west-1", "account_id": "210987654321"},
+]
 
 
-def mail(context: Context) -> None:
-    """Mail the report of a task that has failed for good. Any other notifier of Airflow's takes the same text."""
-    SmtpNotifier(
+@task(trigger_rule="all_done")
+def alert(**context: Any) -> None:
+    """Mail which tasks have failed, and where. It fails then too, since a run is green if its last task is."""
+    ti, texts = context["ti"], {}
+    for task_id, (number, place) in product(sorted(context["task"].upstream_task_ids), enumerate(PLACES)):
+        # What has failed returns nothing, but leaves a report unless it was killed.
+        if ti.xcom_pull(task_ids=task_id, map_indexes=number) is None:
+            report = ti.xcom_pull(task_ids=task_id, map_indexes=number, key="report") or {}
+            text = report.get("text", "There is no report: the task was killed, or did not begin.")
+            texts[f"{task_id} by {place['aws_conn_id']} in {place['region_name']}"] = text
+    if not texts:
+        # Tell your dead man's switch here that tonight's run is done.
+        return
+    mail = SmtpNotifier(
         from_email="airflow@example.com",
         to="on-call@example.com",
-        subject="{{ ti.dag_id }}: {{ ti.task_id }} failed in {{ task.region_name }}",
-        # A task that was killed has left no report.
+        subject="{{ ti.dag_id }}: {{ texts | length }} tasks failed",
         html_content="""
-            {% set report = ti.xcom_pull(task_ids=ti.task_id, key="report", map_indexes=ti.map_index) %}
-            <p>{{ report["text"] | e if report else "There is no report: the task was killed, or did not begin." }}</p>
-            <p>Run {{ run_id | e }}. <a href="{{ ti.log_url | e }}">The task's log</a></p>
+            {% for name, text in texts.items() %}<p>{{ name }}: {{ text | e }}</p>{% endfor %}
+            <p>Run {{ run_id | e }}: <a href="{{ ti.log_url | e }}">open it in Airflow</a></p>
         """,
-    )(context)
-
-
-@task(retries=0)
-def all_is_well() -> None:
-    """Tell your dead man's switch that tonight's run is done. It also keeps the run of a failed backup from green."""
+    )
+    mail({**context, "texts": texts})
+    message = f"failed: {', '.join(texts)}"
+    raise AirflowFailException(message)
 
 
 with DAG(
@@ -51,21 +62,9 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["example"],
-    default_args={
-        "owner": "data-platform",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=5),
-        "on_failure_callback": mail,
-    },
+    default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     # [START howto_operator_dynamodb_backup_regions]
-    places = [
-        {"aws_conn_id": "aws_default", "region_name": "us-east-1", "account_id": "123456789012"},
-        {"aws_conn_id": "aws_default", "region_name": "eu-west-1", "account_id": "123456789012"},
-        # Its extra holds the role: {"role_arn": "arn:aws:iam::210987654321:role/table-backups"}
-        {"aws_conn_id": "aws_shop_account", "region_name": "eu-west-1", "account_id": "210987654321"},
-    ]
-
     back_up = DynamoDBBackupTablesOperator.partial(
         task_id="back_up",
         table_names=["*"],
@@ -74,7 +73,7 @@ with DAG(
         timeout=timedelta(hours=2),
         map_index_template="{{ task.aws_conn_id }} {{ task.region_name }}",
         deferrable=True,
-    ).expand_kwargs(places)
+    ).expand_kwargs(PLACES)
 
     prune = DynamoDBPruneBackupsOperator.partial(
         task_id="prune",
@@ -91,8 +90,8 @@ with DAG(
         # Although a place has failed: each is pruned by its own backups.
         trigger_rule="all_done",
         map_index_template="{{ task.aws_conn_id }} {{ task.region_name }}",
-    ).expand_kwargs(places)
+    ).expand_kwargs(PLACES)
     # [END howto_operator_dynamodb_backup_regions]
 
     back_up >> prune
-    [back_up, prune] >> all_is_well()
+    [back_up, prune] >> alert()

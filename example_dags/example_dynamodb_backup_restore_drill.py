@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, task
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreDrillOperator
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
 
 
 def look_at_data(client: Any, table_name: str) -> None:
@@ -26,12 +23,15 @@ def look_at_data(client: Any, table_name: str) -> None:
         raise ValueError(message)
 
 
-def alert(context: Context) -> None:
+@task(trigger_rule="all_failed")
+def alert(ti: Any = None) -> None:
     """Put your own pager or chat here: the text says what failed, of which backup, and where."""
-    ti = context["ti"]
-    report = ti.xcom_pull(task_ids=ti.task_id, key="report")
-    text = report["text"] if report else "There is no report: the task was killed, or did not begin."
+    report = ti.xcom_pull(task_ids="drill", key="report") or {}
+    text = report.get("text", "There is no report: the task was killed, or did not begin.")
     logging.getLogger(__name__).error("The restore drill has failed: %s", text)
+    # A run is green if its last task is.
+    message = "the drill has failed"
+    raise AirflowFailException(message)
 
 
 with DAG(
@@ -47,7 +47,7 @@ with DAG(
     default_args={"owner": "data-platform", "retries": 3, "retry_delay": timedelta(minutes=5)},
 ):
     # [START howto_operator_dynamodb_restore_drill]
-    DynamoDBRestoreDrillOperator(
+    drill = DynamoDBRestoreDrillOperator(
         task_id="drill",
         table_name="orders",
         pick="random",
@@ -58,6 +58,7 @@ with DAG(
         # The report is kept with the asset's events.
         outlets=[Asset("restore-drills-of-orders")],
         deferrable=True,
-        on_failure_callback=alert,
     )
     # [END howto_operator_dynamodb_restore_drill]
+
+    drill >> alert()

@@ -108,13 +108,14 @@ class TestNightly:
     def test_an_empty_selection(
         self, run_dag: RunDag, control_plane: ControlPlane, mailbox: list[EmailMessage]
     ) -> None:
-        """A mail of each task says so, and what to check."""
+        """The mail says so of both tasks, and what to check."""
         run = run_dag("example_dynamodb_backup_nightly")
         assert run.state == "failed"
-        assert [mail["subject"].rpartition(": ")[2] for mail in mailbox] == ["back_up failed", "prune failed"]
-        for mail in mailbox:
-            assert "No table is selected" in text_of(mail)
-            assert "table_tags={'backup': ['nightly']} selects 0 tables" in unescape(text_of(mail))
+        (mail,) = mailbox
+        assert mail["subject"].endswith(": back_up, prune failed")
+        for task in ("back_up", "prune"):
+            assert f"<p>{task}: No table is selected" in text_of(mail)
+        assert "table_tags={'backup': ['nightly']} selects 0 tables" in unescape(text_of(mail))
 
     def test_a_denied_listing(self, run_dag: RunDag, control_plane: ControlPlane, mailbox: list[EmailMessage]) -> None:
         """The mail names the action that is missing; nothing was backed up, so nothing is deleted."""
@@ -123,10 +124,10 @@ class TestNightly:
         control_plane.fail_next("ListTables", Fault(code="AccessDeniedException", text="no dynamodb:ListTables"))
         run = run_dag("example_dynamodb_backup_nightly")
         assert run.state == "failed"
-        first, second = mailbox
-        assert "Access is denied" in text_of(first)
-        assert "no dynamodb:ListTables" in text_of(first)
-        assert "max_deletions is 0" in text_of(second)
+        (mail,) = mailbox
+        assert "<p>back_up: Access is denied" in text_of(mail)
+        assert "no dynamodb:ListTables" in text_of(mail)
+        assert "max_deletions is 0" in text_of(mail)
         assert control_plane.backup_arns() == old
 
     def test_a_task_that_has_left_no_report(
@@ -136,7 +137,7 @@ class TestNightly:
         mailbox: list[EmailMessage],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The mail says so, with the run and the task's log."""
+        """The mail says so, with the run and a link to it."""
 
         def killed(*_: object, **__: object) -> None:
             message = "killed"
@@ -147,7 +148,7 @@ class TestNightly:
         run = run_dag("example_dynamodb_backup_nightly")
         assert run.state == "failed"
         (mail,) = mailbox
-        assert "There is no report: the task was killed, or did not begin." in text_of(mail)
+        assert "<p>back_up: There is no report: the task was killed, or did not begin.</p>" in text_of(mail)
         assert run.run_id in unescape(text_of(mail))
         assert 'href="http' in text_of(mail)
 
@@ -334,7 +335,7 @@ def test_restore_drill(run_dag: RunDag, control_plane: ControlPlane, log: Callab
 
 
 def test_coverage(run_dag: RunDag, control_plane: ControlPlane) -> None:
-    """The alert names the tables without a fresh backup; with one there is no alert."""
+    """The alert names the tables without a fresh backup; with one there is none; a check that fails has its own."""
     for table in ("customers", "test-1"):
         control_plane.create_table(table)
     control_plane.add_backups("orders", 1, age=3600)
@@ -346,6 +347,10 @@ def test_coverage(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert xcoms(run, "alert") == [["customers"]]
     control_plane.add_backups("customers", 1, age=3600)
     assert xcoms(run_dag("example_dynamodb_backup_coverage"), "alert") == [None]
+    control_plane.fail_next("ListTables", Fault(code="AccessDeniedException"))
+    run = run_dag("example_dynamodb_backup_coverage")
+    states = {ti.task_id: ti.state for ti in run.get_task_instances()}
+    assert (run.state, states["alert"], states["not_known"]) == ("failed", "upstream_failed", "success")
 
 
 def test_fresh(run_dag: RunDag, control_plane: ControlPlane) -> None:
@@ -383,7 +388,7 @@ def test_before_migration(run_dag: RunDag, control_plane: ControlPlane) -> None:
 def test_regions(
     run_dag: RunDag, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, mailbox: list[EmailMessage]
 ) -> None:
-    """Each place has its backups, is pruned, and is told of by a mail of its own if it fails."""
+    """Each place has its backups and is pruned, and the mail tells of the one that fails."""
     role = {"role_arn": "arn:aws:iam::210987654321:role/table-backups"}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP_ACCOUNT", control_plane.connection(**role))
     places = (REGION, ACCOUNT), ("eu-west-1", ACCOUNT), ("eu-west-1", "210987654321")
@@ -406,12 +411,11 @@ def test_regions(
     monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP_ACCOUNT", control_plane.connection())
     run = run_dag("example_dynamodb_backup_regions")
     assert run.state == "failed"
-    assert [mail["subject"].partition(": ")[2] for mail in mailbox] == [
-        "back_up failed in eu-west-1",
-        "prune failed in eu-west-1",
-    ]
-    for mail in mailbox:
-        assert "account_id is '210987654321'" in unescape(text_of(mail))
+    (mail,) = mailbox
+    assert mail["subject"].endswith(": 2 tasks failed")
+    for task in ("back_up", "prune"):
+        beginning = f"<p>{task} by aws_shop_account in eu-west-1: The account is another than it must be"
+        assert beginning in text_of(mail)
 
 
 def test_asset(run_dag: RunDag, control_plane: ControlPlane) -> None:
