@@ -109,12 +109,18 @@ OPENING_SECONDS = 30.0
 #: so many clients are prepared at once in a process, the others in turn: a triggerer that restarts may need hundreds,
 #: and each takes a thread a tenth of a second (chosen)
 PREPARATIONS = 3
+#: one that has taken so long waits for the network or a disk, and not for the processor: the next begins (chosen)
+PREPARING_SECONDS = 1.0
 #: a preparation that has hung for so long is left behind, and another one begun (chosen)
 HANGING_SECONDS = 300.0
+#: seconds for which an aiobotocore client that does not reach its endpoint is kept: another is no better, and hundreds
+#: of connections may share it (chosen)
+REPLACED_AFTER = 60.0
 #: botocore renews credentials from 15 minutes before their end; asking for them earlier costs nothing
 RENEWAL_INTERVAL = 60.0
-#: connections of one client: as many calls as the share of a documented rate begins in the time that one may take
-CONNECTIONS = 50
+#: connections of one aiobotocore client; 0: no limit. Others share it, whom the calls of one that hang would hold up;
+#: the rates limit the calls of each
+MAX_CONNECTIONS = 0
 #: one poll at the deadline, or at the start of a wait that is resumed after it, is answered by then or not at all; many
 #: need as much time more as their rate takes
 LAST_POLL_LIMIT = 30.0

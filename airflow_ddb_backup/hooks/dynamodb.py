@@ -459,7 +459,9 @@ class DynamoDBBackupHook(AwsBaseHook):
             name: min(getattr(config, name) or self.call_seconds, self.call_seconds)
             for name in ("connect_timeout", "read_timeout")
         }
-        return config.merge(Config(retries={"total_max_attempts": 1}, **limits, **options))
+        # The adaptive mode would slow down by itself, and all accounts that share a client alike.
+        retries = {"mode": "legacy", "total_max_attempts": 1}
+        return config.merge(Config(retries=retries, **limits, **options))
 
     def _regional_config(self, session: Any) -> Config:
         """Return the user's configuration, by which all calls go to the regional host, those with an ARN too.

@@ -26,6 +26,7 @@ from weakref import WeakValueDictionary
 
 import botocore.session
 from botocore import UNSIGNED, xform_name
+from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
@@ -42,11 +43,12 @@ from airflow_ddb_backup.exceptions import (
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook, scoped_config
 from airflow_ddb_backup.limits import (
     CALL_SECONDS,
-    CONNECTIONS,
     DOCUMENTED_RATES,
     HANGING_SECONDS,
+    MAX_CONNECTIONS,
     OPENING_SECONDS,
     PREPARATIONS,
+    PREPARING_SECONDS,
     RENEWAL_INTERVAL,
     STEADY,
 )
@@ -216,8 +218,11 @@ class Client(ABC):
         """Make a call."""
 
     @abstractmethod
-    def _disconnect(self, connection: Any, *, refused: bool = False) -> None:
-        """Close a connection once the calls under way have ended."""
+    def _disconnect(self, connection: Any, error: BackupError | None = None) -> None:
+        """Close a connection once the calls under way have ended.
+
+        :param error: why another is opened; ``None``: the client ends
+        """
 
     async def open(self) -> None:
         """Open the client, unless it is open.
@@ -281,7 +286,7 @@ class Client(ABC):
                 # Without the table and backup of this call, since others are told of it.
                 cause = error.__cause__
                 self._hold_back(from_boto(cause, self.context) if isinstance(cause, Exception) else error)
-                self._disconnect(connection, refused=True)
+                self._disconnect(connection, error)
             raise
 
     @contextmanager
@@ -313,18 +318,17 @@ class Client(ABC):
     async def _prepared(self) -> Any:
         """Return what a thread prepares: one at a time, and of all clients a few at once, in turn.
 
-        One that hangs gives up its place. What it may still return is waited for again.
+        One that takes long waits for others, and gives up its place. What it may still return is waited for again.
         """
-        if self._preparing and self._clock.monotonic() < self._abandoned_at:
-            await asyncio.wait([self._preparing], timeout=OPENING_SECONDS)
-        else:
+        if self._preparing is None or self._clock.monotonic() >= self._abandoned_at:
             if self._preparing:
                 self._preparing.cancel()
             async with self._place:
                 self._abandoned_at = self._clock.monotonic() + HANGING_SECONDS
                 self._preparing = asyncio.ensure_future(in_thread(self._prepare))
-                await asyncio.wait([self._preparing], timeout=OPENING_SECONDS)
+                await asyncio.wait([self._preparing], timeout=PREPARING_SECONDS)
         preparing = self._preparing
+        await asyncio.wait([preparing], timeout=OPENING_SECONDS)
         if not preparing.done():
             raise exceptions.UnreachableError.about(self.context, f"No credentials after {OPENING_SECONDS:.0f} s.")
         self._preparing = None
@@ -349,7 +353,7 @@ class HookClient(Client):
     async def _connect(self, prepared: Any) -> DynamoDBBackupHook:
         return self._hook
 
-    def _disconnect(self, connection: DynamoDBBackupHook, *, refused: bool = False) -> None:
+    def _disconnect(self, connection: DynamoDBBackupHook, error: BackupError | None = None) -> None:
         """Do nothing: a hook forgets a client that is refused by itself, and the task goes on with it."""
 
     async def _send(
@@ -405,9 +409,9 @@ class AsyncClient(Client):
             connection.resources = resources.pop_all()
             return connection
 
-    def _disconnect(self, connection: _Connection, *, refused: bool = False) -> None:
-        if refused:
-            connection.shared.retire()
+    def _disconnect(self, connection: _Connection, error: BackupError | None = None) -> None:
+        if isinstance(error, exceptions.UnreachableError):
+            connection.shared.failed()
         # A task of its own: the caller may be cancelled.
         closing = asyncio.ensure_future(self._close(connection.resources))
         self._closing.add(closing)
@@ -432,12 +436,12 @@ def prepare(settings: AwsSettings) -> Prepared:
     :param settings: the AWS settings
     """
     # Not at the top: DAG files import the trigger, and need no aiobotocore.
-    from airflow_ddb_backup.waiting.shared_client import Prepared  # noqa: PLC0415
+    from airflow_ddb_backup.waiting.shared_client import Prepared, make_session  # noqa: PLC0415
 
     hook = settings.hook()
     # The provider's own session, with all ways to find credentials that it knows.
     source = hook.get_session(region_name=settings.region_name)
-    config = hook.limited_config(source, max_pool_connections=CONNECTIONS)
+    config = hook.limited_config(source, max_pool_connections=MAX_CONNECTIONS)
     credentials = source.get_credentials()
     frozen = credentials.get_frozen_credentials() if credentials else None
     if frozen is None and config.signature_version is not UNSIGNED:
@@ -449,7 +453,9 @@ def prepare(settings: AwsSettings) -> Prepared:
         "verify": hook.verify,
         "config": config,
     }
-    return Prepared(source.profile_name, scoped_config(source), arguments, _LOADER, credentials, frozen)
+    profile = source._session.profile  # noqa: SLF001  # boto3's own calls none "default", which is another's name
+    session = make_session(profile, _LOADER)
+    return Prepared(profile, scoped_config(source), arguments, session, credentials, frozen)
 
 
 @cache
@@ -459,7 +465,7 @@ def _warm_up() -> None:
     session.register_component("data_loader", _LOADER)
     keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}  # nothing is sent
     with suppress(Exception):
-        session.create_client("dynamodb", "us-east-1", **keys).close()
+        session.create_client("dynamodb", "us-east-1", config=Config(retries={"mode": "legacy"}), **keys).close()
 
 
 async def _renew(connection: _Connection, credentials: Any) -> None:

@@ -2,7 +2,7 @@
 
 A client is a thousand objects. Hundreds of them, one for each Airflow connection, would make the loop stand still for a
 quarter of a second in each full collection of garbage. So a client signs each request with the credentials of whoever
-makes it.
+makes it. Nothing else in it is one caller's: a throttled call, or one that hangs, holds up nobody else's.
 
 Not imported with the triggers, which DAG files import: aiobotocore takes its time.
 """
@@ -20,7 +20,8 @@ from weakref import WeakValueDictionary
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 
-from airflow_ddb_backup.waiting.threads import in_thread
+from airflow_ddb_backup.clock import Clock
+from airflow_ddb_backup.limits import REPLACED_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,11 @@ class CallersCredentials(AioCredentials):  # type: ignore[misc]  # aiobotocore h
         """Return those of the call under way."""
         return _of_call.get()
 
+    async def get_account_id(self) -> str | None:
+        """Return the account of those of the call under way, which its host may depend on."""
+        account: str | None = _of_call.get().account_id
+        return account
+
 
 class SharedClient:
     """A client and how many use it; it ends with the last of them.
@@ -60,6 +66,8 @@ class SharedClient:
         self._opening = asyncio.Lock()
         self._resources = AsyncExitStack()
         self._client: Any = None
+        self._now = Clock().monotonic
+        self._since = self._now()
 
     async def enter(self, prepared: Prepared) -> None:
         """Begin to use it; open it for the first.
@@ -70,8 +78,7 @@ class SharedClient:
         try:
             async with self._opening:
                 if self._client is None:
-                    session = await in_thread(prepared.session)
-                    opening = session.create_client("dynamodb", **prepared.arguments)
+                    opening = prepared.session.create_client("dynamodb", **prepared.arguments)
                     self._client = await self._resources.enter_async_context(opening)
         except BaseException:
             await self.leave()
@@ -91,35 +98,39 @@ class SharedClient:
             _of_call.reset(signed)
         return response
 
-    def retire(self) -> None:
-        """Let nobody else join, who opens another in its place: its endpoint has failed or refused somebody."""
-        if self.shared.get(self._key) is self:
-            del self.shared[self._key]
+    def failed(self) -> None:
+        """Note that its endpoint was not reached: unless it is new, whoever joins opens another in its place."""
+        if self._now() - self._since >= REPLACED_AFTER:
+            self._retire()
 
     async def leave(self) -> None:
         """End the use; close it after the last."""
         self._users -= 1
         if not self._users:
-            self.retire()
+            self._retire()
             await self._resources.aclose()
+
+    def _retire(self) -> None:
+        if self.shared.get(self._key) is self:
+            del self.shared[self._key]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a connection is made of.
 
-    :param profile_name: the profile of the configuration files
+    :param profile_name: the profile of the configuration files; ``None``: none is named
     :param profile: what that says
     :param arguments: those of the client
-    :param loader: reads botocore's models
+    :param session: makes the client; it has read all files
     :param credentials: boto3's, which renew themselves; ``None``: requests are not signed
     :param frozen: the same, as they are now
     """
 
-    profile_name: str
+    profile_name: str | None
     profile: Mapping[str, Any]
     arguments: Mapping[str, Any]
-    loader: Loader
+    session: AioSession
     credentials: Any
     frozen: Any
 
@@ -132,13 +143,18 @@ class Prepared:
         await client.enter(self)
         return client
 
-    def session(self) -> AioSession:
-        """Return a new session. It reads files."""
-        # The handlers are other services' but for a few headers.
-        session = AioSession(include_builtin_handlers=False)
-        session.register_component("data_loader", self.loader)
-        session.register_component("credential_provider", CallersCredentials())
-        if self.profile_name != "default":
-            session.set_config_variable("profile", self.profile_name)
-        _ = session.full_config
-        return session
+
+def make_session(profile_name: str | None, loader: Loader) -> AioSession:
+    """Return a new session, which has read the configuration files.
+
+    :param profile_name: the profile; ``None``: none is named
+    :param loader: reads botocore's models
+    """
+    # The handlers are other services' but for a few headers.
+    session = AioSession(include_builtin_handlers=False)
+    session.register_component("data_loader", loader)
+    session.register_component("credential_provider", CallersCredentials())
+    if profile_name is not None:
+        session.set_config_variable("profile", profile_name)
+    _ = session.full_config
+    return session
