@@ -90,7 +90,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "making the virtual environment $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing the package, Airflow and the tools (about 800 MB)"
+	@echo "installing the package, Airflow and the tools (about 1.3 GB)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable . --group dev
+	@(while sleep 9 >/dev/null 2>&1; do echo "  … still installing"; done) & ticking=$$!; trap "kill $$ticking" EXIT; \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable . --group dev
 	@touch $(READY)
