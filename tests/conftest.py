@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.hooks
 import botocore.session
+import botocore.useragent
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -53,6 +54,8 @@ botocore.session.create_loader = cache(botocore.session.create_loader)
 botocore.hooks.EventAliaser._alias_event_name = staticmethod(  # noqa: SLF001  # of the default aliases
     cache(botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())._alias_event_name)  # noqa: SLF001
 )
+# And the parts of the user agent for each call.
+botocore.useragent.sanitize_user_agent_string_component = cache(botocore.useragent.sanitize_user_agent_string_component)
 _accepts_kwargs = cache(botocore.hooks.accepts_kwargs)
 botocore.hooks.accepts_kwargs = lambda handler: _accepts_kwargs(getattr(handler, "__func__", handler))
 
@@ -127,7 +130,7 @@ def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.patience import tell_patience
 
-    tell_patience(monkeypatch)
+    sessions = tell_patience(monkeypatch)
     base_aws = import_module("airflow.providers.amazon.aws.hooks.base_aws")
     # For AWS's statistics each client would walk through all frames, and for some of them through all modules.
     monkeypatch.setattr(base_aws.AwsGenericHook, "_get_caller", lambda _: "Tests")
@@ -139,6 +142,8 @@ def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
         plane.create_table("orders")
         yield plane
+    for session in sessions:
+        session.close()
 
 
 @cache

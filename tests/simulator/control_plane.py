@@ -8,6 +8,7 @@ from collections import Counter, defaultdict, deque
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib import import_module
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,13 @@ from uuid import uuid4
 from zlib import crc32
 
 import boto3
+import moto.core.responses
 import moto.dynamodb.models.table
 from moto.backends import get_backend
+from moto.core.request import Request as MotoRequest
 from moto.dynamodb.models.table import Backup
 from moto.iam.models import get_account_id_from
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.http import http_date
-from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.wrappers import Request, Response
 
 from tests.simulator import drops, restores, settings, sts
 from tests.simulator.clock import CALL, Clock
@@ -42,12 +42,12 @@ from tests.simulator.rules import (
     page_of_tagged,
     table_id,
 )
+from tests.simulator.server import Request, Response, Server
 from tests.simulator.tls import BREAK, TlsFront, make_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
     from moto.dynamodb.models.table import Table
 
@@ -57,16 +57,16 @@ REGION = "us-east-1"
 _LONGEST = 60.0
 _TRICKLE = 0.05
 # moto keeps its state in the process: one control plane at a time.
-_MOTO = DomainDispatcherApplication(create_backend_app)
-# moto lists its folders for each request.
-setattr(_MOTO, "get_backend_for_host", cache(_MOTO.get_backend_for_host))  # noqa: B010  # mypy takes it for a method
 _BACKENDS = get_backend("dynamodb")
+# For each request, moto reads its own methods and botocore's model anew.
+for _name in ("get_service_model", "method_names_from_class"):
+    setattr(moto.core.responses, _name, cache(getattr(moto.core.responses, _name)))
 #: the operations that restore a table
 RESTORES = ("RestoreTableFromBackup", "RestoreTableToPointInTime")
 
 
 class ControlPlane:
-    """A WSGI application that answers as DynamoDB does.
+    """Answers as DynamoDB does.
 
     :param creating_for: seconds that a new backup stays CREATING
     :param clock: the time that the control plane goes by
@@ -76,6 +76,8 @@ class ControlPlane:
         self.creating_for = creating_for
         self.clock = clock or Clock()
         self.url = ""
+        #: closes the connections that are open, as AWS does with those that are idle for long
+        self.hang_up: Callable[[], object] = lambda: None
         #: calls by operation, and those of them that were throttled; a neighbour's are counted apart
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
@@ -142,19 +144,13 @@ class ControlPlane:
         :param port: where; 0: on a free port
         """
         _BACKENDS.reset()
-        server = make_server("127.0.0.1", port, self, threaded=True, request_handler=_QuietHandler)
-        # As many connections at once as an account may have tables.
-        server.socket.listen(2500)
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.close()
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        server = Server(self.answer, port)
+        self.url, self.hang_up = server.url, server.hang_up
+        with server.serve():
+            try:
+                yield self
+            finally:
+                self.close()
 
     def close(self) -> None:
         """End the calls that hang or trickle."""
@@ -332,10 +328,9 @@ class ControlPlane:
         """Return the ARNs of all backups that exist, in the order of their creation."""
         return list(_BACKENDS[account][region].backups)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def answer(self, request: Request) -> Response:
         """Answer one request."""
-        request = Request(environ)
-        call = _Call(request.headers.get("X-Amz-Target", "").rpartition(".")[2], request.get_data(), environ)
+        call = _Call(request)
         with self._lock:
             self.calls[call.operation] += 1
             self.requests.append((call.operation, call.body))
@@ -353,13 +348,13 @@ class ControlPlane:
         else:
             # AWS.md, "Errors": every response has them.
             response.headers["Date"] = http_date(self.now())
-            response.headers.setdefault("x-amzn-RequestId", str(uuid4()))
-        return response(environ, start_response)
+            response.headers["x-amzn-RequestId"] = str(uuid4())
+        return response
 
     def _go_wrong(self, fault: Fault, call: _Call, refusal: Response | None) -> Response:
         if fault.answer is Answer.ALTERED:
             response = refusal or self._answer(call)
-            content: Any = fault.alter(json.loads(response.get_data()))
+            content: Any = fault.alter(json.loads(response.content))
             _set_content(response, {**fault.set_members, **content} if fault.adds else content)
             return response
         if fault.committed and not refusal:
@@ -367,11 +362,11 @@ class ControlPlane:
         if fault.answer is Answer.ERROR:
             return (sts.error if call.is_sts else _error)(fault.code, fault.text, fault.status)
         if fault.answer is Answer.FOREIGN:
-            return Response("<html><body>The proxy says</body></html>", fault.status, content_type="text/html")
+            return Response(b"<html><body>The proxy says</body></html>", fault.status, "text/html")
         if fault.answer is Answer.EMPTY:
-            return Response("{}", fault.status, content_type="application/x-amz-json-1.0")
+            return Response.of({}, fault.status)
         if fault.answer is Answer.TRICKLING:
-            return Response(self._trickle(), 200, content_type="application/x-amz-json-1.0")
+            return Response(self._trickle())
         if fault.answer is Answer.HANGING:
             self._hang(call)
         # What the TLS front and a client of this process are told by a header.
@@ -462,7 +457,7 @@ class ControlPlane:
         }
         if call.operation not in answers:
             return None
-        return Response(json.dumps(answers[call.operation]()), content_type="application/x-amz-json-1.0")
+        return Response.of(answers[call.operation]())
 
     def _deletion_refusal(self, call: _Call) -> Response | None:
         arn = call.body["BackupArn"]
@@ -498,10 +493,7 @@ class ControlPlane:
         tables = _BACKENDS[call.account][call.region].tables.values()
         tagged = self.ghosts | {table.table_arn: _tags_of(table) for table in tables if table.tags}
         page, token = page_of_tagged(tagged, call.body)
-        return Response(
-            json.dumps({"ResourceTagMappingList": page, "PaginationToken": token}),
-            content_type="application/x-amz-json-1.1",
-        )
+        return Response.of({"ResourceTagMappingList": page, "PaginationToken": token})
 
     def _denial(self, call: _Call) -> Response | None:
         if call.access_key in self.expired_keys or self._session_ends.get(call.access_key, inf) <= self.now():
@@ -539,20 +531,16 @@ class ControlPlane:
             dropped = _BACKENDS[call.account][call.region].tables.get(call.table)
             if own := self._own_answer(call):
                 return own
-            if call.operation == "ListBackups":
-                # moto has no pages: it would write all backups down for each.
-                response = Response("{}", content_type="application/x-amz-json-1.0")
-            else:
-                sent = {"wsgi.input": BytesIO(call.raw), "CONTENT_LENGTH": str(len(call.raw))}
-                response = Response.from_app(_MOTO, {**call.environ, **sent})
-            if response.status_code != 200:
+            # moto has no pages: it would write all backups down for each.
+            response = Response.of({}) if call.operation == "ListBackups" else _ask_moto(call)
+            if response.status != 200:
                 return response
             if call.is_sts:
                 if self.session_seconds is not None and call.operation.startswith("AssumeRole"):
                     ends = self.now() + self.session_seconds
                     self._session_ends[sts.end_session(response, ends)] = ends
                 return response
-            content = json.loads(response.get_data())
+            content = json.loads(response.content)
             if call.operation == "DeleteBackup" and deleted:
                 self._deleted.append((self.clock.time(), deleted))
             if call.operation == "DeleteTable" and dropped and self.dropping_for:
@@ -568,7 +556,7 @@ class ControlPlane:
 
     def _tell(self, call: _Call, content: dict[str, Any]) -> None:
         """Call what the test wants to be called once something is done, and its response not yet sent."""
-        port = int(call.environ["REMOTE_PORT"])
+        port = call.port
         if call.operation == "CreateBackup":
             self.on_commit(content["BackupDetails"]["BackupArn"], port)
         elif call.operation == "DeleteBackup":
@@ -686,19 +674,23 @@ _ALARM_OPERATIONS = ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms")
 class _Call:
     """A request, as far as the layer reads it."""
 
-    def __init__(self, operation: str, raw: bytes, environ: WSGIEnvironment) -> None:
+    def __init__(self, request: Request) -> None:
+        self.headers = request.headers
+        operation = self.headers.get("x-amz-target", "").rpartition(".")[2]
         # STS, which is asked for roles, speaks another protocol.
         self.is_sts = not operation
-        form = dict(parse_qsl(raw.decode())) if self.is_sts else {}
+        form = dict(parse_qsl(request.body.decode())) if self.is_sts else {}
         self.operation = operation or form.get("Action", "")
-        self.id = environ.get(f"HTTP_{CALL.replace('-', '_').upper()}", "")
-        self.patience: str = environ.get(f"HTTP_{PATIENCE.replace('-', '_').upper()}", "")
-        self.raw = raw
-        self.environ = environ
-        self.body: dict[str, Any] = form if self.is_sts else json.loads(raw or b"{}")
+        self.id = self.headers.get(CALL.lower(), "")
+        self.patience: str = self.headers.get(PATIENCE.lower(), "")
+        self.raw = request.body
+        self.port = request.port
+        self.body: dict[str, Any] = form if self.is_sts else json.loads(self.raw or b"{}")
         # Of the signature: AWS ignores the region in an ARN (AWS.md, "Calls").
-        scope = environ.get("HTTP_AUTHORIZATION", f"Credential=/-/{REGION}/dynamodb").partition("Credential=")[2]
+        unsigned = f"Credential=/-/{REGION}/{'sts' if self.is_sts else 'dynamodb'}"
+        scope = self.headers.get("authorization", unsigned).partition("Credential=")[2]
         self.region = scope.split("/")[2]
+        self.service = scope.split("/")[3]
         self.access_key = scope.partition("/")[0]
         self.account = get_account_id_from(self.access_key)
         named = [self.body.get(name) for name in ("TableName", "SourceTableArn", "SourceTableName")]
@@ -747,27 +739,36 @@ def _tags_of(table: Table) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in table.tags}
 
 
+def _ask_moto(call: _Call) -> Response:
+    # Past its own server, which costs more than all the rest of a call.
+    told = {f"HTTP_{name.replace('-', '_').upper()}": value for name, value in call.headers.items()}
+    environ = {
+        **told,
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(call.raw),
+        "CONTENT_LENGTH": str(len(call.raw)),
+        "CONTENT_TYPE": call.headers.get("content-type", ""),
+    }
+    request = MotoRequest(environ)
+    status, headers, body = _moto_handler(call.service)(request, request.raw_url, request.headers)
+    return Response(body.encode() if isinstance(body, str) else body, status, headers.get("Content-Type", ""))
+
+
+@cache
+def _moto_handler(service: str) -> Callable[..., tuple[int, dict[str, str], str | bytes]]:
+    (handler,) = import_module(f"moto.{service.replace('-', '')}.urls").url_paths.values()
+    return handler  # type: ignore[no-any-return]  # the services that are asked have one path each
+
+
 def _error(code: str, text: str, status: int = 400) -> Response:
-    content = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": text}
-    return Response(json.dumps(content), status, content_type="application/x-amz-json-1.0")
+    return Response.of({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": text}, status)
 
 
 def _set_content(response: Response, content: object) -> None:
-    response.set_data(json.dumps(content))
+    response.body = json.dumps(content).encode()
     # botocore compares it with the content.
-    response.headers["x-amz-crc32"] = str(crc32(response.get_data()))
-
-
-class _QuietHandler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def send_response(self, code: int, message: str | None = None) -> None:
-        """Begin a response without the server's own Date: the control plane has a clock of its own."""
-        self.send_response_only(code, message)
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        """Print nothing."""
-
-    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
-        """Close the connection, which would stay open for the next request."""
-        self.close_connection = True
+    response.headers["x-amz-crc32"] = str(crc32(response.body))

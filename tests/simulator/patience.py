@@ -18,12 +18,17 @@ TIMED_OUT = "X-Simulator-Timed-Out"
 _LONGEST = 60.0
 
 
-def tell_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have boto3's clients time out when the control plane says so: no machine is too slow, and none waits."""
+def tell_patience(monkeypatch: pytest.MonkeyPatch) -> list[URLLib3Session]:
+    """Have boto3's clients time out when the control plane says so: no machine is too slow, and none waits.
+
+    :return: the clients' sessions from now on, whose connections stay open until they are closed
+    """
     begin, send = URLLib3Session.__init__, URLLib3Session.send
+    sessions: list[URLLib3Session] = []
 
     def begun(self: Any, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
+        sessions.append(self)
         given = self._timeout
         self.patience = getattr(given, "read_timeout", given) or _LONGEST
         connect = getattr(given, "connect_timeout", given)
@@ -38,3 +43,4 @@ def tell_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(URLLib3Session, "__init__", begun)
     monkeypatch.setattr(URLLib3Session, "send", timed)
+    return sessions

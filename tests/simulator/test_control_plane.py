@@ -347,7 +347,8 @@ CREATE = {"TableName": "orders", "BackupName": "nightly"}
 def post(control_plane: ControlPlane, operation: str = "CreateBackup", **body: Any) -> HTTPResponse:
     """Send a call, and return the response as it comes over the wire."""
     connection = HTTPConnection(urlsplit(control_plane.url).netloc, timeout=10)
-    headers = {"X-Amz-Target": f"DynamoDB_20120810.{operation}", "Authorization": SIGNATURE}
+    target = f"DynamoDB_20120810.{operation}"
+    headers = {"X-Amz-Target": target, "Authorization": SIGNATURE, "Connection": "close"}
     connection.request("POST", "/", json.dumps(body), headers)
     return connection.getresponse()
 
@@ -1315,6 +1316,7 @@ class TestManyCalls:
             "X-Amz-Target": "DynamoDB_20120810.CreateBackup",
             "Authorization": SIGNATURE,
             "Content-Length": len(body),
+            "Connection": "close",
         }
         head = "\r\n".join(["POST / HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""])
 

@@ -1,0 +1,174 @@
+"""The HTTP server of the simulated control plane: HTTP/1.1, on connections that stay open, as AWS's do.
+
+Most tests make some calls, so a call costs little: one thread for each connection, one read and one write.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import responses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ADDRESS = "127.0.0.1"
+# As many connections at once as an account may have tables.
+_BACKLOG = 2500
+_READ = 65536
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request.
+
+    :param headers: its headers, by their names in lower case
+    :param body: its body
+    :param port: the client's port
+    """
+
+    headers: dict[str, str]
+    body: bytes
+    port: int
+
+
+@dataclass
+class Response:
+    """A response.
+
+    :param body: its body, or the parts of one whose length nobody knows
+    :param status: its HTTP status
+    :param content_type: the type of the body
+    :param headers: further headers
+    """
+
+    body: bytes | Iterator[bytes] = b""
+    status: int = 200
+    content_type: str = "application/x-amz-json-1.0"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, content: object, status: int = 200) -> Response:
+        """Return a response that has JSON as its body."""
+        return cls(json.dumps(content).encode(), status)
+
+    @property
+    def content(self) -> bytes:
+        """The whole body."""
+        assert isinstance(self.body, bytes)
+        return self.body
+
+
+class Server:
+    """Listens on 127.0.0.1.
+
+    :param answer: called for each request, in the thread of its connection; a ``ConnectionError`` closes that without a
+        word
+    :param port: where; 0: on a free port
+    """
+
+    def __init__(self, answer: Callable[[Request], Response], port: int = 0) -> None:
+        self._answer = answer
+        self._listening = socket.create_server((_ADDRESS, port), backlog=_BACKLOG)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return f"http://{_ADDRESS}:{self._listening.getsockname()[1]}"
+
+    @contextmanager
+    def serve(self) -> Iterator[None]:
+        """Take connections until the block ends, and close those that are still open."""
+        thread = threading.Thread(target=self._accept, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._listening.shutdown(socket.SHUT_RDWR)
+            self._listening.close()
+            thread.join()
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, (_, port) = self._listening.accept()
+            except OSError:
+                return
+            with self._lock:
+                self._open.add(connection)
+            threading.Thread(target=self._serve_one, args=(connection, port), daemon=True).start()
+
+    def _serve_one(self, connection: socket.socket, port: int) -> None:
+        try:
+            with connection, suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for request in _requests(connection, port):
+                    response = self._respond(request)
+                    if is_last := request.headers.get("connection", "").lower() == "close":
+                        response.headers["Connection"] = "close"
+                    _send(connection, response)
+                    if is_last:
+                        return
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+    def _respond(self, request: Request) -> Response:
+        try:
+            return self._answer(request)
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  # what the simulation does not know
+            return Response(b"<html><body>Internal Server Error</body></html>", 500, "text/html")
+
+
+def _requests(connection: socket.socket, port: int) -> Iterator[Request]:
+    received = b""
+    while True:
+        while b"\r\n\r\n" not in received:
+            if not (data := connection.recv(_READ)):
+                return
+            received += data
+        head, _, received = received.partition(b"\r\n\r\n")
+        lines = [line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:]]
+        headers = {name.lower(): value.strip() for name, _, value in lines}
+        length = int(headers.get("content-length", "0"))
+        while len(received) < length:
+            if not (data := connection.recv(_READ)):
+                return
+            received += data
+        yield Request(headers, received[:length], port)
+        received = received[length:]
+
+
+def _send(connection: socket.socket, response: Response) -> None:
+    is_whole = isinstance(response.body, bytes)
+    headers = {
+        "Content-Type": response.content_type,
+        **response.headers,
+        **({"Content-Length": str(len(response.content))} if is_whole else {"Transfer-Encoding": "chunked"}),
+    }
+    lines = [f"HTTP/1.1 {response.status} {responses.get(response.status, '')}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    if isinstance(response.body, bytes):
+        connection.sendall(head + response.body)
+        return
+    connection.sendall(head)
+    for data in response.body:
+        connection.sendall(b"%x\r\n%b\r\n" % (len(data), data))
+    connection.sendall(b"0\r\n\r\n")
