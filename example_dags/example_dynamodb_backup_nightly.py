@@ -93,7 +93,7 @@ with DAG(
         minimum_redundancy=3,
         # 60 nights' worth for each table backed up tonight: a prune that failed for weeks then catches up by itself.
         # Where no table was backed up, that is 0, and nothing is deleted.
-        max_deletions="{{ 60 * (ti.xcom_pull(task_ids='back_up', key='backup_arns') or {}) | length }}",
+        max_deletions="{{ 60 * (ti.xcom_pull(task_ids=task.created_by, key='backup_arns') or {}) | length }}",
         plan_only="{{ var.value.get('keep_all_backups', 'false') }}",
         timeout=timedelta(hours=2),
         # Although a table has failed: the rules count backups, not days, so a table without a new one loses none.

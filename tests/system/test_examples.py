@@ -213,16 +213,14 @@ def test_wait_for_many(run_dag: RunDag, control_plane: ControlPlane) -> None:
 
 
 def test_prune_by_hand(run_dag: RunDag, control_plane: ControlPlane, log: Callable[[], str]) -> None:
-    """The first run deletes nothing, the second what the first has shown, if it may delete so many."""
+    """The plan deletes nothing, and says how many if they are too many; the run after it deletes them."""
     made = [control_plane.add_backups("orders", 1, "cron-1", age=3600 * age)[0] for age in range(33, 0, -1)]
     form: dict[str, object] = {"prefix": "cron-"}
     (rehearsal,) = xcoms(run_dag("example_dynamodb_backup_prune_by_hand", run_conf=form), "prune")
     assert control_plane.backup_arns() == made
-    form |= {"plan_only": False, "max_deletions": 2}
-    assert run_dag("example_dynamodb_backup_prune_by_hand", run_conf=form).state == "failed"
+    assert run_dag("example_dynamodb_backup_prune_by_hand", run_conf=form | {"max_deletions": 2}).state == "failed"
     assert "it would delete 3 and keep 30, and max_deletions is 2" in log()
-    assert control_plane.backup_arns() == made
-    form |= {"max_deletions": 3}
+    form |= {"plan_only": False, "max_deletions": 3}
     (report,) = xcoms(run_dag("example_dynamodb_backup_prune_by_hand", run_conf=form), "prune")
     assert isinstance(rehearsal, dict)
     text = rehearsal["text"].replace("would be", "were")
@@ -538,6 +536,14 @@ class TestRestoreForm:
         assert run.state == "failed"
         text = log()
         assert 0 < text.index(WITH_OFFSET) < text.index("Traceback")
+
+    def test_a_table_without_point_in_time_recovery(self, run_dag: RunDag, log: Callable[[], str]) -> None:
+        """The other form fails at once, has made nothing, and says to restore a backup."""
+        form = {"moment": datetime.now(tz=UTC).isoformat(timespec="seconds")}
+        assert run_dag("example_dynamodb_restore_point_in_time", run_conf=form).state == "failed"
+        text = log()
+        sentence = "point-in-time recovery (PITR) is not ENABLED: table 'orders-restored'"
+        assert 0 < text.index(sentence) < text.index("Nothing was made. Restore a backup") < text.index("Traceback")
 
     def test_a_good_form(self, run_dag: RunDag, control_plane: ControlPlane, log: Callable[[], str]) -> None:
         """The log says which backup it is, what was left off, that less could be lost, and what comes next."""

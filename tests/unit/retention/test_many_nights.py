@@ -8,7 +8,6 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import pytest
 from jinja2 import Environment
 
 from airflow_ddb_backup.exceptions import ErrorContext, TooManyDeletionsError
@@ -18,7 +17,7 @@ from airflow_ddb_backup.retention.plan import Plan, make_plan
 from tests.unit.examples import dags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from airflow_ddb_backup.retention.prune import PruneRequest
 
@@ -52,16 +51,18 @@ def is_backed_up(kind: str, night: int) -> bool:
 class Account:
     """An account with as many tables of each kind, and the nightly DAG.
 
-    :param tables: how many tables there are
     :param max_deletions: returns the prune's limit, given how many tables were backed up; ``None``: the default
+    :param sizes: how many tables there are, in each of several accounts that are alike
     """
 
-    tables: int
     max_deletions: Callable[[int], int] | None
+    sizes: Collection[int] = (100,)
     made: dict[str, list[Backup]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     there: dict[str, list[Backup]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
-    refused: list[int] = field(default_factory=list)
-    most: int = 0
+    #: the nights whose plan was refused, and the size of the account
+    refused: list[tuple[int, int]] = field(default_factory=list)
+    #: deletions of the largest plan, for each table
+    most: float = 0
     nights: dict[int, dict[str, tuple[list[Backup], list[Backup]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,26 +79,22 @@ class Account:
             self.made[kind].append(new)
             self.there[kind].append(new)
         if prunes:
-            self.prune(night, len(backed_up) * self.each)
-
-    @property
-    def each(self) -> int:
-        """How many tables of each kind there are."""
-        return self.tables // len(KINDS)
+            self.prune(night, len(backed_up))
 
     def prune(self, night: int, backed_up: int) -> None:
         """Plan for one table of each kind, as all of a kind are alike, and delete if the plan of all passes."""
         now = FIRST + timedelta(days=night, hours=1)
         candidates = [one for there in self.there.values() for one in there]
         plan = make_plan(self.request.policy, candidates, TABLES, now, dropped_tables=False)
-        limit = self.max_deletions and self.max_deletions(backed_up)
-        whole = Plan(plan.groups * self.each)
-        self.most = max(self.most, len(plan.deletions) * self.each)
-        try:
-            replace(self.request, max_deletions=limit).check_size(whole, ErrorContext())
-        except TooManyDeletionsError:
-            self.refused.append(night)
-            return
+        self.most = max(self.most, len(plan.deletions) / len(KINDS))
+        for size in self.sizes:
+            each = size // len(KINDS)
+            limit = self.max_deletions and self.max_deletions(backed_up * each)
+            try:
+                replace(self.request, max_deletions=limit).check_size(Plan(plan.groups * each), ErrorContext())
+            except TooManyDeletionsError:
+                self.refused.append((night, size))
+                return
         for group in plan.groups:
             self.there[group.table_name] = sorted(group.kept, key=lambda one: one.created_at)
 
@@ -119,7 +116,7 @@ def example_s_limit(backed_up: int) -> int:
     prune = dags()["example_dynamodb_backup_nightly"].get_task("prune")
     arns = {str(number): "arn" for number in range(backed_up)}
     ti = SimpleNamespace(xcom_pull=lambda **_: arns or None)
-    return int(Environment(autoescape=True).from_string(prune.max_deletions).render(ti=ti))
+    return int(Environment(autoescape=True).from_string(prune.max_deletions).render(ti=ti, task=prune))
 
 
 def promised(made: list[Backup]) -> set[Backup]:
@@ -135,24 +132,23 @@ def promised(made: list[Backup]) -> set[Backup]:
 
 
 @cache
-def nights_of(tables: int) -> Account:
-    """Return an account with so many tables after all nights, by the example's limits."""
-    return Account(tables, example_s_limit).live()
+def example() -> Account:
+    """Return three accounts after all nights, by the example's limits."""
+    return Account(example_s_limit, (100, 500, 2500)).live()
 
 
-@pytest.mark.parametrize("tables", [100, 500, 2500])
-def test_the_prune_is_never_stuck(tables: int) -> None:
-    """Whatever fails, is paused or made up for: no night's plan is refused."""
-    account = nights_of(tables)
+def test_the_prune_is_never_stuck() -> None:
+    """Whatever fails, is paused or made up for: no night's plan is refused for 100, 500 or 2,500 tables."""
+    account = example()
     assert len(account.nights) == NIGHTS - len(WEEK) - len(TWO_MONTHS) - len(BROKEN)
     assert account.refused == []
     # The night that makes up for the broken ones.
-    assert account.most == 24 * tables
+    assert account.most == 24
 
 
 def test_what_remains_is_what_the_policy_says() -> None:
     """After every night that pruned, for every kind of table, as if no night had been lost."""
-    account = nights_of(100)
+    account = example()
     for kinds in account.nights.values():
         for made, there in kinds.values():
             assert set(there) == promised(made)
@@ -166,27 +162,27 @@ def test_what_remains_is_what_the_policy_says() -> None:
 
 def test_the_last_good_backup_always_stays() -> None:
     """Also of a table that has had no new one for 300 nights."""
-    for kinds in nights_of(100).nights.values():
+    for kinds in example().nights.values():
         for made, there in kinds.values():
             assert there[-3:] == made[-3:]
 
 
 def test_nothing_is_deleted_where_nothing_was_backed_up() -> None:
     """The limit is 0 then: what an earlier prune has left to do waits."""
-    account = Account(100, example_s_limit)
+    account = Account(example_s_limit)
     for night in range(40):
         account.run(night, 0, prunes=False)
     before = {kind: list(there) for kind, there in account.there.items()}
     account.prune(40, backed_up=0)
-    assert account.refused == [40]
+    assert account.refused == [(40, 100)]
     assert account.there == before
     account.run(41, 0)
-    assert account.refused == [40]
+    assert account.refused == [(40, 100)]
     assert len(account.there["steady"]) < len(before["steady"])
 
 
 def test_the_default_limit_would_be_stuck() -> None:
     """Why the example has its own: after 55 nights of a broken prune the default refuses each night, for good."""
-    account = Account(100, None).live()
-    assert account.refused[0] == BROKEN.stop
-    assert account.refused[-1] == NIGHTS - 1
+    account = Account(None).live()
+    assert account.refused[0] == (BROKEN.stop, 100)
+    assert account.refused[-1] == (NIGHTS - 1, 100)
