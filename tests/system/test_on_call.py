@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator.control_plane import ACCOUNT, REGION, ControlPlane
+from tests.system.mail import mail_server, text_of
 from tests.system.processes import wait_until
 from tests.system.reader import Reader
 from tests.system.standalone import Airflow, airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from email.message import EmailMessage
 
 PAGE = Path(__file__).parents[2] / "docs" / "on_call.rst"
 NIGHTLY = "example_dynamodb_backup_nightly"
@@ -30,10 +32,10 @@ pytestmark = [pytest.mark.reader, pytest.mark.timeout(900)]
 class Night:
     """An Airflow whose nightly DAG has failed for three of forty tables."""
 
-    def __init__(self, airflow: Airflow, plane: ControlPlane, reader: Reader) -> None:
-        self.airflow = airflow
+    def __init__(self, plane: ControlPlane, reader: Reader, mails: list[EmailMessage]) -> None:
         self.plane = plane
         self.reader = reader
+        self.mails = mails
 
     def follow(self, section: str) -> None:
         """Do what a section of the page says."""
@@ -48,14 +50,15 @@ class Night:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     """Let the night go by."""
-    with ControlPlane(creating_for=10).serve() as plane:
+    with mail_server() as (mails, smtp), ControlPlane(creating_for=10).serve() as plane:
         for table in ["orders", *TABLES]:
             plane.create_table(table)
             plane.tag_table(table, backup="nightly")
         plane.create_table("forgotten")
         plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}, "total": {"N": "10"}})
         plane.policy = policy_without(DENIED)
-        with airflow({"AIRFLOW_CONN_AWS_DEFAULT": plane.connection()}, print) as running:
+        connections = {"AIRFLOW_CONN_AWS_DEFAULT": plane.connection(), "AIRFLOW_CONN_SMTP_DEFAULT": smtp}
+        with airflow(connections, print) as running:
             run_id = failed_run(running)
             # As somebody has mended it by the morning.
             plane.policy = None
@@ -68,7 +71,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             home = tmp_path_factory.mktemp("reader")
             reader = Reader(home, environment, running.processes.home)
             reader.instead["scheduled__2026-11-28T02:00:00+00:00"] = run_id
-            yield Night(running, plane, reader)
+            yield Night(plane, reader, mails)
 
 
 def policy_without(tables: Sequence[str]) -> dict[str, Any]:
@@ -101,14 +104,16 @@ def failed_run(running: Airflow) -> str:
 
 
 def test_some_tables_failed(night: Night) -> None:
-    """The three get their backups, and no other table gets a second one."""
+    """A mail has named the three; they get their backups, and no other table gets a second one."""
 
     def backed_up() -> list[str]:
         return sorted(arn.split("/")[1] for arn in night.plane.backup_arns() if "/shop-" in arn)
 
     assert backed_up() == [table for table in TABLES if table not in DENIED]
+    assert all(f"{table}: " in text_of(night.mails[0]) for table in DENIED)
     night.follow("3 of 40 tables failed")
     assert backed_up() == TABLES
+    assert len(night.mails) == 1
 
 
 def test_last_night_s_table_is_restored(night: Night) -> None:
