@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param, Variable, task
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, Variable, task
 
 from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
@@ -24,7 +24,7 @@ def check(table_arn: str) -> str:
     # One page, up to 1 MB, is enough to tell.
     if not any(DynamoDBBackupHook().count_items(ErrorContext(name), name).items):
         message = f"table {name} is empty"
-        raise ValueError(message)
+        raise AirflowFailException(message)
     return name
 
 

@@ -537,6 +537,15 @@ class TestRestoreForm:
         text = log()
         assert 0 < text.index(WITH_OFFSET) < text.index("Traceback")
 
+    def test_an_empty_table_gets_no_readers(self, run_dag: RunDag, control_plane: ControlPlane) -> None:
+        """The check fails at once, and the readers stay where they are."""
+        control_plane.create_table("customers")
+        control_plane.add_backups("customers", 1, age=3600)
+        form = {"table_name": "customers", "before": "2100-01-01T00:00:00+00:00"}
+        run = run_dag("example_dynamodb_backup_restore", run_conf=form)
+        states = {ti.task_id: ti.state for ti in run.get_task_instances()}
+        assert states == {"restore": "success", "check": "failed", "point_readers_to": "upstream_failed"}
+
     def test_a_table_without_point_in_time_recovery(self, run_dag: RunDag, log: Callable[[], str]) -> None:
         """The other form fails at once, has made nothing, and says to restore a backup."""
         form = {"moment": datetime.now(tz=UTC).isoformat(timespec="seconds")}
