@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import botocore.client
 import botocore.hooks
 import botocore.session
 import botocore.useragent
@@ -49,12 +50,21 @@ os.environ |= {
 (DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
 
 # What botocore does for each new session and client, all of them here do once: a tenth of a second to read the models,
-# and the names of some hundred events.
+# what it makes of them for each operation, and the names of some hundred events.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
+@cache
+def _service_model(name: str, version: str | None = None) -> Any:
+    description = botocore.session.create_loader(None).load_service_model(name, "service-2", api_version=version)
+    return botocore.client.ServiceModel(description, service_name=name)
+
+
+botocore.client.ClientCreator._load_service_model = lambda _, *args: _service_model(*args)  # noqa: SLF001
 botocore.hooks.EventAliaser._alias_event_name = staticmethod(  # noqa: SLF001  # of the default aliases
     cache(botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())._alias_event_name)  # noqa: SLF001
 )
-# And the parts of the user agent for each call.
+# For each call, the parts of the user agent.
 botocore.useragent.sanitize_user_agent_string_component = cache(botocore.useragent.sanitize_user_agent_string_component)
 _accepts_kwargs = cache(botocore.hooks.accepts_kwargs)
 botocore.hooks.accepts_kwargs = lambda handler: _accepts_kwargs(getattr(handler, "__func__", handler))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: the content type of DynamoDB's requests and responses
+JSON = "application/x-amz-json-1.0"
 _ADDRESS = "127.0.0.1"
 # As many connections at once as an account may have tables.
 _BACKLOG = 2500
@@ -48,7 +50,7 @@ class Response:
 
     body: bytes | Iterator[bytes] = b""
     status: int = 200
-    content_type: str = "application/x-amz-json-1.0"
+    content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod

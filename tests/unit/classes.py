@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -42,6 +43,7 @@ INSTEAD: dict[str, tuple[str, ...]] = {
 SHORT = {"timeout": 0.05}
 
 
+@cache
 def public_classes(kind: str) -> dict[str, type]:
     """Return the classes of one kind that are the package's own and not private, by name.
 
@@ -58,6 +60,7 @@ def public_classes(kind: str) -> dict[str, type]:
     }
 
 
+@cache
 def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
     """Return a class's own parameters: those of its constructor, and of its bases' in this package."""
     found: dict[str, inspect.Parameter] = {}
