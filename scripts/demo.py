@@ -28,10 +28,12 @@ from scripts.demo_account import (
     make_account,
 )
 from tests.simulator.faults import Fault
+from tests.system.mail import mail_server
 from tests.system.standalone import Airflow, airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import EmailMessage
 
     from tests.simulator.control_plane import ControlPlane
     from tests.system.rest_api import Run
@@ -53,6 +55,8 @@ class Teller:
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
         self._ended = threading.Event()
+        #: whether silence is all right: nothing is waited for but the user
+        self.is_idle = False
 
     def __call__(self, lines: str) -> None:
         """Print some lines."""
@@ -73,7 +77,7 @@ class Teller:
 
     def _tick(self) -> None:
         while not self._ended.wait(0.5):
-            if time.monotonic() - self._last > _SILENCE:
+            if not self.is_idle and time.monotonic() - self._last > _SILENCE:
                 self("  … still waiting")
 
 
@@ -89,6 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     say = Teller()
     # Whoever ends the demo ends its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    mails: list[EmailMessage] = []
     with ExitStack() as stack:
         stack.enter_context(say.never_silent())
         if options.table:
@@ -102,10 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"a simulated AWS account: {len(TAGGED)} tables with the tag backup=nightly, and 5 weeks of backups")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 del os.environ[name]
-            running = stack.enter_context(airflow(environment(plane), say))
+            mails, smtp = stack.enter_context(mail_server())
+            running = stack.enter_context(airflow(environment(plane) | {"AIRFLOW_CONN_SMTP_DEFAULT": smtp}, say))
             succeeded = _Circle(running, plane).show(keep=options.keep)
         if options.keep:
-            _keep(running)
+            _keep(say, running.url, mails)
     return 0 if succeeded else 1
 
 
@@ -210,12 +216,18 @@ class _Circle:
         self._say("What to read: docs/getting_started.rst, and docs/restore.rst for the night that a table breaks.")
 
 
-def _keep(running: Airflow) -> None:
-    running.say(f"Airflow is up at {running.url}; press Ctrl-C to stop it")
+def _keep(say: Teller, url: str, mails: list[EmailMessage]) -> None:
+    """Leave Airflow up, and tell of the mails that its DAGs send."""
+    say(f"Airflow is up at {url}; press Ctrl-C to stop it")
+    say.is_idle = True
     try:
-        threading.Event().wait()
+        while not threading.Event().wait(1):
+            while mails:
+                mail = mails.pop(0)
+                say(f"a mail to {mail['To']}: {mail['Subject']}")
     except KeyboardInterrupt:
-        running.say("Ctrl-C")
+        say("Ctrl-C")
+    say.is_idle = False
 
 
 if __name__ == "__main__":
