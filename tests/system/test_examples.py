@@ -97,6 +97,7 @@ class TestNightly:
         assert isinstance(report, dict)
         assert list(report["failed"]) == ["shop-13"]
         assert report["text"] in unescape(text_of(mail))
+        assert "The table is &lt;odd&gt;." in text_of(mail)
         assert "1 failed, 39 have a backup. shop-13: " in report["text"]
         assert "The table is <odd>." in report["text"]
         assert len(report["backups"]) == 39
