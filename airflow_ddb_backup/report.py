@@ -116,7 +116,8 @@ def size_of(size: int) -> str:
         return "size not known yet"
     amount, unit = float(size), "bytes"
     for larger in ("KB", "MB", "GB", "TB", "PB"):
-        if amount < KILO:
+        # As it is written: no 1,024.0 KB for a byte less than 1 MB.
+        if round(amount, 1) < KILO:
             break
         amount, unit = amount / KILO, larger
     return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"

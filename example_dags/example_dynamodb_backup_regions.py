@@ -85,6 +85,9 @@ with DAG(
         keep_weekly=4,
         keep_monthly=12,
         minimum_redundancy=3,
+        # 60 nights' worth for each table that this place backed up tonight, as in the example for one account.
+        max_deletions="{{ 60 * (ti.xcom_pull(task_ids=task.created_by, map_indexes=ti.map_index, key='backup_arns')"
+        " or {}) | length }}",
         plan_only="{{ var.value.get('keep_all_backups', 'false') }}",
         timeout=timedelta(hours=2),
         # Although a place has failed: each is pruned by its own backups.

@@ -34,6 +34,7 @@ with DAG(
             ["orders", "customers"],
             type="array",
             items={"type": "string"},
+            minItems=1,
             title="Tables",
             description="One a line. Each is restored beside the old one, with -restored at the end of its name.",
         ),

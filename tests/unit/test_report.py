@@ -230,6 +230,7 @@ def test_an_age_has_its_two_largest_units(age: timedelta, text: str) -> None:
         (0, "size not known yet"),
         (1023, "1,023 bytes"),
         (1024, "1.0 KB"),
+        (1024**2 - 1, "1.0 MB"),
         (1536 * 1024**2, "1.5 GB"),
         (2**61, "2,048.0 PB"),
     ],

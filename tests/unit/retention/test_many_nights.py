@@ -113,10 +113,20 @@ class Account:
 
 def example_s_limit(backed_up: int) -> int:
     """Return what the example's template renders to."""
-    prune = dags()["example_dynamodb_backup_nightly"].get_task("prune")
-    arns = {str(number): "arn" for number in range(backed_up)}
-    ti = SimpleNamespace(xcom_pull=lambda **_: arns or None)
-    return int(Environment(autoescape=True).from_string(prune.max_deletions).render(ti=ti, task=prune))
+    return limit(dags()["example_dynamodb_backup_nightly"].get_task("prune").max_deletions, -1, backed_up)
+
+
+def limit(template: str, map_index: int, backed_up: int) -> int:
+    """Return what a template renders to, given what the task of that place or of all has pushed."""
+    arns = {str(number): "arn" for number in range(backed_up)} or None
+    pushed = {("back_up", map_index, "backup_arns"): arns}
+
+    def xcom_pull(task_ids: str, key: str, map_indexes: int = -1) -> object:
+        return pushed.get((task_ids, map_indexes, key))
+
+    ti = SimpleNamespace(xcom_pull=xcom_pull, map_index=map_index)
+    task = SimpleNamespace(created_by="back_up")
+    return int(Environment(autoescape=True).from_string(template).render(ti=ti, task=task))
 
 
 def promised(made: list[Backup]) -> set[Backup]:
@@ -179,6 +189,13 @@ def test_nothing_is_deleted_where_nothing_was_backed_up() -> None:
     account.run(41, 0)
     assert account.refused == [(40, 100)]
     assert len(account.there["steady"]) < len(before["steady"])
+
+
+def test_each_of_several_places_has_the_same_limit() -> None:
+    """It counts what the place itself has backed up."""
+    template = dags()["example_dynamodb_backup_regions"].get_task("prune").partial_kwargs["max_deletions"]
+    for backed_up in (0, 1, 40):
+        assert limit(template, 2, backed_up) == example_s_limit(backed_up)
 
 
 def test_the_default_limit_would_be_stuck() -> None:
