@@ -33,8 +33,6 @@ with DAG(
         created_by="back_up",
         keep_daily=7,
         keep_weekly=4,
-        # Also if the backup of one table has failed: each table keeps its own.
-        trigger_rule="all_done",
     )
     back_up >> prune
     [back_up, prune] >> all_is_well()
