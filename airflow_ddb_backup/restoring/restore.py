@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 _LOSES_LESS = (
-    "Table %s has point-in-time recovery: DynamoDBRestoreTableToPointInTimeOperator loses only what was written since "
-    "the second before the damage."
+    "Point-in-time recovery is on: DynamoDBRestoreTableToPointInTimeOperator loses only what was written since the "
+    "second before the damage. Table %s"
 )
 
 

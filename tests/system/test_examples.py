@@ -569,7 +569,7 @@ class TestRestoreForm:
             r"Picked the newest of 1 backups before 2100-01-01T00:00:00\+00:00: " + arn,
             r"The backup was created at \S+, 123 bytes: " + arn + ", named nightly-1",
             "Not asked for by settings: ttl, which table orders also has",
-            "Table orders has point-in-time recovery: DynamoDBRestoreTableToPointInTimeOperator loses only",
+            "Point-in-time recovery is on: DynamoDBRestoreTableToPointInTimeOperator loses only",
             "Not restored; recreate these: CloudWatch alarms",
             "Next: count and sample table orders-restored, copy what was written to table orders since",
         ]
