@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib import resources
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHROMIUM = shutil.which("chromium")
 MISSING = "chromium is not on this machine: apt-get install chromium"
@@ -27,3 +32,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def violations(page: Page, where: str = "html") -> list[tuple[str, list[str]]]:
+    """Return what axe finds wrong for people with disabilities, and in which elements, in some part of a page."""
+    page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = page.evaluate("where => axe.run(where)", where)
+    assert found["passes"]
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]

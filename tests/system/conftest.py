@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.conftest import DAGS_FOLDER
+from tests.dag_bag import dag_bag
 from tests.simulator.control_plane import ControlPlane
+from tests.system.browser import CHROMIUM, FLAGS, MISSING
 from tests.system.cluster import Cluster, cluster, missing_programs
 from tests.system.mail import mail_server
 from tests.system.processes import free_ports
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from airflow.models.dagrun import DagRun
-    from playwright.sync_api import Playwright
+    from playwright.sync_api import Browser, Playwright
 
     from tests.simulator.loop import SkippingLoop
 
@@ -43,16 +44,17 @@ def playwright() -> Iterator[Playwright]:
     """Start what drives browsers."""
     from playwright.sync_api import sync_playwright
 
+    assert CHROMIUM, MISSING
     with sync_playwright() as playwright:
         yield playwright
 
 
-def _dag_bag() -> Any:
-    try:
-        module = import_module("airflow.dag_processing.dagbag")
-    except ImportError:  # before Airflow 3.1
-        module = import_module("airflow.models.dagbag")
-    return module.DagBag(DAGS_FOLDER)
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Start a browser."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
 
 
 def _tell_of_assets(bag: Any) -> None:
@@ -78,8 +80,7 @@ def run_dag(
     monkeypatch.setattr("asyncio.events.new_event_loop", loop_factory)
 
     def run(dag_id: str, **kwargs: Any) -> DagRun:
-        bag = _dag_bag()
-        assert not bag.import_errors
+        bag = dag_bag()
         _tell_of_assets(bag)
         run: DagRun = bag.dags[dag_id].test(**kwargs)
         return run

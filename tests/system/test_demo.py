@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scripts.demo_account import broken_since, environment, furnish, make_account
-from tests.system.standalone import EXAMPLE_DAGS, airflow
+from tests.dag_bag import examples
+from tests.system.standalone import airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tests.system.standalone import Airflow
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(900)]
-DAG_IDS = sorted(
-    found for path in EXAMPLE_DAGS.glob("*.py") for found in re.findall(r'dag_id="(\w+)"', path.read_text())
-)
 REACTION = "example_dynamodb_backup_asset_reaction"
 # The forms that ask for a time, and, since each restore needs a new table, for its name.
 CONF: dict[str, dict[str, Any]] = {
@@ -41,7 +38,7 @@ def standalone() -> Iterator[Airflow]:
 def test_every_example_can_be_triggered_and_is_green(standalone: Airflow) -> None:
     """By hand, as they are; a form is filled in where it has no default. The reaction needs the event of its asset."""
     start = standalone.api.start_run
-    runs = {dag_id: start(dag_id, CONF.get(dag_id, {})) for dag_id in DAG_IDS if dag_id != REACTION}
+    runs = {dag_id: start(dag_id, CONF.get(dag_id, {})) for dag_id in examples() if dag_id != REACTION}
     states = {dag_id: run.end(600) for dag_id, run in runs.items()}
     states[REACTION] = start(REACTION, {}).end()
     assert {dag_id: state for dag_id, state in states.items() if state != "success"} == {}

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.system.browser import CHROMIUM, FLAGS, IN_A_BROWSER, MISSING, SCREENSHOTS
+from tests.system.browser import IN_A_BROWSER, SCREENSHOTS, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, Page
 
 pytestmark = IN_A_BROWSER
 DOCS = Path(__file__).parents[2] / "docs"
@@ -58,15 +57,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     built = tmp_path_factory.mktemp("docs")
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-b", "html", DOCS, built], check=True, cwd=DOCS.parent)
     return built.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    """Start a browser."""
-    assert CHROMIUM, MISSING
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module", params=[SCREEN, PHONE], ids=["screen", "phone"])
@@ -150,9 +140,6 @@ def test_a_tab_shows_its_own_code(window: Page, site: str) -> None:
 def test_the_diagrams_are_accessible(window: Page, site: str) -> None:
     """Axe finds no violation in them, in either colours, and each tells its steps."""
     page = opened(window, site, "how_it_works")
-    page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
-    found = page.evaluate("axe.run('.sequence')")
-    assert found["passes"]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    assert violations(page, ".sequence") == []
     told = page.locator(".sequence svg > desc").all_text_contents()
     assert [text[:3] for text in told] == ["1. "] * 4

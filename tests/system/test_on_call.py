@@ -13,9 +13,8 @@ import pytest
 
 from tests.simulator.control_plane import ACCOUNT, REGION, ControlPlane
 from tests.system.mail import mail_server, text_of
-from tests.system.processes import wait_until
 from tests.system.reader import Reader
-from tests.system.standalone import Airflow, airflow
+from tests.system.standalone import airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +58,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         plane.policy = policy_without(DENIED)
         connections = {"AIRFLOW_CONN_AWS_DEFAULT": plane.connection(), "AIRFLOW_CONN_SMTP_DEFAULT": smtp}
         with airflow(connections, print) as running:
-            run_id = failed_run(running)
+            run = running.api.start_due_run(NIGHTLY)
+            assert run.end() == "failed"
             # As somebody has mended it by the morning.
             plane.policy = None
             environment = {
@@ -70,7 +70,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             }
             home = tmp_path_factory.mktemp("reader")
             reader = Reader(home, environment, running.processes.home)
-            reader.instead["scheduled__2026-11-28T02:00:00+00:00"] = run_id
+            reader.instead["scheduled__2026-11-28T02:00:00+00:00"] = run.run_id
             yield Night(plane, reader, mails)
 
 
@@ -87,20 +87,6 @@ def policy_without(tables: Sequence[str]) -> dict[str, Any]:
             {"Effect": "Allow", "Action": "dynamodb:CreateBackup", "Resource": others},
         ]
     }
-
-
-def failed_run(running: Airflow) -> str:
-    """Unpause the nightly DAG, and return the run that was due, once it has failed."""
-    dag = f"/api/v2/dags/{NIGHTLY}"
-    wait_until(NIGHTLY, lambda: running.api.get(dag))
-    running.api.http.patch(dag, json={"is_paused": False}).raise_for_status()
-
-    def failed() -> list[str]:
-        runs = (running.api.get(f"{dag}/dagRuns", state="failed") or {}).get("dag_runs", [])
-        return [str(run["dag_run_id"]) for run in runs]
-
-    wait_until("the failed run", failed)
-    return failed()[0]
 
 
 def test_some_tables_failed(night: Night) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import EXAMPLE_DAGS
-from tests.unit.examples import dags
+from tests.dag_bag import examples
 
 NAMES = sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
 
@@ -21,7 +21,7 @@ def code(name: str) -> str:
 
 def of(name: str) -> list[Any]:
     """Return the DAGs of an example."""
-    return [dag for dag in dags().values() if Path(dag.fileloc).stem == name]
+    return [dag for dag in examples().values() if Path(dag.fileloc).stem == name]
 
 
 def is_mapped(task: object) -> bool:
@@ -88,6 +88,6 @@ def test_an_example_calls_no_boto3(name: str) -> None:
 
 def test_every_example_is_read() -> None:
     """A test that finds nothing would pass."""
-    assert set(NAMES) <= dags().keys()
-    assert sum(is_mapped(task) for dag in dags().values() for task in dag.tasks) > 3
-    assert sum(len(dag.params) for dag in dags().values()) > 8
+    assert set(NAMES) <= examples().keys()
+    assert sum(is_mapped(task) for dag in examples().values() for task in dag.tasks) > 3
+    assert sum(len(dag.params) for dag in examples().values()) > 8

@@ -14,7 +14,7 @@ from airflow_ddb_backup.exceptions import ErrorContext, TooManyDeletionsError
 from airflow_ddb_backup.models import Backup, BackupArn, Table
 from airflow_ddb_backup.parameters import literal
 from airflow_ddb_backup.retention.plan import Plan, make_plan
-from tests.unit.examples import dags
+from tests.dag_bag import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -66,7 +66,7 @@ class Account:
     nights: dict[int, dict[str, tuple[list[Backup], list[Backup]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        prune = dags()["example_dynamodb_backup_nightly"].get_task("prune")
+        prune = examples()["example_dynamodb_backup_nightly"].get_task("prune")
         request: PruneRequest = prune._request(literal)  # noqa: SLF001  # what the example says
         self.request = replace(request, prefixes=(PREFIX,), max_deletions=None)
 
@@ -113,7 +113,7 @@ class Account:
 
 def example_s_limit(backed_up: int) -> int:
     """Return what the example's template renders to."""
-    return limit(dags()["example_dynamodb_backup_nightly"].get_task("prune").max_deletions, -1, backed_up)
+    return limit(examples()["example_dynamodb_backup_nightly"].get_task("prune").max_deletions, -1, backed_up)
 
 
 def limit(template: str, map_index: int, backed_up: int) -> int:
@@ -193,7 +193,7 @@ def test_nothing_is_deleted_where_nothing_was_backed_up() -> None:
 
 def test_each_of_several_places_has_the_same_limit() -> None:
     """It counts what the place itself has backed up."""
-    template = dags()["example_dynamodb_backup_regions"].get_task("prune").partial_kwargs["max_deletions"]
+    template = examples()["example_dynamodb_backup_regions"].get_task("prune").partial_kwargs["max_deletions"]
     for backed_up in (0, 1, 40):
         assert limit(template, 2, backed_up) == example_s_limit(backed_up)
 
