@@ -35,7 +35,7 @@ else
 endif
 
 system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
-	$(BIN)/python -m pytest -m "cluster or browser or demo" -s $(ARGS)
+	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
 
 readers: $(READY) ## Follow the docs' first steps and on-call page word by word, with Airflow: 10 minutes, ports 5555 and 8080
 	$(BIN)/python -m pytest -m reader -s $(ARGS)

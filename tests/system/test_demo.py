@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.system.standalone import Airflow
 
-pytestmark = [pytest.mark.demo, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 REACTION = "example_dynamodb_backup_asset_reaction"
 # The forms that ask for a time, and, since each restore needs a new table, for its name.
 CONF: dict[str, dict[str, Any]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
@@ -33,7 +32,7 @@ from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 from airflow_ddb_backup.waiting.restore_state import RestoreResult, RestoreWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -106,16 +105,11 @@ class TableRestorer(RestoreWaiter):
 
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        with self._reason_first():
-            return self._restore(context)
-
-    @contextmanager
-    def _reason_first(self) -> Iterator[None]:
-        """Log why the task fails before Airflow logs a traceback, which has the reason at its end."""
         try:
-            yield
+            return self._restore(context)
         except exceptions.BackupError as error:
-            self.log.error("%s", error)  # noqa: TRY400  # Airflow logs the traceback
+            # Airflow logs the traceback after it, which has the reason at its end.
+            self.log.error("%s", error)  # noqa: TRY400
             raise
 
     def _restore(self, context: Context) -> str:
@@ -289,10 +283,9 @@ class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
         self.timeout = timeout
         self._request(literal)
 
-    def execute(self, context: Context) -> str:
-        """Restore the table, or find the one that an earlier try has restored, and wait for it."""
-        with self._reason_first(), picked(self._choice()):
-            return self._restore(context)
+    def _restore(self, context: Context) -> str:
+        with picked(self._choice()):
+            return super()._restore(context)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         self._choice(of)
