@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -447,14 +448,19 @@ def prepare(settings: AwsSettings) -> Prepared:
     if frozen is None and config.signature_version is not UNSIGNED:
         raise NoCredentialsError
     _warm_up()
+    profile = source._session.profile  # noqa: SLF001  # boto3's own calls none "default", which is another's name
+    session = make_session(profile, _LOADER)
+    bundle = session.get_config_variable("ca_bundle") if hook.verify is None else hook.verify
+    if isinstance(bundle, str):
+        # aiobotocore reads it again, in a thread of the loop's few: it hangs here, if it does.
+        with suppress(OSError):
+            Path(bundle).read_bytes()
     arguments = {
         "region_name": settings.region_name,
         "endpoint_url": hook.conn_config.get_service_endpoint_url("dynamodb"),
-        "verify": hook.verify,
+        "verify": bundle,
         "config": config,
     }
-    profile = source._session.profile  # noqa: SLF001  # boto3's own calls none "default", which is another's name
-    session = make_session(profile, _LOADER)
     return Prepared(profile, scoped_config(source), arguments, session, credentials, frozen)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +25,7 @@ from tests.simulator.proxy import Drop, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
@@ -199,6 +202,27 @@ async def test_one_that_hangs_gives_up_its_place(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.anyio
+@pytest.mark.clock_speed(30)  # no simulated time passes while a thread is at work
+@pytest.mark.parametrize("of_environment", [False, True])
+async def test_a_ca_bundle_on_a_disk_that_hangs_takes_none_of_the_loop_s_threads(
+    control_plane: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, of_environment: bool
+) -> None:
+    """They are few, and resolve the names of hosts for all triggers. A pipe that nobody writes hangs alike."""
+    os.mkfifo(bundle := tmp_path / "ca.pem")
+    if of_environment:
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    arn = control_plane.add_backups("orders", 1)[0]
+    verify = None if of_environment else str(bundle)
+    trigger = DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + 60, verify=verify)
+    event = await anext(trigger.run())
+    hanging = {thread.name for thread in threading.enumerate() if thread.name.startswith("asyncio")}
+    await in_thread(partial(bundle.write_bytes, b""))
+    assert event.payload["status"] == "timeout"
+    assert "No credentials after 30 s" in event.payload["message"]
+    assert not hanging
 
 
 @pytest.mark.anyio
