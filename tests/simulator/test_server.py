@@ -79,6 +79,7 @@ def test_a_request_may_come_in_pieces(connection: HTTPConnection) -> None:
 def test_an_exception_is_answered_with_500(connection: HTTPConnection) -> None:
     """The connection stays."""
     assert ask(connection, b"x")[0] == 500
+    assert connection.sock is not None
     assert ask(connection)[0] == 200
 
 

@@ -448,6 +448,7 @@ class TestTheSameOnEveryTry:
         with pytest.raises(TargetTableExistsError, match="It was not made by a restore"):
             pick_and_restore()
 
+    @pytest.mark.load
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         events=st.lists(st.sampled_from(["back up", "lose", "finish", "drop", "make"]), max_size=4),
