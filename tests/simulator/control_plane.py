@@ -76,8 +76,8 @@ class ControlPlane:
         self.creating_for = creating_for
         self.clock = clock or Clock()
         self.url = ""
-        #: closes the connections that are open, as AWS does with those that are idle for long
-        self.hang_up: Callable[[], object] = lambda: None
+        #: whether connections stay open after a response, as AWS's do
+        self.keeps_connections = True
         #: calls by operation, and those of them that were throttled; a neighbour's are counted apart
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
@@ -145,7 +145,7 @@ class ControlPlane:
         """
         _BACKENDS.reset()
         server = Server(self.answer, port)
-        self.url, self.hang_up = server.url, server.hang_up
+        self.url = server.url
         with server.serve():
             try:
                 yield self
@@ -351,6 +351,8 @@ class ControlPlane:
             # AWS.md, "Errors": every response has them.
             response.headers["Date"] = http_date(self.now())
             response.headers["x-amzn-RequestId"] = str(uuid4())
+        if not self.keeps_connections:
+            response.headers["Connection"] = "close"
         return response
 
     def _go_wrong(self, fault: Fault, call: _Call, refusal: Response | None) -> Response:

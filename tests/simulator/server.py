@@ -95,14 +95,10 @@ class Server:
             self._listening.shutdown(socket.SHUT_RDWR)
             self._listening.close()
             thread.join()
-            self.hang_up()
-
-    def hang_up(self) -> None:
-        """Close all connections."""
-        with self._lock:
-            for connection in self._open:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+            with self._lock:
+                for connection in self._open:
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -120,10 +116,10 @@ class Server:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for request in _requests(connection, port):
                     response = self._respond(request)
-                    if is_last := request.headers.get("connection", "").lower() == "close":
+                    if request.headers.get("connection", "").lower() == "close":
                         response.headers["Connection"] = "close"
                     _send(connection, response)
-                    if is_last:
+                    if response.headers.get("Connection") == "close":
                         return
         finally:
             with self._lock:
