@@ -17,16 +17,7 @@ from contextlib import ExitStack, contextmanager
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from scripts.demo_account import (
-    BROKEN,
-    NIGHTLY,
-    TAGGED,
-    broken_since,
-    count_items,
-    environment,
-    furnish,
-    make_account,
-)
+from scripts.demo_account import BROKEN, NIGHTLY, TAGGED, broken_since, count_items, environment, served_account
 from tests.simulator.faults import Fault
 from tests.system.mail import mail_server
 from tests.system.standalone import Airflow, airflow
@@ -101,9 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
             running = stack.enter_context(airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, say))
             succeeded = _back_up_one(running, options.table)
         else:
-            plane, clock = make_account()
-            stack.enter_context(plane.serve())
-            furnish(plane, clock)
+            plane = stack.enter_context(served_account())
             say(f"a simulated AWS account: {len(TAGGED)} tables with the tag backup=nightly, and 5 weeks of backups")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 del os.environ[name]

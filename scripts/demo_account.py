@@ -6,6 +6,7 @@ is the demo's to make. An hour ago somebody deleted a third of the orders.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.simulator.clock import Clock
 from tests.simulator.control_plane import ACCOUNT, ControlPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 NIGHTLY = "example_dynamodb_backup_nightly"
 #: the table that is broken, and for how long it has been
@@ -57,28 +58,25 @@ class PastClock(Clock):
         return super().monotonic() - self.ago
 
 
-def make_account() -> tuple[ControlPlane, PastClock]:
-    """Return a control plane that is not served yet, and its clock."""
+@contextmanager
+def served_account() -> Iterator[ControlPlane]:
+    """Serve a control plane with the account's past."""
     clock = PastClock()
-    plane = ControlPlane(_CREATING_FOR, clock)
-    plane.restoring_for, plane.sized_after = _RESTORING_FOR, _SIZED_AFTER
-    return plane, clock
+    with ControlPlane(_CREATING_FOR, clock).serve() as plane:
+        plane.restoring_for, plane.sized_after = _RESTORING_FOR, _SIZED_AFTER
+        _furnish(plane, clock)
+        yield plane
 
 
-def furnish(plane: ControlPlane, clock: PastClock) -> None:
-    """Make the account's past.
-
-    :param plane: the control plane, without any tables
-    :param clock: its clock
-    """
+def _furnish(plane: ControlPlane, clock: PastClock) -> None:
     plane.sizes.update({name: int(size * _GB) for name, size in TAGGED.items()})
     clock.ago = (_NIGHTS + 5) * _DAY
+    client = plane.client()
     for name in (*TAGGED, *_OTHERS):
         plane.create_table(name)
-        _put_items(plane, name)
+        _put_items(client, name)
     for name in TAGGED:
         plane.tag_table(name, backup="nightly", team="shop")
-    client = plane.client()
     for name in (BROKEN, "invoices"):
         plane.switch_recovery(name)
         client.update_table(TableName=name, DeletionProtectionEnabled=True)
@@ -144,22 +142,16 @@ def _make_other_places(plane: ControlPlane) -> None:
     """Add tables in another region, and in another account there."""
     for account in (ACCOUNT, _SHOP_ACCOUNT):
         for name in ("orders", "invoices"):
-            arn = plane.create_table(name, _SHOP_REGION, account)
-            tags = [{"Key": "backup", "Value": "nightly"}]
-            plane.client(_SHOP_REGION, account).tag_resource(ResourceArn=arn, Tags=tags)
+            plane.create_table(name, _SHOP_REGION, account)
+            plane.tag_table(name, _SHOP_REGION, account, backup="nightly")
 
 
-def _put_items(plane: ControlPlane, table: str) -> None:
+def _put_items(client: Any, table: str) -> None:
     requests = [{"PutRequest": {"Item": {**key, "total": {"N": str(at)}}}} for at, key in enumerate(_keys())]
-    for some in _by_25(requests):
-        plane.client().batch_write_item(RequestItems={table: some})
+    # As many as BatchWriteItem takes.
+    for start in range(0, len(requests), 25):
+        client.batch_write_item(RequestItems={table: requests[start : start + 25]})
 
 
 def _keys() -> list[dict[str, Any]]:
     return [{"id": {"S": f"2026-{number:04}"}} for number in range(ITEMS)]
-
-
-def _by_25(requests: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Divide requests as BatchWriteItem takes them."""
-    for start in range(0, len(requests), 25):
-        yield requests[start : start + 25]

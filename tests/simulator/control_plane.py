@@ -314,9 +314,9 @@ class ControlPlane:
         with self._lock:
             del _BACKENDS[account][region].backups[arn]
 
-    def tag_table(self, name: str, **tags: str) -> None:
+    def tag_table(self, name: str, region: str = REGION, account: str = ACCOUNT, **tags: str) -> None:
         """Put tags on a table."""
-        table = _BACKENDS[ACCOUNT][REGION].tables[name]
+        table = _BACKENDS[account][region].tables[name]
         table.tags.extend({"Key": key, "Value": value} for key, value in tags.items())
 
     def switch_recovery(self, name: str, *, on: bool = True) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.demo_account import broken_since, environment, furnish, make_account
+from scripts.demo_account import broken_since, environment, served_account
 from tests.dag_bag import examples
 from tests.system.standalone import airflow
 
@@ -28,11 +28,8 @@ CONF: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def standalone() -> Iterator[Airflow]:
     """Run Airflow as the demo leaves it up."""
-    plane, clock = make_account()
-    with plane.serve():
-        furnish(plane, clock)
-        with airflow(environment(plane), print) as running:
-            yield running
+    with served_account() as plane, airflow(environment(plane), print) as running:
+        yield running
 
 
 def test_every_example_can_be_triggered_and_is_green(standalone: Airflow) -> None:

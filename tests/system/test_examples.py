@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import unescape
 from importlib import import_module
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 # Of the simulated control plane: the task defers, and its trigger polls more than once.
 CREATING_FOR = 20
+NIGHTLY = "example_dynamodb_backup_nightly"
 WITH_OFFSET = "before must be a moment with its offset from UTC: ISO 8601 text such as '2026-11-28T14:00:00+00:00'"
 # What ``DAG.test`` calls the logical date.
 DATE = "execution_date" if AIRFLOW_2 else "logical_date"
 
 
-def xcoms(run: DagRun, task_id: str, key: str = "return_value") -> list[object]:
+def xcoms(run: DagRun, task_id: str, key: str = "return_value") -> list[Any]:
     """Return the XComs of a task, of each of its mapped instances in their order."""
     found = sorted((ti for ti in run.get_task_instances() if ti.task_id == task_id), key=lambda ti: ti.map_index)
     return [ti.xcom_pull(task_ids=task_id, key=key, map_indexes=ti.map_index) for ti in found]
@@ -53,14 +54,17 @@ def test_before_rewrite(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert xcoms(run, "back_up") == xcoms(run, "back_up", "backup_arn") == control_plane.backup_arns()
 
 
-def tagged(plane: ControlPlane, *tables: str, region: str = REGION, account: str = ACCOUNT) -> None:
+def tagged(plane: ControlPlane, *tables: str) -> None:
     """Create tables that have the tag of the nightly DAGs."""
-    client = plane.client(region, account)
     for table in tables:
-        if table != "orders" or (region, account) != (REGION, ACCOUNT):
-            plane.create_table(table, region, account)
-        arn = client.describe_table(TableName=table)["Table"]["TableArn"]
-        client.tag_resource(ResourceArn=arn, Tags=[{"Key": "backup", "Value": "nightly"}])
+        plane.create_table(table)
+        plane.tag_table(table, backup="nightly")
+
+
+def made_before(plane: ControlPlane, dag_id: str, table: str) -> list[str]:
+    """Add a backup of each of the last 40 days, made by a DAG's own task; return their ARNs."""
+    prefix = derived_prefix("", dag_id, "back_up")
+    return [plane.add_backups(table, 1, f"{prefix}{day}", age=86_400 * day)[0] for day in range(40, 0, -1)]
 
 
 class TestNightly:
@@ -70,14 +74,12 @@ class TestNightly:
         """And nothing is pruned yet, nor mailed."""
         tagged(control_plane, "customers", "invoices")
         control_plane.creating_for = CREATING_FOR
-        run = run_dag("example_dynamodb_backup_nightly")
+        run = run_dag(NIGHTLY)
         assert run.state == "success"
         (report,) = xcoms(run, "back_up")
-        assert isinstance(report, dict)
         assert list(report["backups"]) == ["customers", "invoices"]
         assert sorted(report["backups"].values()) == sorted(control_plane.backup_arns())
         (pruned,) = xcoms(run, "prune")
-        assert isinstance(pruned, dict)
         assert pruned["deleted"] == []
 
     def test_one_table_of_forty_fails(
@@ -86,16 +88,15 @@ class TestNightly:
         """The mail names it and says why; the others are backed up and pruned, and the run is not green."""
         tables = [f"shop-{number:02}" for number in range(40)]
         tagged(control_plane, *tables)
-        old = self.made_before(control_plane, "shop-07", days=40)
+        old = made_before(control_plane, NIGHTLY, "shop-07")
         fault = Fault(code="ValidationException", text="The table is <odd>.", table="shop-13")
         control_plane.fail_next("CreateBackup", fault)
-        run = run_dag("example_dynamodb_backup_nightly")
+        run = run_dag(NIGHTLY)
         assert run.state == "failed"
         (mail,) = mailbox
         assert (mail["from"], mail["to"]) == ("airflow@example.com", "on-call@example.com")
         assert mail["subject"] == "example_dynamodb_backup_nightly: back_up failed"
         (report,) = xcoms(run, "back_up", "report")
-        assert isinstance(report, dict)
         assert list(report["failed"]) == ["shop-13"]
         assert report["text"] in unescape(text_of(mail))
         assert "The table is &lt;odd&gt;." in text_of(mail)
@@ -103,7 +104,6 @@ class TestNightly:
         assert "The table is <odd>." in report["text"]
         assert len(report["backups"]) == 39
         (pruned,) = xcoms(run, "prune")
-        assert isinstance(pruned, dict)
         assert set(pruned["deleted"]) < set(old)
         assert pruned["deleted"]
 
@@ -111,7 +111,7 @@ class TestNightly:
         self, run_dag: RunDag, control_plane: ControlPlane, mailbox: list[EmailMessage]
     ) -> None:
         """The mail says so of both tasks, and what to check."""
-        run = run_dag("example_dynamodb_backup_nightly")
+        run = run_dag(NIGHTLY)
         assert run.state == "failed"
         (mail,) = mailbox
         assert mail["subject"].endswith(": back_up, prune failed")
@@ -122,9 +122,9 @@ class TestNightly:
     def test_a_denied_listing(self, run_dag: RunDag, control_plane: ControlPlane, mailbox: list[EmailMessage]) -> None:
         """The mail names the action that is missing; nothing was backed up, so nothing is deleted."""
         tagged(control_plane, "customers")
-        old = self.made_before(control_plane, "customers", days=40)
+        old = made_before(control_plane, NIGHTLY, "customers")
         control_plane.fail_next("ListTables", Fault(code="AccessDeniedException", text="no dynamodb:ListTables"))
-        run = run_dag("example_dynamodb_backup_nightly")
+        run = run_dag(NIGHTLY)
         assert run.state == "failed"
         (mail,) = mailbox
         assert "<p>back_up: Access is denied" in text_of(mail)
@@ -147,7 +147,7 @@ class TestNightly:
 
         tagged(control_plane, "customers")
         monkeypatch.setattr(DynamoDBBackupTablesOperator, "execute", killed)
-        run = run_dag("example_dynamodb_backup_nightly")
+        run = run_dag(NIGHTLY)
         assert run.state == "failed"
         (mail,) = mailbox
         assert "<p>back_up: There is no report: the task was killed, or did not begin.</p>" in text_of(mail)
@@ -157,9 +157,9 @@ class TestNightly:
     def test_a_failed_prune(self, run_dag: RunDag, control_plane: ControlPlane, mailbox: list[EmailMessage]) -> None:
         """The mail says what could not be deleted, and the run is not green."""
         tagged(control_plane, "customers")
-        self.made_before(control_plane, "customers", days=40)
+        made_before(control_plane, NIGHTLY, "customers")
         control_plane.fail_next("DeleteBackup", Fault(code="AccessDeniedException", text="no dynamodb:DeleteBackup"))
-        run = run_dag("example_dynamodb_backup_nightly")
+        run = run_dag(NIGHTLY)
         assert run.state == "failed"
         (mail,) = mailbox
         assert mail["subject"] == "example_dynamodb_backup_nightly: prune failed"
@@ -169,24 +169,18 @@ class TestNightly:
     def test_the_variable_stops_the_prune(self, run_dag: RunDag, control_plane: ControlPlane) -> None:
         """It plans only, and the backups go on."""
         tagged(control_plane, "customers")
-        old = self.made_before(control_plane, "customers", days=40)
+        old = made_before(control_plane, NIGHTLY, "customers")
         variable = import_module("airflow.models").Variable
         variable.set("keep_all_backups", "true")
         try:
-            run = run_dag("example_dynamodb_backup_nightly")
+            run = run_dag(NIGHTLY)
         finally:
             variable.delete("keep_all_backups")
         assert run.state == "success"
         (pruned,) = xcoms(run, "prune")
-        assert isinstance(pruned, dict)
         assert pruned["plan_only"]
         assert pruned["deleted"]
         assert len(control_plane.backup_arns()) == len(old) + 1
-
-    def made_before(self, plane: ControlPlane, table: str, days: int) -> list[str]:
-        """Add a backup of each of the last days, made by the DAG's own task; return their ARNs."""
-        prefix = derived_prefix("", "example_dynamodb_backup_nightly", "back_up")
-        return [plane.add_backups(table, 1, f"{prefix}{day}", age=86_400 * day)[0] for day in range(days, 0, -1)]
 
 
 def test_mapped(run_dag: RunDag, control_plane: ControlPlane) -> None:
@@ -210,7 +204,6 @@ def test_wait_for_many(run_dag: RunDag, control_plane: ControlPlane) -> None:
     run = run_dag("example_dynamodb_backup_wait_for_many")
     assert run.state == "success"
     (arns,) = xcoms(run, "wait")
-    assert isinstance(arns, list)
     assert [arn.split("/")[1] for arn in arns] == tables
 
 
@@ -224,7 +217,6 @@ def test_prune_by_hand(run_dag: RunDag, control_plane: ControlPlane, log: Callab
     assert "it would delete 3 and keep 30, and max_deletions is 2" in log()
     form |= {"plan_only": False, "max_deletions": 3}
     (report,) = xcoms(run_dag("example_dynamodb_backup_prune_by_hand", run_conf=form), "prune")
-    assert isinstance(rehearsal, dict)
     text = rehearsal["text"].replace("would be", "were")
     assert report == rehearsal | {"plan_only": False, "text": text}
     assert rehearsal["deleted"] == made[:3]
@@ -238,7 +230,6 @@ def test_now(run_dag: RunDag, control_plane: ControlPlane) -> None:
     run = run_dag("example_dynamodb_backup_now", run_conf={"table_names": ["orders", "shop-*"]})
     assert run.state == "success"
     (report,) = xcoms(run, "back_up")
-    assert isinstance(report, dict)
     assert list(report["backups"]) == ["orders", "shop-1", "shop-2"]
     assert sorted(report["backups"].values()) == sorted(control_plane.backup_arns())
 
@@ -250,7 +241,6 @@ def test_sweep(run_dag: RunDag, control_plane: ControlPlane) -> None:
     control_plane.drop_table("test")
     others = [*control_plane.add_backups("orders", 1, "integration-test-1"), *control_plane.add_backups("orders", 1)]
     (report,) = xcoms(run_dag("example_dynamodb_backup_sweep"), "sweep")
-    assert isinstance(report, dict)
     assert sorted(report["deleted"]) == sorted(gone)
     assert control_plane.backup_arns() == others
 
@@ -277,7 +267,6 @@ def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
     assert table["RestoreSummary"]["SourceBackupArn"] == good
     assert xcoms(run, "restore") == xcoms(run, "restore", "table_arn") == [table["TableArn"]]
     (outcomes,) = xcoms(run, "restore", "settings")
-    assert isinstance(outcomes, dict)
     assert outcomes["tags"] == "applied"
     # Outside of a task only the database's own class reads it.
     assert import_module("airflow.models").Variable.get("table_orders") == "orders-restored"
@@ -322,7 +311,6 @@ def test_restore_drill(run_dag: RunDag, control_plane: ControlPlane, log: Callab
     (good,) = control_plane.add_backups("orders", 1)
     run = run_dag("example_dynamodb_backup_restore_drill")
     (report,) = xcoms(run, "drill")
-    assert isinstance(report, dict)
     assert (report["verdict"], report["backup_arn"], report["run_id"]) == ("passed", good, run.run_id)
     control_plane.lose_backup(good)
     control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
@@ -342,7 +330,6 @@ def test_coverage(run_dag: RunDag, control_plane: ControlPlane) -> None:
     run = run_dag("example_dynamodb_backup_coverage")
     assert run.state == "success"
     (report,) = xcoms(run, "check")
-    assert isinstance(report, dict)
     assert report["counts"] == {"fresh": 1, "late": 0, "none": 1, "unknown": 0}
     assert xcoms(run, "alert") == [["customers"]]
     control_plane.add_backups("customers", 1, age=3600)
@@ -368,7 +355,6 @@ def test_sensor(run_dag: RunDag, control_plane: ControlPlane) -> None:
     run = run_dag("example_dynamodb_backup_sensor")
     assert run.state == "success"
     (details,) = xcoms(run, "wait_for_backup")
-    assert isinstance(details, dict)
     assert ([details["backup_arn"]], details["status"]) == (control_plane.backup_arns(), "AVAILABLE")
 
 
@@ -393,19 +379,19 @@ def test_regions(
     monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP_ACCOUNT", control_plane.connection(**role))
     places = (REGION, ACCOUNT), ("eu-west-1", ACCOUNT), ("eu-west-1", "210987654321")
     for region, account in places:
-        tagged(control_plane, "orders", region=region, account=account)
-    prefix = derived_prefix("", "example_dynamodb_backup_regions", "back_up")
-    old = [control_plane.add_backups("orders", 1, f"{prefix}{day}", age=86_400 * day)[0] for day in range(40, 0, -1)]
+        if (region, account) != (REGION, ACCOUNT):
+            control_plane.create_table("orders", region, account)
+        control_plane.tag_table("orders", region, account, backup="nightly")
+    old = made_before(control_plane, "example_dynamodb_backup_regions", "orders")
     control_plane.creating_for = CREATING_FOR
     run = run_dag("example_dynamodb_backup_regions")
     assert run.state == "success"
     assert mailbox == []
-    pruned = [report["deleted"] for report in xcoms(run, "prune") if isinstance(report, dict)]
+    pruned = [report["deleted"] for report in xcoms(run, "prune")]
     assert pruned[0]
     assert set(pruned[0]) < set(old)
     assert pruned[1:] == [[], []]
     for (region, account), report in zip(places, xcoms(run, "back_up"), strict=True):
-        assert isinstance(report, dict)
         assert f"{region}:{account}:table/orders/" in report["backups"]["orders"]
         assert report["backups"]["orders"] in control_plane.backup_arns(region, account)
     monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP_ACCOUNT", control_plane.connection())
