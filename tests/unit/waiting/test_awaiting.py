@@ -67,8 +67,8 @@ def test_one_backup_is_described_at_its_interval(
     assert 62 <= clock.time() - begun < 68
     assert 13 <= control_plane.calls["DescribeBackup"] <= 14
     assert [line.partition(", ")[2] for line in task_log.lines] == [
-        "30 s after it was started.",
-        "60 s after it was started.",
+        f"30 s after it was started. Backup {arns[0]}.",
+        f"60 s after it was started. Backup {arns[0]}.",
     ]
 
 
