@@ -1,4 +1,4 @@
-"""DynamoDB's backup control plane, simulated: moto's server behind a layer for what moto leaves out."""
+"""DynamoDB's backup control plane, simulated: moto behind a layer for what moto leaves out."""
 
 from __future__ import annotations
 
