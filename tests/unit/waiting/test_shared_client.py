@@ -65,11 +65,25 @@ async def test_each_call_is_signed_with_the_credentials_of_its_connection(
         await client.close()
 
 
-@pytest.mark.parametrize(
-    "other", [{"config": {"user_agent_extra": "other"}}, {"url": "http://127.0.0.1:9"}], ids=["config", "endpoint"]
-)
-async def test_other_settings_have_another_client(connect: Callable[..., AsyncClient], other: dict[str, Any]) -> None:
+OTHERS: dict[str, dict[str, Any]] = {
+    "endpoint": {"url": "http://127.0.0.1:9"},
+    "configuration": {"config": {"user_agent_extra": "other"}},
+    "timeout": {"config_kwargs": {"read_timeout": 7}},
+    "proxy": {"config_kwargs": {"proxies": {"http": "http://127.0.0.1:9"}}},
+    "signature": {"config_kwargs": {"signature_version": "unsigned"}},
+    "certificates": {"verify": False},
+    "profile": {"profile_name": "shop"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+async def test_other_settings_have_another_client(
+    connect: Callable[..., AsyncClient], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other: dict[str, Any]
+) -> None:
     """What a client is made of is one for all who use it."""
+    config = tmp_path / "config"
+    await asyncio.to_thread(config.write_text, "[profile shop]\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     clients = [connect("one"), connect("two"), connect("three", **other)]
     for client in clients:
         await client.open()
