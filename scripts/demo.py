@@ -35,7 +35,7 @@ DRILL = "example_dynamodb_backup_restore_drill"
 RESTORE = "example_dynamodb_backup_restore"
 PAGE = "/dynamodb-backups/"
 #: the new table; not the form's default, which is free for whoever tries the form
-RESTORED = f"{BROKEN}-of-last-night"
+RESTORED = f"{BROKEN}-before-the-damage"
 # Seconds without a line after which there is one.
 _SILENCE = 8.0
 
