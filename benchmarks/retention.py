@@ -15,9 +15,10 @@ import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+
+from tests.simulator.server import Request, Response, Server
 
 RESULTS = Path(__file__).parents[1] / "docs" / "retention.csv"
 TABLES, NIGHTS = 2500, 20
@@ -53,25 +54,20 @@ def summaries() -> list[dict[str, Any]]:
     return made
 
 
-class Account(BaseHTTPRequestHandler):
+class Account:
     """Answers the four calls of a plan, from memory."""
 
-    protocol_version = "HTTP/1.1"
-    made: ClassVar[list[dict[str, Any]]] = []
-    calls: ClassVar[Counter[str]] = Counter()
+    def __init__(self) -> None:
+        self.made = summaries()
+        self.calls: Counter[str] = Counter()
 
-    def do_POST(self) -> None:
+    def answer(self, request: Request) -> Response:
         """Answer a call."""
-        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        operation = request.headers["x-amz-target"].rpartition(".")[2]
         self.calls[operation] += 1
-        content = json.dumps(getattr(self, operation)(body)).encode()
-        self.send_response(200)
-        self.send_header("x-amzn-RequestId", "1")
-        self.send_header("Content-Type", "application/x-amz-json-1.0")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        response = Response.of(getattr(self, operation)(json.loads(request.body)))
+        response.headers["x-amzn-RequestId"] = "1"
+        return response
 
     def ListTables(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  # AWS's name
         """Return a page of names."""
@@ -106,20 +102,14 @@ class Account(BaseHTTPRequestHandler):
         details = {"BackupArn": arn, "BackupName": "x", "BackupStatus": "AVAILABLE", "BackupCreationDateTime": 0}
         return {"BackupDescription": {"BackupDetails": details}}
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        """Print nothing."""
-
 
 def serve() -> None:
     """Serve the account until the standard input ends; then say how often each operation was called."""
-    Account.made = summaries()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Account)
-    print(server.server_port, flush=True)  # noqa: T201  # for the parent
-    import threading
-
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.read()
-    print(json.dumps(Account.calls))  # noqa: T201  # for the parent
+    account = Account()
+    with Server(account.answer).serve() as server:
+        print(server.url, flush=True)  # noqa: T201  # for the parent
+        sys.stdin.read()
+    print(json.dumps(account.calls))  # noqa: T201  # for the parent
 
 
 def memory() -> int:
@@ -189,7 +179,7 @@ def main() -> int:
     with subprocess.Popen([*here, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
         assert server.stdout
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        url = server.stdout.readline().strip()
         connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": {"endpoint_url": url}}
         subject = subprocess.run(
             [*here, "measure"],

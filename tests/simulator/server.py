@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import responses
 from typing import TYPE_CHECKING
+
+from tests.simulator.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: the content type of DynamoDB's requests and responses
 JSON = "application/x-amz-json-1.0"
-_ADDRESS = "127.0.0.1"
-# As many connections at once as an account may have tables.
-_BACKLOG = 2500
 _READ = 65536
 
 
@@ -65,8 +62,8 @@ class Response:
         return self.body
 
 
-class Server:
-    """Listens on 127.0.0.1.
+class Server(Listener):
+    """Speaks HTTP.
 
     :param answer: called for each request, in the thread of its connection; a ``ConnectionError`` closes that without a
         word
@@ -74,56 +71,19 @@ class Server:
     """
 
     def __init__(self, answer: Callable[[Request], Response], port: int = 0) -> None:
+        super().__init__(port)
         self._answer = answer
-        self._listening = socket.create_server((_ADDRESS, port), backlog=_BACKLOG)
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
 
-    @property
-    def url(self) -> str:
-        """The address."""
-        return f"http://{_ADDRESS}:{self._listening.getsockname()[1]}"
-
-    @contextmanager
-    def serve(self) -> Iterator[None]:
-        """Take connections until the block ends, and close those that are still open."""
-        thread = threading.Thread(target=self._accept, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            thread.join()
-            with self._lock:
-                for connection in self._open:
-                    with suppress(OSError):
-                        connection.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, (_, port) = self._listening.accept()
-            except OSError:
+    def serve_one(self, connection: socket.socket, port: int) -> None:
+        """Answer requests until either side closes the connection."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in _requests(connection, port):
+            response = self._respond(request)
+            if request.headers.get("connection", "").lower() == "close":
+                response.headers["Connection"] = "close"
+            _send(connection, response)
+            if response.headers.get("Connection") == "close":
                 return
-            with self._lock:
-                self._open.add(connection)
-            threading.Thread(target=self._serve_one, args=(connection, port), daemon=True).start()
-
-    def _serve_one(self, connection: socket.socket, port: int) -> None:
-        try:
-            with connection, suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for request in _requests(connection, port):
-                    response = self._respond(request)
-                    if request.headers.get("connection", "").lower() == "close":
-                        response.headers["Connection"] = "close"
-                    _send(connection, response)
-                    if response.headers.get("Connection") == "close":
-                        return
-        finally:
-            with self._lock:
-                self._open.discard(connection)
 
     def _respond(self, request: Request) -> Response:
         try:

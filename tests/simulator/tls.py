@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
@@ -15,12 +13,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.simulator.listener import ADDRESS, Listener
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _T = TypeVar("_T")
-_ADDRESS = "127.0.0.1"
 # The header of a control plane's response that is to break TLS.
 BREAK = "X-Simulator-Break-TLS"
 _PLAIN_TEXT = b"HTTP/1.1 502 plain text where TLS records should be\r\n\r\n"
@@ -35,7 +34,7 @@ def make_certificate(folder: Path) -> Path:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(_ADDRESS))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(ADDRESS))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -47,78 +46,53 @@ def make_certificate(folder: Path) -> Path:
     return file
 
 
-class TlsFront:
+class TlsFront(Listener):
     """Takes TLS connections for a control plane, and may break them.
 
     :param url: the control plane's own address
     :param certificate: the file of :func:`make_certificate`
     """
 
+    scheme = "https"
+
     def __init__(self, url: str, certificate: Path) -> None:
+        super().__init__()
         self._behind = urlsplit(url)
         #: the CA file that accepts the certificate, for a client's ``verify``
         self.ca = str(certificate)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)
-        self._listening = socket.create_server((_ADDRESS, 0))
         #: how many of the next connections are broken once the control plane has answered, and how many before TLS
         self.break_after_the_answer = 0
         self.break_the_handshake = 0
 
-    @property
-    def url(self) -> str:
-        """The address."""
-        return f"https://{_ADDRESS}:{self._listening.getsockname()[1]}"
-
-    @contextmanager
-    def serve(self) -> Iterator[TlsFront]:
-        """Take connections until the block ends."""
-        thread = threading.Thread(target=self._accept, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listening.accept()
-            except OSError:
+    def serve_one(self, connection: socket.socket, port: int) -> None:
+        """Pass a request on, and its answer back, unless the connection is to be broken; a failure of TLS ends it."""
+        del port
+        if self.break_the_handshake:
+            self.break_the_handshake -= 1
+            connection.recv(1)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
+        # Through memory, so that what is sent on the socket can be something else.
+        inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._context.wrap_bio(inward, outward, server_side=True)
+        _drive(tls.do_handshake, connection, inward, outward)
+        request = b""
+        while not _is_whole(request):
+            request += _drive(lambda: tls.read(65536), connection, inward, outward)
+        for data in self._ask(request):
+            if self.break_after_the_answer or BREAK.encode() in data:
+                self.break_after_the_answer = max(0, self.break_after_the_answer - 1)
+                connection.sendall(_PLAIN_TEXT)
                 return
-            threading.Thread(target=self._serve_one, args=(plain,), daemon=True).start()
-
-    def _serve_one(self, plain: socket.socket) -> None:
-        with plain:
-            if self.break_the_handshake:
-                self.break_the_handshake -= 1
-                plain.recv(1)
-                plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                return
-            # Through memory, so that what is sent on the socket can be something else.
-            inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
-            tls = self._context.wrap_bio(inward, outward, server_side=True)
-            try:
-                _drive(tls.do_handshake, plain, inward, outward)
-                request = b""
-                while not _is_whole(request):
-                    request += _drive(lambda: tls.read(65536), plain, inward, outward)
-                for data in self._ask(request):
-                    if self.break_after_the_answer or BREAK.encode() in data:
-                        self.break_after_the_answer = max(0, self.break_after_the_answer - 1)
-                        plain.sendall(_PLAIN_TEXT)
-                        return
-                    tls.write(data)
-                    plain.sendall(outward.read())
-            except (OSError, ssl.SSLError):
-                return
+            tls.write(data)
+            connection.sendall(outward.read())
 
     def _ask(self, request: bytes) -> Iterator[bytes]:
         head, _, body = request.partition(b"\r\n\r\n")
         once = head + b"\r\nConnection: close\r\n\r\n" + body
-        with socket.create_connection((self._behind.hostname or _ADDRESS, self._behind.port or 80)) as behind:
+        with socket.create_connection((self._behind.hostname or ADDRESS, self._behind.port or 80)) as behind:
             behind.sendall(once)
             while data := behind.recv(65536):
                 yield data

@@ -11,7 +11,6 @@ import weakref
 from collections import Counter
 from functools import partial
 from hashlib import sha1
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -35,6 +34,7 @@ from tests.simulator.faults import (
     Answer,
     Fault,
 )
+from tests.simulator.server import Response, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -652,20 +652,13 @@ def outages(caplog: pytest.LogCaptureFixture, operation: str) -> int:
     return sum(f"{operation} in us-east-1 fails;" in message for message in caplog.messages)
 
 
-class Portal(BaseHTTPRequestHandler):
-    """IAM Identity Center's portal, as far as it hands out a role's credentials."""
-
-    def do_GET(self) -> None:  # http.server's name
-        """Answer GetRoleCredentials."""
-        keys = {"accessKeyId": "simulated", "secretAccessKey": "simulated", "sessionToken": "x", "expiration": 4e12}
-        body = json.dumps({"roleCredentials": keys}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        """Print nothing."""
+@pytest.fixture
+def _identity_center(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Serve IAM Identity Center's portal, as far as it hands out a role's credentials."""
+    keys = {"accessKeyId": "simulated", "secretAccessKey": "simulated", "sessionToken": "x", "expiration": 4e12}
+    with Server(lambda _: Response.of({"roleCredentials": keys})).serve() as portal:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", portal.url)
+        yield
 
 
 def with_role(control_plane: ControlPlane, **extra: Any) -> str:
@@ -782,6 +775,7 @@ class TestCredentialsOffTheLoop:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
         assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
 
+    @pytest.mark.usefixtures("_identity_center")
     async def test_credentials_of_iam_identity_center_are_resolved_in_a_thread(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -798,13 +792,7 @@ class TestCredentialsOffTheLoop:
         del parts["login"], parts["password"]
         parts["extra"]["profile_name"] = "shop"
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(parts))
-        with HTTPServer(("127.0.0.1", 0), Portal) as portal:
-            serving = threading.Thread(target=portal.serve_forever, daemon=True)
-            serving.start()
-            monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", f"http://127.0.0.1:{portal.server_port}")
-            assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
-            await asyncio.to_thread(portal.shutdown)
-            await asyncio.to_thread(serving.join)
+        assert await waiting.statuses(control_plane.add_backups("orders", 20)) == {"success": 20}
 
     async def test_a_session_that_is_over_is_replaced(
         self, control_plane: ControlPlane, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
