@@ -39,7 +39,7 @@ class DynamoDBBackupsLink(DynamoDBTableLink):
 
     name = "DynamoDB backups"
     key = "dynamodb_backups"
-    format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#backups"
+    format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#list-backups"
 
     @classmethod
     def persist_region(cls, context: Context, operator: BaseOperator, region: str) -> None:

@@ -66,7 +66,7 @@ def test_the_list_of_backups_is_that_of_the_region(
     del partition
     DynamoDBBackupsLink.persist_region(context, cast("Any", SimpleNamespace(do_xcom_push=True)), region)
     link = link_from(monkeypatch, ti.xcoms["dynamodb_backups"], DynamoDBBackupsLink)
-    assert link == f"https://{host}/dynamodbv2/home?region={region}#backups"
+    assert link == f"https://{host}/dynamodbv2/home?region={region}#list-backups"
 
 
 @pytest.mark.parametrize("region", ["us-iso-east-1", "new-region"])
