@@ -31,7 +31,9 @@ def check(table_arn: str) -> str:
 @task
 def point_readers_to(table_name: str, params: dict[str, str] | None = None) -> None:
     """Name the new table where readers and writers look it up; the old one stays for the inquest."""
-    Variable.set(f"table_{(params or {})['table_name']}", table_name)
+    # Without the rest of an ARN, if one was typed.
+    old_name = (params or {})["table_name"].rpartition("/")[2]
+    Variable.set(f"table_{old_name}", table_name)
 
 
 with DAG(

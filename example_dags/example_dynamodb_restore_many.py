@@ -17,7 +17,9 @@ from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreTableFromBackup
 @task
 def targets(params: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
     """Return the name of each table, with that of the new one."""
-    return [{"table_name": name, "target_table_name": f"{name}-restored"} for name in (params or {})["table_names"]]
+    # A name, or the end of an ARN.
+    names = [(table, table.rpartition("/")[2]) for table in (params or {})["table_names"]]
+    return [{"table_name": table, "target_table_name": f"{name}-restored"} for table, name in names]
 
 
 with DAG(

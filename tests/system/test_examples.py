@@ -261,7 +261,9 @@ def test_restore(run_dag: RunDag, control_plane: ControlPlane) -> None:
     good, bad = (control_plane.add_backups("orders", 1, age=3600 * age)[0] for age in (5, 1))
     control_plane.restoring_for = 60
     broken = datetime.fromtimestamp(control_plane.now() - 7200, tz=UTC)
-    run = run_dag("example_dynamodb_backup_restore", run_conf={"before": broken.isoformat()})
+    # As copied from the console; the readers know the table by its name.
+    arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"
+    run = run_dag("example_dynamodb_backup_restore", run_conf={"table_name": arn, "before": broken.isoformat()})
     assert run.state == "success"
     table = control_plane.client().describe_table(TableName="orders-restored")["Table"]
     assert table["RestoreSummary"]["SourceBackupArn"] == good
@@ -297,7 +299,9 @@ def test_restore_many(run_dag: RunDag, control_plane: ControlPlane) -> None:
     good = {name: control_plane.add_backups(name, 1, age=3600 * 5)[0] for name in ("orders", "customers")}
     control_plane.add_backups("orders", 1, age=3600)
     broken = datetime.fromtimestamp(control_plane.now() - 7200, tz=UTC)
-    run = run_dag("example_dynamodb_restore_many", run_conf={"before": broken.isoformat()})
+    names = [f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders", "customers"]
+    form = {"table_names": names, "before": broken.isoformat()}
+    run = run_dag("example_dynamodb_restore_many", run_conf=form)
     assert run.state == "success"
     tables = {name: control_plane.client().describe_table(TableName=f"{name}-restored")["Table"] for name in good}
     assert {name: table["RestoreSummary"]["SourceBackupArn"] for name, table in tables.items()} == good

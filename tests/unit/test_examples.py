@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,6 +85,19 @@ def test_an_example_names_no_dag_but_by_its_id(name: str) -> None:
 def test_an_example_calls_no_boto3(name: str) -> None:
     """The operators and the hook do."""
     assert not re.search(r"boto3|\.conn\b|get_conn", code(name))
+
+
+@pytest.mark.parametrize("name", ["example_dynamodb_backup_nightly", "example_dynamodb_backup_regions"])
+def test_a_mail_that_can_not_be_sent_is_tried_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow retries a task that raises anything but its own failure for good."""
+    # Nobody listens on port 1.
+    smtp = '{"conn_type": "smtp", "host": "127.0.0.1", "port": 1, "extra": {"disable_ssl": true, "retry_limit": 1}}'
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", smtp)
+    dag = examples()[name]
+    ti = SimpleNamespace(xcom_pull=lambda **_: None, dag_id=name, log_url="http://localhost")
+    context = {"dag": dag, "task": dag.get_task("alert"), "ti": ti, "run_id": "scheduled"}
+    with pytest.raises(OSError, match="refused"):
+        dag.get_task("alert").python_callable(**context)
 
 
 def test_every_example_is_read() -> None:
