@@ -38,6 +38,7 @@ PAGE = "/dynamodb-backups/"
 RESTORED = f"{BROKEN}-before-the-damage"
 # Seconds without a line after which there is one.
 _SILENCE = 8.0
+_ENDS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Teller:
@@ -82,8 +83,13 @@ def main(arguments: list[str] | None = None) -> int:
     if bool(options.table) != bool(options.region):
         parser.error("TABLE and REGION go together")
     say = Teller()
-    # Whoever ends the demo ends its processes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Whoever ends the demo, or closes its terminal, ends its processes; nohup keeps both.
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+    # What it calls here needs no proxy.
+    bypass = [value for name in ("no_proxy", "NO_PROXY") if (value := os.environ.get(name))]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*bypass, "127.0.0.1"])
     mails: list[EmailMessage] = []
     with ExitStack() as stack:
         stack.enter_context(say.never_silent())
@@ -92,16 +98,26 @@ def main(arguments: list[str] | None = None) -> int:
             running = stack.enter_context(airflow({"AIRFLOW_CONN_AWS_DEFAULT": connection}, say))
             succeeded = _back_up_one(running, options.table)
         else:
-            plane = stack.enter_context(served_account())
-            say(f"a simulated AWS account: {len(TAGGED)} tables with the tag backup=nightly, and 5 weeks of backups")
+            # Neither the account nor Airflow knows the caller's own, nor stumbles over a profile that is not there.
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 del os.environ[name]
+            plane = stack.enter_context(served_account())
+            say(f"a simulated AWS account: {len(TAGGED)} tables with the tag backup=nightly, and 5 weeks of backups")
             mails, smtp = stack.enter_context(mail_server())
             running = stack.enter_context(airflow(environment(plane) | {"AIRFLOW_CONN_SMTP_DEFAULT": smtp}, say))
             succeeded = _Circle(running, plane).show(keep=options.keep)
         if options.keep:
             _keep(say, running.url, mails)
     return 0 if succeeded else 1
+
+
+def _end(number: int, _frame: object) -> None:
+    """End the demo. Its processes take some seconds to stop, and a second signal does not keep them from it."""
+    for one in _ENDS:
+        signal.signal(one, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 def _back_up_one(running: Airflow, table: str) -> bool:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from scripts.demo_account import broken_since, environment, served_account
@@ -39,3 +45,31 @@ def test_every_example_can_be_triggered_and_is_green(standalone: Airflow) -> Non
     states = {dag_id: run.end(600) for dag_id, run in runs.items()}
     states[REACTION] = start(REACTION, {}).end()
     assert {dag_id: state for dag_id, state in states.items() if state != "success"} == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+def test_whoever_ends_the_demo_ends_its_processes(number: signal.Signals) -> None:
+    """By Ctrl-C, twice, or by closing the terminal; and neither AWS_PROFILE nor a proxy keeps it from starting."""
+    astray = {"AWS_PROFILE": "missing", "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "scripts.demo", "--keep"],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | astray,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert demo.stdout is not None
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if "waiting for scheduler" in line:
+            break
+    children = psutil.Process(demo.pid).children(recursive=True)
+    assert len(children) > 3, lines
+    demo.send_signal(number)
+    while "stopping the" not in (line := demo.stdout.readline()):
+        assert line
+    demo.send_signal(number)
+    demo.communicate(timeout=120)
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
