@@ -49,9 +49,10 @@ def alert(**context: Any) -> None:
             <p>Run {{ run_id | e }}: <a href="{{ ti.log_url | e }}">open it in Airflow</a></p>
         """,
     )
-    # To call the notifier would be to lose a mail that can't be sent: Airflow 2.11 only logs that.
-    mail.render_template_fields({**context, "texts": texts})
-    mail.notify(context)
+    # Not called as a function: a mail that can't be sent would only be logged by Airflow 2.11.
+    told: Any = {**context, "texts": texts}
+    mail.render_template_fields(told)
+    mail.notify(told)
     message = f"failed: {', '.join(texts)}"
     raise AirflowFailException(message)
 
