@@ -11,7 +11,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, task
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, Asset, task
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 
@@ -41,7 +41,11 @@ with DAG(
 @task(inlets=[ORDERS_BACKUP])
 def note_backup(*, inlet_events: Any = None) -> str:
     """Read what the newest event says of the backup."""
-    backup: dict[str, str] = inlet_events[ORDERS_BACKUP][-1].extra
+    events = inlet_events[ORDERS_BACKUP]
+    if not events:
+        message = "no run has backed the table up yet"
+        raise AirflowSkipException(message)
+    backup: dict[str, str] = events[-1].extra
     logging.getLogger(__name__).info("%s was created at %s", backup["backup_arn"], backup["created_at"])
     return backup["backup_arn"]
 

@@ -408,6 +408,11 @@ def test_regions(
         assert beginning in text_of(mail)
 
 
+def test_asset_without_an_event(run_dag: RunDag) -> None:
+    """By hand, before any backup: the reaction is skipped."""
+    assert run_dag("example_dynamodb_backup_asset_reaction").state == "success"
+
+
 def test_asset(run_dag: RunDag, control_plane: ControlPlane) -> None:
     """The DAG that reacts knows the backup."""
     control_plane.creating_for = CREATING_FOR
