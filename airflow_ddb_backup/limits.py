@@ -111,7 +111,8 @@ OPENING_SECONDS = 30.0
 PREPARATIONS = 3
 #: one that has taken so long waits for the network or a disk, and not for the processor: the next begins (chosen)
 PREPARING_SECONDS = 1.0
-#: a preparation that has hung for so long is left behind, and another one begun (chosen)
+#: a preparation that has hung for so long is left behind, and another one begun, which is given twice the time, and so
+#: on: each keeps a thread (chosen)
 HANGING_SECONDS = 300.0
 #: seconds for which an aiobotocore client that does not reach its endpoint is kept: another is no better, and hundreds
 #: of connections may share it (chosen)

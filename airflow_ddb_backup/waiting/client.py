@@ -198,7 +198,7 @@ class Client(ABC):
         self._opening = asyncio.Lock()
         self._place = self._places.setdefault(id(asyncio.get_running_loop()), asyncio.Semaphore(PREPARATIONS))
         self._preparing: asyncio.Task[Any] | None = None
-        self._abandoned_at = 0.0
+        self._patience, self._abandoned_at = HANGING_SECONDS, 0.0
         self._failures = 0
         self._failure: BackupError | None = None
         self._held_back_until = 0.0
@@ -324,15 +324,17 @@ class Client(ABC):
         if self._preparing is None or self._clock.monotonic() >= self._abandoned_at:
             if self._preparing:
                 self._preparing.cancel()
+                # It keeps its thread.
+                self._patience *= 2
             async with self._place:
-                self._abandoned_at = self._clock.monotonic() + HANGING_SECONDS
+                self._abandoned_at = self._clock.monotonic() + self._patience
                 self._preparing = asyncio.ensure_future(in_thread(self._prepare))
                 await asyncio.wait([self._preparing], timeout=PREPARING_SECONDS)
         preparing = self._preparing
         await asyncio.wait([preparing], timeout=OPENING_SECONDS)
         if not preparing.done():
             raise exceptions.UnreachableError.about(self.context, f"No credentials after {OPENING_SECONDS:.0f} s.")
-        self._preparing = None
+        self._preparing, self._patience = None, HANGING_SECONDS
         return preparing.result()
 
 
