@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from airflow_ddb_backup.models import Backup, BackupArn
 from airflow_ddb_backup.operators.dynamodb import DynamoDBPruneBackupsOperator
 from airflow_ddb_backup.retention.policy import KEEP_COUNTS, RetentionPolicy
 
@@ -42,6 +44,16 @@ POLICIES = st.builds(
     keep_names=st.sampled_from([(), ("release-*",)]),
     timezone=st.sampled_from([UTC, BERLIN, ZoneInfo("Pacific/Auckland")]),
 )
+
+
+def backup(
+    created_at: datetime, name: str = "nightly-1", table: str = "orders", number: int = 0, **others: Any
+) -> Backup:
+    """Return a backup, as a listing has it; ``number`` tells apart what was made at the same time."""
+    milliseconds = int(created_at.timestamp() * 1000)
+    arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/backup/{milliseconds:014}-{number:08x}"
+    found = Backup(BackupArn.parse(arn), name, "AVAILABLE", 0, created_at.astimezone(UTC), "the table", "USER")
+    return replace(found, **others)
 
 
 def nightly(plane: ControlPlane, days: int, table: str = "orders", name: str = "nightly-1") -> list[str]:

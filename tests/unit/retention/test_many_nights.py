@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment
 
 from airflow_ddb_backup.exceptions import ErrorContext, TooManyDeletionsError
-from airflow_ddb_backup.models import Backup, BackupArn, Table
+from airflow_ddb_backup.models import Table
 from airflow_ddb_backup.parameters import literal
 from airflow_ddb_backup.retention.plan import Plan, make_plan
 from tests.dag_bag import examples
+from tests.unit.retention.support import backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from airflow_ddb_backup.models import Backup
     from airflow_ddb_backup.retention.prune import PruneRequest
 
 NIGHTS = 400
 FIRST = datetime(2026, 1, 1, 2, tzinfo=UTC)
-PREFIX = "nightly."
 # Of each kind there are as many.
 KINDS = ("steady", "flaky", "new", "lost")
 TABLES = {kind: Table(kind, "", kind, "ACTIVE", FIRST - timedelta(days=1)) for kind in KINDS}
@@ -32,12 +33,6 @@ ALL_FAIL = {50, 51}
 WEEK, TWO_MONTHS = range(80, 87), range(260, 320)
 # The prune lacks a permission, and nobody reads the mails.
 BROKEN = range(150, 205)
-
-
-def backup(kind: str, made: datetime) -> Backup:
-    """Return a backup."""
-    arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{kind}/backup/{int(made.timestamp() * 1000):014}-00000000"
-    return Backup(BackupArn.parse(arn), f"{PREFIX}1", "AVAILABLE", 0, made, kind, "USER")
 
 
 def is_backed_up(kind: str, night: int) -> bool:
@@ -68,14 +63,14 @@ class Account:
     def __post_init__(self) -> None:
         prune = examples()["example_dynamodb_backup_nightly"].get_task("prune")
         request: PruneRequest = prune._request(literal)  # noqa: SLF001  # what the example says
-        self.request = replace(request, prefixes=(PREFIX,), max_deletions=None)
+        self.request = replace(request, prefixes=("nightly-",), max_deletions=None)
 
     def run(self, night: int, minute: int, *, prunes: bool = True) -> None:
         """Back every table up, and prune."""
         now = FIRST + timedelta(days=night, minutes=minute)
         backed_up = [kind for kind in KINDS if is_backed_up(kind, night)]
         for kind in backed_up:
-            new = backup(kind, now)
+            new = backup(now, table=kind, table_id=kind)
             self.made[kind].append(new)
             self.there[kind].append(new)
         if prunes:

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.version import Version
 
-from airflow_ddb_backup.models import Backup, BackupArn, Table
+from airflow_ddb_backup.models import Table
 from airflow_ddb_backup.retention.plan import make_plan
 from airflow_ddb_backup.retention.policy import RetentionPolicy
-from tests.unit.retention.support import DAY, created, prune
+from tests.unit.retention.support import DAY, backup, created, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_ddb_backup.models import Backup
     from airflow_ddb_backup.retention.plan import Plan
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
@@ -68,10 +69,7 @@ def nights(policy: RetentionPolicy, first: int, last: int, backups: Iterable[Bac
     left = list(backups)
     for night in range(first, last):
         at = TWO + timedelta(days=night)
-        arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/{int(at.timestamp())}000-{night:08x}"
-        left.append(
-            Backup(BackupArn.parse(arn), f"nightly-{at:%Y-%m-%d}", "AVAILABLE", GIGABYTES << 30, at, "the table")
-        )
+        left.append(backup(at, f"nightly-{at:%Y-%m-%d}", size_bytes=GIGABYTES << 30))
         left = plan(policy, left, at + timedelta(minutes=5)).kept
     return left
 

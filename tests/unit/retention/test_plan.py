@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.models import Backup, BackupArn, Table
+from airflow_ddb_backup.models import Backup, Table
 from airflow_ddb_backup.retention.plan import is_candidate, make_plan, prefixes_of
 from airflow_ddb_backup.retention.policy import RetentionPolicy
+from tests.unit.retention import support
 from tests.unit.retention.support import NOW, POLICIES
 
 if TYPE_CHECKING:
@@ -26,11 +27,7 @@ TABLES = {name: Table(name, "", f"{name} now", "ACTIVE", NOW - timedelta(days=30
 
 def backup(days: float, table: str = "orders", table_id: str | None = "orders now", number: int = 0) -> Backup:
     """Return a backup that is so many days old."""
-    made = NOW - timedelta(days=days)
-    arn = (
-        f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/backup/{int(made.timestamp() * 1000):014}-{number:08x}"
-    )
-    return Backup(BackupArn.parse(arn), "nightly-1", "AVAILABLE", 0, made, table_id, "USER")
+    return support.backup(NOW - timedelta(days=days), table=table, number=number, table_id=table_id)
 
 
 def plan(policy: RetentionPolicy, backups: Iterable[Backup], *, dropped_tables: bool = False) -> Plan:

@@ -11,19 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.models import Backup, BackupArn
 from airflow_ddb_backup.retention.policy import KEEP_COUNTS, RetentionPolicy
-from tests.unit.retention.support import BERLIN, INSTANT, NOW, POLICIES
+from tests.unit.retention.support import BERLIN, INSTANT, NOW, POLICIES, backup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
-def backup(created_at: datetime, name: str = "nightly-1", status: str = "AVAILABLE", number: int = 0) -> Backup:
-    """Return a backup of ``orders``."""
-    milliseconds = int(created_at.timestamp() * 1000)
-    arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/{milliseconds:014}-{number:08x}"
-    return Backup(BackupArn.parse(arn), name, status, 0, created_at.astimezone(UTC), "the table")
+    from airflow_ddb_backup.models import Backup
 
 
 def nightly(days: int, newest: datetime = NOW - timedelta(hours=1)) -> list[Backup]:
