@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Airflow is healthy after 12 to 18 s on 2 cores, when nothing else runs.
 PATIENCE = 180.0
 # What was asked to end and has not by then is killed.
-_GRACE = 20.0
+GRACE = 20.0
 _LAST_LINES = 15
 
 
@@ -155,11 +155,11 @@ class Processes:
         process, family = self._running.pop(name), self._family(name)
         process.send_signal(self._programs[name].stop_signal)
         try:
-            process.wait(_GRACE)
+            process.wait(GRACE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        _kill(family)
+        kill_all(family)
 
     def kill(self, name: str) -> None:
         """Kill a program and all of its children, which can do nothing about it."""
@@ -168,7 +168,7 @@ class Processes:
         process = self._running.pop(name)
         process.kill()
         process.wait()
-        _kill(family)
+        kill_all(family)
 
     def child_with_port(self, port: int) -> psutil.Process | None:
         """Return the child, of any program here, that has a TCP connection from a local port."""
@@ -210,11 +210,12 @@ class Processes:
             return []
 
 
-def _kill(processes: Sequence[psutil.Process]) -> None:
+def kill_all(processes: Sequence[psutil.Process]) -> None:
+    """Kill processes, of which some may have ended."""
     for process in processes:
         # psutil knows a process by its id and its start: a reused id is left alone.
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(processes, timeout=_GRACE)
+    psutil.wait_procs(processes, timeout=GRACE)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.system.processes import PATIENCE, wait_until
+from tests.system.processes import GRACE, PATIENCE, kill_all, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,6 @@ _TERMINAL = "terminal"
 _END = "end-of-command"
 # Seconds that one command may take: pip resolves and downloads for some minutes.
 _LONGEST = 1_200.0
-_GRACE = 20.0
 
 
 @dataclass(frozen=True)
@@ -162,9 +161,7 @@ class Terminal:
         family = psutil.Process(self._shell.pid).children(recursive=True) if self._shell.poll() is None else []
         with suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGINT)
-        _, left = psutil.wait_procs(family, timeout=_GRACE)
-        for process in left:
-            process.kill()
+        kill_all(psutil.wait_procs(family, timeout=GRACE)[1])
         self._shell.kill()
         self._shell.communicate()
 

@@ -185,6 +185,7 @@ def test_the_alarm_is_one_that_cloudwatch_takes() -> None:
 
 
 PLATFORMS = ROOT / "docs" / "platforms"
+(PINNED,) = re.findall(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 WHEEL = f"airflow_ddb_backup-{airflow_ddb_backup.__version__}-py3-none-any.whl"
 
 
@@ -199,9 +200,15 @@ def test_the_image_installs_the_wheel_beside_its_own_airflow() -> None:
     pattern = copy.split()[1]
     assert fnmatch(f"dist/{WHEEL}", pattern)
     assert run.endswith(f"/tmp/{pattern.removeprefix('dist/')}")  # noqa: S108  # of the image
-    pins = re.search(r"^apache-airflow==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    assert pins
-    assert base == f"FROM apache/airflow:{pins[1]}"
+    assert base == f"FROM apache/airflow:{PINNED}"
+
+
+def test_the_versions_of_the_first_steps_are_those_that_the_tests_run_on() -> None:
+    """Airflow's, and this package's."""
+    page = (ROOT / "docs" / "getting_started.rst").read_text()
+    assert set(re.findall(r'"apache-airflow==([\d.]+)"', page)) == {PINNED}
+    assert set(re.findall(r"/constraints-([\d.]+)/", page)) == {PINNED}
+    assert f" {airflow_ddb_backup.__version__}\n" in page
 
 
 def test_the_chart_gives_workers_and_triggerer_one_role() -> None:
