@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.retention import TABLES, memory
+from benchmarks.retention import TABLES, memory, run, write
 
 RESULTS = Path(__file__).parents[1] / "docs" / "coverage.csv"
 # What the package allows itself.
@@ -72,32 +70,11 @@ def measure_peer() -> dict[str, float]:
         cursor = {"ExclusiveStartBackupArn": page["LastEvaluatedBackupArn"]}
 
 
-def run(what: str) -> tuple[dict[str, float], dict[str, int]]:
-    """Measure in a process of its own; return that, and the calls by operation."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
-    serve = [sys.executable, "-W", "ignore", "-m", "benchmarks.retention", "serve"]
-    with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin
-        assert server.stdout
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": {"endpoint_url": url}}
-        subject = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.coverage", what],
-            env=kept | {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection), "AWS_EC2_METADATA_DISABLED": "true"},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        server.stdin.close()
-        calls = json.loads(server.stdout.read())
-    return json.loads(subject.stdout.splitlines()[-1]), calls
-
-
 def main() -> int:
     """Measure, print, and write the table of the docs."""
-    measured, calls = run("measure")
+    measured, calls = run("coverage", "measure")
     # What the calls cost differs threefold from machine to machine, and is boto3's.
-    most = max(MOST_CPU, run("measure_peer")[0]["cpu"])
+    most = max(MOST_CPU, run("coverage", "measure_peer")[0]["cpu"])
     pages, cpu = calls["ListBackups"], measured["cpu"]
     rows = [
         ("calls of ListBackups", f"{pages}", f"{MOST_PAGES}", pages <= MOST_PAGES),
@@ -108,12 +85,7 @@ def main() -> int:
         ("calls of ListTables, DescribeTable", f"{calls['ListTables']}, {calls['DescribeTable']}", "", True),
         ("seconds", f"{measured['seconds']:.0f}", "", True),
     ]
-    with RESULTS.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["", "measured", "at most"])
-        writer.writerows(row[:3] for row in rows)
-    print(RESULTS.read_text(encoding="utf-8"))  # noqa: T201  # what it is for
-    return int(not all(held for *_, held in rows))
+    return write(RESULTS, rows)
 
 
 if __name__ == "__main__":

@@ -172,17 +172,22 @@ def measure() -> dict[str, float]:
     return {"planning": planning, "whole": whole, "memory": added, "deletions": deletions}
 
 
-def main() -> int:
-    """Measure, print, and write the table of the docs."""
-    here = [sys.executable, "-W", "ignore", "-m", "benchmarks.retention"]
+def run(module: str, what: str) -> tuple[dict[str, float], dict[str, int]]:
+    """Measure against the account, each in a process of its own; return that, and the calls by operation.
+
+    :param module: of this package
+    :param what: its argument
+    """
+    python = [sys.executable, "-W", "ignore", "-m"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
-    with subprocess.Popen([*here, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    serve = [*python, "benchmarks.retention", "serve"]
+    with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
         assert server.stdout
         url = server.stdout.readline().strip()
         connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": {"endpoint_url": url}}
         subject = subprocess.run(
-            [*here, "measure"],
+            [*python, f"benchmarks.{module}", what],
             env=kept | {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection), "AWS_EC2_METADATA_DISABLED": "true"},
             check=True,
             stdout=subprocess.PIPE,
@@ -190,7 +195,25 @@ def main() -> int:
         )
         server.stdin.close()
         calls = json.loads(server.stdout.read())
-    measured = json.loads(subject.stdout.splitlines()[-1])
+    return json.loads(subject.stdout.splitlines()[-1]), calls
+
+
+def write(results: Path, rows: list[tuple[str, str, str, bool]]) -> int:
+    """Write a table of the docs, and print it; return the exit code.
+
+    :param rows: what was measured, its value, the most that it may be, and whether it is
+    """
+    with results.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", "measured", "at most"])
+        writer.writerows(row[:3] for row in rows)
+    print(results.read_text(encoding="utf-8"))  # noqa: T201  # what it is for
+    return int(not all(held for *_, held in rows))
+
+
+def main() -> int:
+    """Measure, print, and write the table of the docs."""
+    measured, calls = run("retention", "measure")
     pages = calls["ListBackups"]
     rows = [
         ("planning, CPU-seconds", f"{measured['planning']:.2f}", f"{MOST_CPU:g}", measured["planning"] <= MOST_CPU),
@@ -201,12 +224,7 @@ def main() -> int:
         ("the whole plan, CPU-seconds", f"{measured['whole']:.1f}", "", True),
         ("backups that it would delete", f"{measured['deletions']}", "", True),
     ]
-    with RESULTS.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["", "measured", "at most"])
-        writer.writerows(row[:3] for row in rows)
-    print(RESULTS.read_text(encoding="utf-8"))  # noqa: T201  # what it is for
-    return int(not all(held for *_, held in rows))
+    return write(RESULTS, rows)
 
 
 if __name__ == "__main__":
