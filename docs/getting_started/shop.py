@@ -5,6 +5,7 @@ import sys
 import boto3
 
 dynamodb = boto3.client("dynamodb")
+OWN = {"Key": "made-by", "Value": "shop.py"}
 
 
 def create() -> None:
@@ -14,7 +15,7 @@ def create() -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
-        Tags=[{"Key": "backup", "Value": "nightly"}],
+        Tags=[{"Key": "backup", "Value": "nightly"}, OWN],
     )
     dynamodb.get_waiter("table_exists").wait(TableName="orders")
     for number in ("1", "2", "3"):
@@ -30,6 +31,7 @@ def backups() -> None:
 
 def damage() -> None:
     """Lose one order, and spoil another."""
+    check_own("orders")
     dynamodb.delete_item(TableName="orders", Key={"id": {"S": "1"}})
     dynamodb.put_item(TableName="orders", Item={"id": {"S": "2"}, "total": {"N": "0"}})
     print("table orders:", items("orders"))
@@ -45,11 +47,20 @@ def compare() -> None:
 
 def remove() -> None:
     """Remove the tables and the backups."""
+    for name in ("orders", "orders-restored"):
+        check_own(name)
     for backup in dynamodb.list_backups(TableName="orders")["BackupSummaries"]:
         dynamodb.delete_backup(BackupArn=backup["BackupArn"])
     for name in ("orders", "orders-restored"):
         dynamodb.delete_table(TableName=name)
         print(f"table {name} is removed")
+
+
+def check_own(table: str) -> None:
+    """Stop where the table is somebody else's; a restore has put the tag back."""
+    arn = dynamodb.describe_table(TableName=table)["Table"]["TableArn"]
+    if OWN not in dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]:
+        sys.exit(f"table {table} was not made by this script: nothing is changed")
 
 
 def items(table: str) -> dict[str, str]:

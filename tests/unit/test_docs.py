@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,6 +23,8 @@ from scripts.sequence import draw, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.simulator.control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
 MARKDOWN = [ROOT / "README.md", ROOT / "SECURITY.md"]
@@ -237,3 +241,23 @@ class TestSequenceDiagrams:
         """Rather than to be left out."""
         with pytest.raises(ValueError, match="not a line of a sequence diagram"):
             parse([*self.LINES, line])
+
+
+def test_the_script_to_try_with_touches_no_table_of_somebody_else(control_plane: ControlPlane) -> None:
+    """Who follows getting started in an account that has a table orders loses nothing of it."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = os.environ | keys | {"AWS_ENDPOINT_URL": control_plane.url}
+
+    def shop(*what: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "docs" / "getting_started" / "shop.py"), *what]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
+    backups = control_plane.add_backups("orders", 1)
+    for what in ("damage", "remove"):
+        assert shop(what).stderr == "table orders was not made by this script: nothing is changed\n"
+    assert control_plane.client().scan(TableName="orders")["Count"] == 1
+    assert control_plane.backup_arns() == backups
+    control_plane.drop_table("orders")
+    assert shop("create").stdout == "table orders: {'1': '10', '2': '10', '3': '10'}\n"
+    assert shop("damage").stdout == "table orders: {'2': '0', '3': '10'}\n"
