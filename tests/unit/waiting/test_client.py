@@ -21,14 +21,14 @@ from airflow_ddb_backup.waiting import client
 from airflow_ddb_backup.waiting.client import AwsSettings, Outage, RateLimits
 from airflow_ddb_backup.waiting.threads import in_thread
 from tests.simulator.faults import Fault
-from tests.simulator.proxy import Drop, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
+    from tests.simulator.proxy import Proxy
 
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
@@ -59,14 +59,6 @@ def test_a_hanging_sts_is_left_after_ten_seconds(
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
     config = AwsSettings("aws_default", "us-east-1", None, None).hook().config
     assert (config.connect_timeout, config.read_timeout) == (10, used)
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """Run a proxy that drops each tunnel as soon as it is asked for."""
-    with Proxy().serve() as proxy:
-        proxy.drops = [Drop.ASKED] * 999
-        yield proxy
 
 
 @pytest.mark.anyio

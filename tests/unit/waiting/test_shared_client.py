@@ -13,7 +13,6 @@ from airflow_ddb_backup.limits import REPLACED_AFTER
 from airflow_ddb_backup.waiting.client import AsyncClient, AwsSettings, RateLimits
 from airflow_ddb_backup.waiting.shared_client import SharedClient
 from tests.simulator.faults import Answer, Fault
-from tests.simulator.proxy import Drop, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.simulator.clock import Clock, StillClock
     from tests.simulator.control_plane import ControlPlane
+    from tests.simulator.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -168,24 +168,24 @@ async def test_calls_that_hang_hold_up_no_other_connection(
         await client.close()
 
 
-async def test_the_host_is_that_of_the_caller_s_account(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_host_is_that_of_the_caller_s_account(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, proxy: Proxy
+) -> None:
     """Where ``account_id_endpoint_mode`` asks for one. A proxy sees the host that it is asked for."""
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "required")
     accounts, clients = ["111111111111", "222222222222"], []
-    with Proxy().serve() as proxy:
-        proxy.drops = [Drop.ASKED] * 9
-        for account in accounts:
-            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ACCOUNT_ID": account}
-            for name, value in keys.items():
-                monkeypatch.setenv(name, value)
-            settings = AwsSettings(None, "us-east-1", None, {"proxies": {"https": proxy.url}})
-            clients.append(AsyncClient(settings, RateLimits()))
-            await clients[-1].open()
-        assert shared(*clients) == 1
-        for client in clients:
-            assert await describe(client) == "AmbiguousOutcomeError"
-            await client.close()
-        assert proxy.targets == [f"{account}.ddb.us-east-1.amazonaws.com:443" for account in accounts]
+    for account in accounts:
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ACCOUNT_ID": account}
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        settings = AwsSettings(None, "us-east-1", None, {"proxies": {"https": proxy.url}})
+        clients.append(AsyncClient(settings, RateLimits()))
+        await clients[-1].open()
+    assert shared(*clients) == 1
+    for client in clients:
+        assert await describe(client) == "AmbiguousOutcomeError"
+        await client.close()
+    assert proxy.targets == [f"{account}.ddb.us-east-1.amazonaws.com:443" for account in accounts]
 
 
 async def test_a_connection_s_default_profile_is_not_the_environment_s(
