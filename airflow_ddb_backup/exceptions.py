@@ -508,9 +508,9 @@ class TargetTableExistsError(PermanentError):
     """There is a table of the new table's name, and it is not the restore that the task asks for."""
 
     summary = "The table to restore to exists already"
+    # It may be the very table that is to be saved: nobody is told to delete it.
     hint = (
-        "A restore always makes a new table. Choose another target_table_name, such as this one with '-2' at its end, "
-        "or delete that table yourself."
+        "A restore always makes a new table. Choose another target_table_name, such as this one with '-2' at its end."
     )
 
 

@@ -188,7 +188,8 @@ def pick(
     """
     before, source, target = request.before or started, replace(about, table=request.table), str(about.table)
     deadline = deadline.within(limits.BEGINNING_PATIENCE)
-    table, backups = read_backups(hook, source, str(request.table_name), deadline, log)
+    there, backups = read_backups(hook, source, str(request.table_name), deadline, log)
+    table = there
     if table and (table.created_at >= started or table.name == target):
         # The run has made it itself, or is to make it: it is about the one before.
         table = None
@@ -198,7 +199,7 @@ def pick(
         return own
     found, others = eligible_and_others(table, backups, before=before, prefixes=request.prefixes)
     if not found:
-        raise none_eligible(source, table, others, before)
+        raise none_eligible(source, there, others, before)
     picked, moment = found[0], _text(before)
     log.info(
         "Picked the newest of %d backups before %s: %s of table %s", len(found), moment, picked.arn.text, request.table

@@ -348,6 +348,17 @@ class TestPicking:
         with pytest.raises(TableNotFoundError, match=text):
             pick_and_restore(table_name="sauce")
 
+    def test_the_new_name_is_the_old_one(self, control_plane: ControlPlane) -> None:
+        """Nothing is made; and nobody is told that the table does not exist."""
+        with pytest.raises(BackupNotPickedError, match="It has no backup at all: make one first"):
+            pick_and_restore(target_table_name="source")
+        add(control_plane, 500)
+        with pytest.raises(BackupNotPickedError, match=r"'us-east-1'\. The first one that counts is restored"):
+            pick_and_restore(target_table_name="source", before="2026-01-01T00:00:00Z")
+        with pytest.raises(PermanentError, match="such as this one with '-2' at its end"):
+            pick_and_restore(target_table_name="source")
+        assert not sent(control_plane)
+
     def test_listing_is_denied(self, control_plane: ControlPlane) -> None:
         """The message says how to do without."""
         control_plane.fail_next("ListBackups", DENIED)
