@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.exceptions import ThrottledError
-from airflow_ddb_backup.limits import HANGING_SECONDS, PREPARATIONS, PREPARING_SECONDS
+from airflow_ddb_backup.limits import PREPARATIONS, PREPARING_SECONDS
 from airflow_ddb_backup.rates import RateLimit
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting import client
@@ -194,19 +194,6 @@ async def test_one_that_hangs_gives_up_its_place(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-@pytest.mark.anyio
-async def test_one_that_goes_on_hanging_is_replaced_ever_less_often(
-    control_plane: ControlPlane, clock: Clock, prepare_slowly: Callable[[str, float], Counter[str]]
-) -> None:
-    """Each that is left behind keeps a thread."""
-    begun = prepare_slowly("hangs", 99_999)
-    arns = [str(arn) for arn in control_plane.add_backups("orders", 1)]
-    (hanging,) = triggers(clock, arns, "hangs")
-    hanging.deadline = clock.time() + 6 * HANGING_SECONDS
-    assert await statuses([hanging]) == ["timeout"]
-    assert begun == {"hangs": 3}
 
 
 @pytest.mark.anyio
