@@ -279,11 +279,16 @@ def table_gone(
     detail = f"Table {table_name} has no system backup."
     try:
         about = ErrorContext(table_name, region=context.region)
-        _, backups = read_backups(hook, about, table_name, deadline.within(limits.READING_PATIENCE), log)
+        table, backups = read_backups(hook, about, table_name, deadline.within(limits.READING_PATIENCE), log)
     except BackupError as error:
         return exceptions.SourceTableGoneError.about(context, f"Whether it has a system backup is not known: {error}")
     system = [backup for backup in backups if backup.kind == "SYSTEM"]
-    if system:
+    if not table and not backups:
+        detail = (
+            f"Nor is there any backup of a table {table_name}, so its name may be wrong: give source_table_name as the "
+            "DynamoDB console lists it, under Tables."
+        )
+    elif system:
         newest = max(system, key=lambda backup: backup.created_at)
         detail = f"Its system backup has its last state, of {newest.created_at.isoformat()}: {newest.arn.text}."
     return exceptions.SourceTableGoneError.about(context, detail)

@@ -212,6 +212,11 @@ class TestGoneSource:
         assert bool(system) == (when == "before")
         assert "target" not in control_plane.client().list_tables()["TableNames"]
 
+    def test_a_name_that_never_was_may_be_wrong(self, enabled: datetime) -> None:
+        """The message says where to read it."""
+        with pytest.raises(SourceTableGoneError, match="give source_table_name as the DynamoDB console lists it"):
+            run(enabled + MINUTE, source_table_name="sauce")
+
     def test_a_listing_that_is_denied_hides_no_reason(self, control_plane: ControlPlane, enabled: datetime) -> None:
         """The table is gone all the same."""
         control_plane.drop_table("source")
