@@ -123,9 +123,13 @@ class Run:
         self._path = f"{self._dag}/dagRuns/{run_id}"
         self._noted: dict[str, str] = {}
 
-    def end(self, patience: float = PATIENCE) -> str:
-        """Wait for the end, and return the state."""
-        wait_until(f"the run of {self.dag_id}", self._has_ended, patience)
+    def end(self, patience: float = PATIENCE, check: Callable[[], object] = lambda: None) -> str:
+        """Wait for the end, and return the state.
+
+        :param patience: seconds
+        :param check: raises once waiting is in vain
+        """
+        wait_until(f"the run of {self.dag_id}", self._has_ended, patience, check)
         return self.state()
 
     def state(self) -> str:
