@@ -127,7 +127,7 @@ def test_a_retry_after_a_deferral_waits_for_its_own_backup(standalone: Standalon
     # Airflow 2's API gives a dict as text.
     returned = str(run.xcom(task, "return_value"))
     assert returned == made if task == "one" else f"{{'retried-many': '{made}'}}" in returned
-    place = {"one": ("DynamoDB backup", "table?name=retried-one"), "many": ("DynamoDB backups", "backups")}[task]
+    place = {"one": ("DynamoDB backup", "table?name=retried-one"), "many": ("DynamoDB backups", "list-backups")}[task]
     assert run.links(task) == {place[0]: f"https://console.aws.amazon.com/dynamodbv2/home?region=us-east-1#{place[1]}"}
     log = run.task_log(task, try_number=2)
     assert "defer" in log.lower()
