@@ -49,8 +49,11 @@ def remove() -> None:
     """Remove the tables and the backups."""
     for name in ("orders", "orders-restored"):
         check_own(name)
+    created_at = dynamodb.describe_table(TableName="orders")["Table"]["CreationDateTime"]
     for backup in dynamodb.list_backups(TableName="orders")["BackupSummaries"]:
-        dynamodb.delete_backup(BackupArn=backup["BackupArn"])
+        # An earlier table of this name may have left backups.
+        if backup["BackupCreationDateTime"] >= created_at:
+            dynamodb.delete_backup(BackupArn=backup["BackupArn"])
     for name in ("orders", "orders-restored"):
         dynamodb.delete_table(TableName=name)
         print(f"table {name} is removed")

@@ -253,7 +253,7 @@ def test_the_script_to_try_with_touches_no_table_of_somebody_else(control_plane:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     control_plane.client().put_item(TableName="orders", Item={"id": {"S": "1"}})
-    backups = control_plane.add_backups("orders", 1)
+    backups = control_plane.add_backups("orders", 1, "theirs", age=3600)
     for what in ("damage", "remove"):
         assert shop(what).stderr == "table orders was not made by this script: nothing is changed\n"
     assert control_plane.client().scan(TableName="orders")["Count"] == 1
@@ -261,3 +261,11 @@ def test_the_script_to_try_with_touches_no_table_of_somebody_else(control_plane:
     control_plane.drop_table("orders")
     assert shop("create").stdout == "table orders: {'1': '10', '2': '10', '3': '10'}\n"
     assert shop("damage").stdout == "table orders: {'2': '0', '3': '10'}\n"
+    client = control_plane.client()
+    own = control_plane.add_backups("orders", 1)[0]
+    restored = client.restore_table_from_backup(TargetTableName="orders-restored", BackupArn=str(own))
+    arn = restored["TableDescription"]["TableArn"]
+    client.tag_resource(ResourceArn=arn, Tags=[{"Key": "made-by", "Value": "shop.py"}])
+    assert shop("remove").returncode == 0
+    # Those of the earlier table stay.
+    assert control_plane.backup_arns() == backups
