@@ -70,7 +70,7 @@ class TablesReport(Report[BackupArn]):
         arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
         first = next(iter(arns.values()))
         known = carried(others["failed"]), dict(others["skipped"]), first.account, first.region
-        return cls(arns, *known, int(others["table_bytes"]))
+        return cls(arns, *known, int(others.get("table_bytes", 0)))
 
     def summary(self) -> str:
         """Return how many tables have what, and their size if AWS has told it, for people."""

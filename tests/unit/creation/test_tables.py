@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.clock import Clock as PackageClock
+from airflow_ddb_backup.creation.tables import TablesReport
 from airflow_ddb_backup.exceptions import PermanentError, TablesFailedError, TablesFailedForGoodError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import THREADS
@@ -466,3 +467,11 @@ class TestTimeouts:
             )
         # The clock adds up what the threads wait for at the same time.
         assert clock.time() - began <= 60 + THREADS * DynamoDBBackupHook.call_seconds
+
+
+def test_what_an_earlier_version_has_deferred_is_read() -> None:
+    """It knew no sizes; the task that an upgrade meets while it waits goes on."""
+    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
+    report = TablesReport.carried({"orders": arn}, {"failed": {}, "skipped": {}})
+    assert report.arns() == {"orders": arn}
+    assert report.table_bytes == 0
