@@ -13,6 +13,7 @@ from which table's backup it was restored. Only a table with both is a drill's:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -199,13 +200,37 @@ class DrillReport(Report[str]):
         return {one.name: getattr(self, one.name) for one in fields(self)} | {"failed": carry(self.failed)}
 
     @classmethod
-    def carried(cls, known: Mapping[str, Any]) -> Self:
-        """Read what :meth:`as_carried` has returned.
+    def carried(cls, known: Mapping[str, Any], task: str, dag_id: str, run_id: str) -> Self:
+        """Read what :meth:`as_carried` has returned before the wait. It names the table that will be dropped.
 
         :param known: that
-        :raises Exception: it is something else: ``AttributeError``, ``KeyError`` or ``TypeError``
+        :param task: the digest of the task, which the names of its scratch tables hold
+        :param dag_id: whose drill it is
+        :param run_id: the run
+        :raises Exception: it is something else, or of another task or run: ``AttributeError``, ``KeyError``,
+            ``OverflowError``, ``TypeError`` or ``ValueError``
         """
-        return cls(**{**known, "failed": carried(known["failed"])})
+        report = cls(**{**known, "failed": carried(known["failed"])})
+        arn = BackupArn.from_response(report.backup["backup_arn"])
+        # Nothing was checked yet.
+        before = cls(
+            table_name=arn.table_name,
+            restored_table_name=report.restored_table_name,
+            dag_id=dag_id,
+            run_id=run_id,
+            account=arn.account,
+            region=arn.region,
+            backup=dict.fromkeys(cls().backup) | report.backup,
+            failed=report.failed,
+            left_overs={str(table): str(became) for table, became in report.left_overs.items()},
+        )
+        own = re.fullmatch(rf"{SCRATCH}{task}-[0-9a-f]+", report.restored_table_name)
+        scalars = all(value is None or isinstance(value, str | int) for value in report.backup.values())
+        if report != before or not own or not scalars:
+            message = f"not the report of this drill: {known!r}"
+            raise ValueError(message)
+        report.as_dict()
+        return report
 
 
 @dataclass(slots=True)

@@ -156,9 +156,11 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         try:
             result = RestoreResult.from_event(event)
             carry = (event or {})["carry"]
-            report, table_id = DrillReport.carried(carry["report"]), carry["table_id"]
-            arn, deadline = BackupArn.parse(report.backup["backup_arn"]), Deadline.at_time(carry["deadline"])
-        except (AttributeError, KeyError, TypeError, ValueError, TriggerFailedError) as error:
+            ti = context["ti"]
+            report = DrillReport.carried(carry["report"], task_digest(*self._task(context)), ti.dag_id, ti.run_id)
+            arn, table_id = BackupArn.parse(report.backup["backup_arn"]), carry["table_id"]
+            deadline = Deadline.at_time(carry["deadline"])
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError, TriggerFailedError) as error:
             with reporting(self, context, XCOM_REPORT, self._report(context).as_dict):
                 raise TriggerFailedError.of_event(self.awaited(context), event) from error
         with reporting(self, context, XCOM_REPORT, report.as_dict):
@@ -204,11 +206,17 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
 
     def _scratch_name(self, context: Context, request: DrillRequest) -> str:
         """Return the name of the table that this task restores in this run, the same on every try."""
-        ti, given = context["ti"], request.about.backup_arn
-        task = namespace(), ti.dag_id, ti.task_id
+        task, given = self._task(context), request.about.backup_arn
         # Of a task that is mapped over names of backups, each has a table of its own.
         about = request.about.table, *([given.text] if given else request.about.prefixes)
-        return f"{SCRATCH}{task_digest(*task)}-{run_digest(*task, ti.run_id, *about)}"
+        digest = run_digest(*task, context["ti"].run_id, *about)
+        return f"{SCRATCH}{task_digest(*task)}-{digest}"
+
+    @staticmethod
+    def _task(context: Context) -> tuple[str, str, str]:
+        """Return namespace, dag_id and task_id."""
+        ti = context["ti"]
+        return namespace(), ti.dag_id, ti.task_id
 
     def _finish(self, context: Context, drill: Drill, result: WaitResult, table_id: str | None) -> dict[str, Any]:
         lost = None

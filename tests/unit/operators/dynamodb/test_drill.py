@@ -222,6 +222,45 @@ class TestDeferring:
         assert ti.xcoms["report"]["verdict"] == "failed"
         assert not control_plane.calls["DeleteTable"]
 
+    def test_an_event_about_another_table_drops_nothing(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """Not even one that the event describes without a flaw, and that a restore of the same backup has made."""
+        restore_by_others(control_plane, arn, "production")
+        trigger = deferred(ti)
+        clock.sleep(300)
+        trigger["carry"]["report"]["restored_table_name"] = "production"
+        trigger["carry"]["table_id"] = control_plane.client().describe_table(TableName="production")["Table"]["TableId"]
+        with pytest.raises(TriggerFailedError, match="not one that this package sends"):
+            resume(ti, event_of(trigger))
+        assert "production" in tables(control_plane)
+        assert not control_plane.calls["DeleteTable"]
+
+    @pytest.mark.parametrize(
+        ("part", "forged"),
+        [
+            ("restored_table_name", "airflow-drill-0123456789-0123456789abcdef"),
+            ("table_name", "orders"),
+            ("run_id", "another"),
+            ("dag_id", "another"),
+            ("done", {"schema": "passed"}),
+            ("items", 10**6),
+            ("backup", {"backup_arn": SOURCE + "/backup/01795422913684-770da1ee"}),
+            ("left_overs", []),
+            ("text", "an attribute that reports do not have"),
+        ],
+    )
+    def test_an_event_that_tells_more_than_the_worker_knew_is_refused(
+        self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance, part: str, forged: object
+    ) -> None:
+        """Another task's table, another run, or checks that nobody has made."""
+        trigger = deferred(ti)
+        trigger["carry"]["report"][part] = forged
+        with pytest.raises(TriggerFailedError, match="not one that this package sends"):
+            resume(ti, event_of(trigger))
+        assert ti.xcoms["report"]["verdict"] == "failed"
+        assert not control_plane.calls["DeleteTable"]
+
     @pytest.mark.parametrize("name", ["source", SOURCE])
     def test_no_triggerer_has_answered(self, arn: str, ti: FakeTaskInstance, name: str) -> None:
         """Airflow's own limit is the net below; message and report name the table that is left, not the drilled one."""
