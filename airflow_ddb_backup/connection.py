@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,12 @@ from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
 
 from airflow_ddb_backup.exceptions import InvalidValueError, OtherAccountError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.parameters import LATER, check_botocore_config, literal
+from airflow_ddb_backup.parameters import (
+    CONNECTION_SETTINGS,
+    check_botocore_config,
+    check_connection_setting,
+    literal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,15 +39,6 @@ _OPTIONAL = (
     "settings_from",
     "restore_date_time",
 )
-_RULES = {
-    "aws_conn_id": (
-        # As Airflow takes it: RE_SANITIZE_CONN_ID of its models/connection.py.
-        re.compile(r"[\w#!()\-.:/\\]+"),
-        "the ID of an Airflow connection, or None for the worker's own credentials",
-    ),
-    "region_name": (re.compile(r"[a-z0-9-]+"), "a region, such as 'eu-west-1', or None for the connection's"),
-    "account_id": (re.compile(r"[0-9]{12}"), "an account, 12 digits in quotes, or None for any"),
-}
 
 
 class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
@@ -73,16 +68,8 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
             if getattr(self, name) is None:
                 raise InvalidValueError.of(name, None, "not None once it is rendered")
         check_botocore_config(self.botocore_config)
-        verify = of(self.verify)
-        is_path = isinstance(verify, str) and verify.strip()
-        if not (is_path or verify is None or verify is LATER or isinstance(verify, bool)):
-            raise InvalidValueError.of("verify", self.verify, "True, False, the path of a CA bundle, or None")
-        for name, (pattern, rule) in _RULES.items():
-            value = of(getattr(self, name))
-            if value is None or value is LATER:
-                continue
-            if not isinstance(value, str) or not pattern.fullmatch(value):
-                raise InvalidValueError.of(name, value, rule, text=True)
+        for name in CONNECTION_SETTINGS:
+            check_connection_setting(name, of(getattr(self, name)))
 
     def open_hook(self, context: ErrorContext, arn: str | None = None, *, deletes: bool = False) -> ErrorContext:
         """Open the hook for this execution; return the context with the region of the calls.

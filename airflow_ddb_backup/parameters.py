@@ -36,6 +36,18 @@ _A_NAME = f"{_LENGTHS} of a-z, A-Z, 0-9, '_', '.' and '-'"
 _TEMPLATE_MARK = re.compile(r"""\[\[|[{}<>()$%#@&|\\~^`"']""")
 # A name's characters, and the parts of a shell pattern: a character, a wildcard, or a set that is closed.
 _PATTERN_PART = re.compile(r"[a-zA-Z0-9_.*?-]|\[!?[a-zA-Z0-9_.-]+\]")
+#: the settings of an AWS connection that are texts: what each is like, and the rule for messages
+_CONNECTION_RULES = {
+    "aws_conn_id": (
+        # As Airflow takes it: RE_SANITIZE_CONN_ID of its models/connection.py.
+        re.compile(r"[\w#!()\-.:/\\]+"),
+        "the ID of an Airflow connection, or None for the worker's own credentials",
+    ),
+    "region_name": (re.compile(r"[a-z0-9-]+"), "a region, such as 'eu-west-1', or None for the connection's"),
+    "account_id": (re.compile(r"[0-9]{12}"), "an account, 12 digits in quotes, or None for any"),
+}
+#: the settings of an AWS connection, but for ``botocore_config``
+CONNECTION_SETTINGS = ("verify", *_CONNECTION_RULES)
 # No table's name has any of these.
 _PATTERN_MARKS = frozenset("*?[")
 
@@ -298,6 +310,24 @@ def check_structure(
     if not fits or not all(type(one) is int and (one > 0 or (unlimited and one == -1)) for one in counts.values()):
         raise InvalidValueError.of(parameter, value, rule)
     return counts
+
+
+def check_connection_setting(name: str, value: object) -> None:
+    """Check a setting of an AWS connection.
+
+    :param name: one of :data:`CONNECTION_SETTINGS`
+    :param value: its value; ``None``: left out
+    :raises InvalidValueError: it is wrong
+    """
+    if value is None or value is LATER:
+        return
+    if name == "verify":
+        if not isinstance(value, bool) and not (isinstance(value, str) and value.strip()):
+            raise InvalidValueError.of(name, value, "True, False, the path of a CA bundle, or None")
+        return
+    pattern, rule = _CONNECTION_RULES[name]
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidValueError.of(name, value, rule, text=True)
 
 
 def check_botocore_config(value: object) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_ddb_backup.exceptions import TriggerFailedError
+from airflow_ddb_backup.exceptions import InvalidValueError, TriggerFailedError
 from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
+from airflow_ddb_backup.parameters import check_connection_setting
 from airflow_ddb_backup.waiting.awaiting import last_polls_limit
 
 if TYPE_CHECKING:
@@ -23,6 +24,27 @@ if TYPE_CHECKING:
 _AIRFLOW_FAILED = "__fail__"
 _AIRFLOW_2_TIMEOUT = "Trigger/execution timeout"
 _AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", _AIRFLOW_2_TIMEOUT})
+
+
+def carried(event: object) -> dict[str, Any]:
+    """Return what an event carries; empty: nothing that this package sends.
+
+    :param event: the payload of a trigger's event
+    """
+    carry = event.get("carry") if isinstance(event, Mapping) else None
+    return dict(carry) if isinstance(carry, Mapping) else {}
+
+
+def _are_settings(aws: object) -> bool:
+    """Return whether these are AWS settings, and nothing else that a task could be given."""
+    if not isinstance(aws, Mapping) or not set(aws) <= {"aws_conn_id", "region_name", "verify"}:
+        return False
+    try:
+        for name, value in aws.items():
+            check_connection_setting(name, value)
+    except InvalidValueError:
+        return False
+    return True
 
 
 class DeferredWaitMixin:
@@ -83,15 +105,17 @@ class DeferredWaitMixin:
         """
         method, kwargs = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method, next_kwargs
         event, present = (next_kwargs or {}).get("event"), context["ti"].try_number
-        if isinstance(event, Mapping) and isinstance(event.get("carry"), Mapping) and "try" in event["carry"]:
-            carry = dict(event["carry"])
+        if isinstance(event, Mapping) and "try" in (carry := carried(event)):
             made_by, aws = carry.pop("try"), carry.pop("aws", {})
-            if made_by == present:
+            if made_by != present:
+                self.log.warning("The event is of try %r, this is try %s: running from the top.", made_by, present)
+                method, kwargs = "execute", {}
+            elif _are_settings(aws):
                 vars(self).update(aws)
                 kwargs = {"event": {**event, "carry": carry}}
             else:
-                self.log.warning("The event is of try %s, this is try %s: running from the top.", made_by, present)
-                method, kwargs = "execute", {}
+                # As any other that this package does not send: the task says so, and pushes its report.
+                kwargs = {"event": {"refused": event}}
         return super().resume_execution(method, kwargs, context)  # type: ignore[misc]  # the base class has it
 
     def wait_failed(self, context: Context, error: object = None, traceback: Sequence[str] | None = None) -> NoReturn:
