@@ -11,17 +11,17 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, PermanentError
-from airflow_ddb_backup.limits import DESCRIBE_LAG, NAMED, NOT_FOUND_LIMIT, PROGRESS_INTERVAL
+from airflow_ddb_backup.limits import DESCRIBE_LAG, LARGEST_NUMBER, NAMED, NOT_FOUND_LIMIT, PROGRESS_INTERVAL
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table, TableBackups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.waiting.client import Client
@@ -66,17 +66,26 @@ class WaitResult:
         return {"status": self.status.value, self._key: self.found, "message": self.message}
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any] | None, context: ErrorContext | None = None) -> Self:
+    def from_event(
+        cls,
+        event: Mapping[str, Any] | None,
+        context: ErrorContext | None = None,
+        awaited: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Read the payload of a trigger's event.
 
         :param event: the payload
         :param context: the table, backup and region, for messages
+        :param awaited: details that the backup has which was waited for; ``None``: not known
         :raises TriggerFailedError: it is not one that this package sends
         """
         given = event or {}
         with suppress(AttributeError, KeyError, TypeError, ValueError):
             result = cls(WaitStatus(given["status"]), given[cls._key], str(given["message"]))
-            if result._is_sound():
+            is_other = result.status is WaitStatus.SUCCESS and any(
+                result.found[name] != value for name, value in (awaited or {}).items()
+            )
+            if result._is_sound() and not is_other:
                 return result
         raise exceptions.TriggerFailedError.of_event(context or ErrorContext(), event)
 
@@ -84,8 +93,16 @@ class WaitResult:
         """Return whether the package sends such an event: nothing unknown or incomplete is a success."""
         if self.status is not WaitStatus.SUCCESS:
             return True
-        BackupArn.from_response(self.found["backup_arn"])
-        return bool(self.found["status"] == BackupStatus.AVAILABLE and self.found.keys() >= _DETAILS)
+        arn, found = BackupArn.from_response(self.found["backup_arn"]), self.found
+        size, created_at = found["size_bytes"], datetime.fromisoformat(found["created_at"])
+        return (
+            found["status"] == BackupStatus.AVAILABLE
+            and found["table_name"] == arn.table_name
+            and isinstance(found["backup_name"], str)
+            and created_at.utcoffset() is not None
+            and isinstance(size, int)
+            and 0 <= size <= LARGEST_NUMBER
+        )
 
     def error(self, timeout_error: type[BackupError] | None = None) -> BackupError:
         """Return the exception for a wait that has failed.
@@ -139,7 +156,19 @@ class BackupsResult(WaitResult):
         return are_sound and WaitStatus.SUCCESS not in statuses and (self.status is WaitStatus.SUCCESS) != bool(ends)
 
     def _ends(self) -> dict[str, WaitResult]:
-        return {arn: WaitResult(WaitStatus(one["status"]), None, one["message"]) for arn, one in self.found.items()}
+        return {
+            arn: WaitResult(WaitStatus(one["status"]), None, str(one["message"])) for arn, one in self.found.items()
+        }
+
+    def check_is_of(self, arns: Collection[BackupArn]) -> None:
+        """Make sure that no other backup has failed than one that was waited for.
+
+        :param arns: those
+        :raises ValueError: another has, or they are of more than one account and region
+        """
+        if not self.found.keys() <= {arn.text for arn in arns} or len({(arn.account, arn.region) for arn in arns}) > 1:
+            message = f"not the end of this wait: {self.found!r}"
+            raise ValueError(message)
 
     def check(self, context: ErrorContext, timeout_error: type[exceptions.BackupTimeoutError]) -> None:
         """Raise if any wait has failed: a timeout if one has timed out, since the others are lost either way.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import push, size_of
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
+from airflow_ddb_backup.waiting.deferral import carried
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 if TYPE_CHECKING:
@@ -117,12 +119,14 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         :raises BackupLostError: the wait has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        return self._finish(context, WaitResult.from_event(event))
+        arn = carried(event).get("backup_arn") or self._pushed(context, XCOM_BACKUP_ARN)
+        awaited = {"backup_arn": arn} if arn is not None else {}
+        return self._finish(context, WaitResult.from_event(event, awaited=awaited))
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for; the ARN is in its XCom."""
-        if arn := self._pushed(context, XCOM_BACKUP_ARN):
-            return BackupArn.parse(arn).context
+        with suppress(ValueError):
+            return BackupArn.from_response(self._pushed(context, XCOM_BACKUP_ARN)).context
         return self._resolved(ErrorContext(str(self.table_name), self._name(context)))
 
     def _wait(
@@ -135,7 +139,9 @@ class DynamoDBCreateBackupOperator(BackupCreator):
             (result,) = poll_on_worker(self.hook, [wait], CALL_SECONDS, self.log)
             if result is None:
                 trigger = partial(DynamoDBBackupTrigger, backup_arn=backup.arn.text)
-                self.defer_wait(context, trigger, request.poll_interval, deadline, region_name=str(region))
+                # Otherwise its XCom has it.
+                carry = {} if self.do_xcom_push else {"backup_arn": backup.arn.text}
+                self.defer_wait(context, trigger, request.poll_interval, deadline, region_name=str(region), carry=carry)
         return result or wait_on_worker(self.hook, [wait], request.poll_interval, self.log)[0]
 
     def _finish(self, context: Context, result: WaitResult) -> str:

@@ -18,7 +18,7 @@ from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG, LONGEST_WAIT
 from airflow_ddb_backup.parameters import check_interval, check_seconds, rendered
 from airflow_ddb_backup.retries import poll_until
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker
-from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
+from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin, carried
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult, progress
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         :raises BackupLostError: the wait has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        return self._result([WaitResult.from_event(event)])
+        return self._result([WaitResult.from_event(event, awaited=carried(event))])
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll each backup once; one that is not found until it is known whether it is gone."""
@@ -105,7 +105,10 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         raise NotImplementedError
 
     def _carry(self) -> Mapping[str, Any]:
-        """Return what the event must bring back beside the result: templates may render to something else by then."""
+        """Return what the event must bring back beside the result: templates may render to something else by then.
+
+        Of one backup these are details that it must have.
+        """
         return {}
 
     def _result(self, ends: Sequence[WaitResult]) -> Any:

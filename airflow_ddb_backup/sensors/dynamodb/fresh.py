@@ -15,7 +15,7 @@ from airflow_ddb_backup.triggers.dynamodb import DynamoDBFreshBackupTrigger
 from airflow_ddb_backup.waiting.fresh_state import FreshRequest, FreshWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -90,6 +90,9 @@ class DynamoDBFreshBackupSensor(WaitSensor):
         opened = self.open_hook(ErrorContext(wanted.table_name), wanted.arn)
         account = wanted.arn.split(":")[4] if wanted.arn else self.hook.expected_account
         return [FreshWait(wanted, account, str(opened.region), deadline)]
+
+    def _carry(self) -> Mapping[str, Any]:
+        return {"table_name": self._request(rendered).table_name.rpartition("/")[2]}
 
     def _trigger(self) -> Callable[..., BaseTrigger]:
         wanted = self._request(rendered)

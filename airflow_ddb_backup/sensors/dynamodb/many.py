@@ -82,6 +82,7 @@ class DynamoDBBackupsSensor(ArnsSensor):
         try:
             arns = [BackupArn.from_response(text) for text in (event or {})["carry"]["backup_arns"]]
             about = ErrorContext(region=arns[0].region)
+            result.check_is_of(arns)
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise TriggerFailedError.of_event(self.awaited(context), event) from error
         result.check(about, self.timeout_error)

@@ -14,7 +14,7 @@ from airflow_ddb_backup.sensors.dynamodb.base import ArnsSensor
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import XComArg
@@ -66,6 +66,9 @@ class DynamoDBBackupSensor(ArnsSensor):
     def _arns(self, of: Callable[[Any], Any] = rendered) -> list[BackupArn]:
         arn = of(self.backup_arn)
         return [] if arn is LATER else [BackupArn.parse(arn)]
+
+    def _carry(self) -> Mapping[str, Any]:
+        return {"backup_arn": self._waits[0].key}
 
     def _trigger(self) -> Callable[..., BaseTrigger]:
         return partial(DynamoDBBackupTrigger, backup_arn=self._waits[0].key)

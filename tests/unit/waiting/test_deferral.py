@@ -80,7 +80,8 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     trigger, deferred = trigger_of(task, context)
     awaited = control_plane.backup_arns("eu-west-1")[-1]
     aws = {name: SETTINGS[name] for name in ("aws_conn_id", "region_name", "verify")}
-    carry = {"try": 1, "aws": aws}
+    # The operator's is in its XCom.
+    carry = {"try": 1, "aws": aws} | ({"backup_arn": awaited} if kind is DynamoDBBackupSensor else {})
     kwargs = {
         "backup_arn": awaited,
         "poll_interval": 7,
@@ -118,12 +119,17 @@ def test_an_event_of_another_try_runs_the_task_from_the_top(
     control_plane.creating_for = 9999
     task = make(kind, backup_arn)
     trigger, _ = trigger_of(task, context_of(ti))
-    event = SUCCESS | {"status": status, "carry": trigger.carry}
+    details = DETAILS | {"backup_arn": trigger.backup_arn}
+    event = SUCCESS | {"status": status, "backup": details, "carry": trigger.carry}
     with pytest.raises(TaskDeferred) as deferred:
         task.resume_execution("execute_complete", {"event": event}, context_of(retry(ti)))
     assert deferred.value.trigger.carry == dict(trigger.carry or {}, **{"try": 2})
     if status == "success":
-        assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) in (DETAILS, ARN)
+        assert task.resume_execution("execute_complete", {"event": event}, context_of(ti)) in (
+            details,
+            backup_arn,
+            trigger.backup_arn,
+        )
 
 
 @pytest.mark.parametrize("status", ["error", "timeout"])
@@ -145,6 +151,11 @@ def test_a_failure_raises_the_reason_of_the_event(context: Context, kind: type[T
         {"status": "success", "backup": {}, "message": ""},
         SUCCESS | {"backup": DETAILS | {"status": "CREATING"}},
         SUCCESS | {"backup": DETAILS | {"backup_arn": "orders"}},
+        SUCCESS | {"backup": DETAILS | {"table_name": "customers"}},
+        SUCCESS | {"backup": DETAILS | {"backup_name": None}},
+        SUCCESS | {"backup": DETAILS | {"size_bytes": "5"}},
+        SUCCESS | {"backup": DETAILS | {"size_bytes": 10**400}},
+        SUCCESS | {"backup": DETAILS | {"created_at": "yesterday"}},
     ],
 )
 def test_other_events_are_no_success(context: Context, kind: type[Task], payload: dict[str, Any] | None) -> None:
