@@ -219,10 +219,8 @@ class RestoreRequest:
             check_name("settings_from", self.settings_from)
             if self.settings_from == self.target_table_name:
                 raise InvalidValueError.of("settings_from", self.settings_from, "another table than target_table_name")
-        rule = f"'all' (but 'ttl'), or a list of {', '.join(map(repr, SETTING_NAMES))}"
-        names = _ALL_SETTINGS if self.settings == ALL else self.settings
         checked = {
-            "settings": check_texts("settings", names, rule, SETTING_NAMES.__contains__),
+            "settings": setting_names(self.settings),
             "tags": _check_tags(self.tags),
             "poll_interval": check_interval("poll_interval", self.poll_interval),
             "timeout": check_timeout(self.timeout, LONGEST_RESTORE_TIMEOUT),
@@ -231,6 +229,16 @@ class RestoreRequest:
         if not self.wait_for_completion and (self.settings or self.tags):
             rule = "() with wait_for_completion=False, and tags None: they are put back once the table is ACTIVE"
             raise InvalidValueError.of("settings", self.settings, rule)
+
+
+def setting_names(value: object) -> tuple[str, ...]:
+    """Return the names of the settings that a task asks for.
+
+    :param value: a list of them, or ``"all"``
+    :raises InvalidValueError: it is neither
+    """
+    rule = f"'all' (but 'ttl'), or a list of {', '.join(map(repr, SETTING_NAMES))}"
+    return check_texts("settings", _ALL_SETTINGS if value == ALL else value, rule, SETTING_NAMES.__contains__)
 
 
 def _check_tags(value: object) -> dict[str, str] | None:
@@ -320,6 +328,7 @@ class SettingsRequest:
     unavailable: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        check_name("target_table_name", self.target)
         if len(tags := self.values.get("tags") or {}) > MOST_TAGS:
             rule = f"so few that the table has at most {MOST_TAGS} with those of the backed up table"
             raise InvalidValueError.of("tags", tags, rule)

@@ -16,14 +16,20 @@ from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import ErrorContext, RestoreTimeoutError
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
-from airflow_ddb_backup.models import RestoreSource
+from airflow_ddb_backup.models import TABLE_ARN, RestoreSource
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
 from airflow_ddb_backup.restoring.pick import PickRequest, pick, picked
 from airflow_ddb_backup.restoring.put_back import outcomes, put_back
-from airflow_ddb_backup.restoring.request import DEFAULT_SETTINGS, Overrides, RestoreRequest, SettingsRequest
+from airflow_ddb_backup.restoring.request import (
+    DEFAULT_SETTINGS,
+    Overrides,
+    RestoreRequest,
+    SettingsRequest,
+    setting_names,
+)
 from airflow_ddb_backup.restoring.restore import Restore, confirm_restored
 from airflow_ddb_backup.restoring.settings import SettingsOf
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBRestoreTrigger
@@ -146,12 +152,27 @@ class TableRestorer(RestoreWaiter):
         table_arn = RestoreResult.from_event(event, self.awaited(context)).unwrap()
         try:
             settings = SettingsRequest.from_dict((event or {})["carry"])
+            self._check_own(context, table_arn, settings)
         except (KeyError, TypeError, ValueError) as error:
             raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
         source = settings.source
         # A restore stays in the account of its source.
         self.hook.open_for(settings.context, source.region, account_id=source.account)
         return self._finish(context, table_arn, settings)
+
+    def _check_own(self, context: Context, table_arn: str, settings: SettingsRequest) -> None:
+        """Make sure that an event is about the table that this task has restored, and what the task puts back there.
+
+        :raises ValueError: it is not
+        """
+        ti, source = context["ti"], settings.source
+        pushed = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_TABLE_ARN, map_indexes=ti.map_index)
+        table = TABLE_ARN.fullmatch(table_arn)
+        is_target = table and (table["account"], table["table"]) == (source.account, settings.target)
+        asked = {*setting_names(self.settings), *(["tags"] if self.tags else [])}
+        if pushed not in {None, table_arn} or not is_target or not {*settings.values, *settings.unavailable} <= asked:
+            message = f"not about this task's table and settings: {settings!r}"
+            raise ValueError(message)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.
