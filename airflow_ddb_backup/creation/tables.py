@@ -14,7 +14,7 @@ from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.creation.find_or_create import Creation, FindOrCreate
 from airflow_ddb_backup.creation.listing import Listing
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
-from airflow_ddb_backup.limits import TABLE_PATIENCE, THREADS
+from airflow_ddb_backup.limits import LARGEST_NUMBER, TABLE_PATIENCE, THREADS
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.report import Report, carried, carry, size_of
 from airflow_ddb_backup.retries import rounds
@@ -69,8 +69,16 @@ class TablesReport(Report[BackupArn]):
         """
         arns = {table: BackupArn.from_response(arn) for table, arn in backups.items()}
         first = next(iter(arns.values()))
-        known = carried(others["failed"]), dict(others["skipped"]), first.account, first.region
-        return cls(arns, *known, int(others.get("table_bytes", 0)))
+        if any(table != arn.table_name for table, arn in arns.items()):
+            message = f"backups of other tables: {backups!r}"
+            raise ValueError(message)
+        skipped = {str(table): str(reason) for table, reason in others["skipped"].items()}
+        known = carried(others["failed"]), skipped, first.account, first.region
+        size = others.get("table_bytes", 0)
+        if not isinstance(size, int) or not 0 <= size <= LARGEST_NUMBER:
+            message = f"not a number of bytes: {size!r}"
+            raise ValueError(message)
+        return cls(arns, *known, size)
 
     def summary(self) -> str:
         """Return how many tables have what, and their size if AWS has told it, for people."""

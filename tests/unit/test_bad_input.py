@@ -23,6 +23,7 @@ from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, Inva
 from tests.simulator.control_plane import REGION
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
 from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
+from tests.unit.strategies import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +36,6 @@ AWS = ("aws_conn_id", "region_name", "verify", "botocore_config")
 TEMPLATE = "{{ params.value }}"
 #: the exceptions that would blame AWS or the network for a wrong value
 UNCHECKED = (exceptions.InvalidRequestError, exceptions.AmbiguousOutcomeError, exceptions.TriggerFailedError)
-# JSON in UTF-8 holds no lone surrogates.
-TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee"
 #: values that are nearly right somewhere
 NASTY: list[Any] = [

@@ -216,6 +216,7 @@ OF_SEVERAL = {
     "test_bad_input",
     "test_docs",
     "test_examples",
+    "test_forged",
     "test_every_history",
     "test_iam",
     "test_many_nights",

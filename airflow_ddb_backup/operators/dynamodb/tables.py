@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -24,7 +26,7 @@ from airflow_ddb_backup.waiting.awaiting import wait_on_worker
 from airflow_ddb_backup.waiting.state import BackupsResult, BackupWait
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -33,6 +35,11 @@ _AGAIN_HINT = (
     "The others are done, but a retry makes a backup of every table again, since if_exists is 'create'. XCom 'report' "
     "has all failures."
 )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return an XCom that is a mapping; others, which this task has not pushed so, are empty."""
+    return value if isinstance(value, Mapping) else {}
 
 
 class DynamoDBBackupTablesOperator(BackupCreator):
@@ -140,6 +147,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
             others = (event or {})["carry"]
             backups = others.get("backups") or self._pushed(context, XCOM_BACKUP_ARNS)
             report = TablesReport.carried(backups, others)
+            result.check_is_of(report.done.values())
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
             with reporting(self, context, XCOM_REPORT, partial(self._known, context)):
                 raise TriggerFailedError.of_event(self.awaited(context), event) from error
@@ -164,9 +172,17 @@ class DynamoDBBackupTablesOperator(BackupCreator):
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the region that this task waits in, as the ARNs tell."""
-        for arn in (self._pushed(context, XCOM_BACKUP_ARNS) or {}).values():
-            return ErrorContext(region=BackupArn.parse(arn).region)
+        for arn in self._pushed_arns(context).values():
+            return ErrorContext(region=arn.region)
         return self._resolved(ErrorContext())
+
+    def _pushed_arns(self, context: Context) -> dict[str, BackupArn]:
+        """Return the backups that this task has pushed in this try, as far as its XCom can be read."""
+        arns = {}
+        for table, text in _mapping(self._pushed(context, XCOM_BACKUP_ARNS)).items():
+            with suppress(ValueError):
+                arns[table] = BackupArn.from_response(text)
+        return {table: arn for table, arn in arns.items() if table == arn.table_name}
 
     def _create(self, context: Context, request: BackupRequest, deadline: Deadline, report: TablesReport) -> None:
         """Fill the report with the backups of all tables."""
@@ -219,11 +235,12 @@ class DynamoDBBackupTablesOperator(BackupCreator):
 
     def _known(self, context: Context, failure: BaseException) -> dict[str, Any]:
         """Return the report of a wait whose end is not known, from what was known before it."""
-        known = self._pushed(context, XCOM_REPORT) or {}
-        report = TablesReport(skipped=known.get("skipped", {}), region=self.region_name)
-        report.failed = {table: BackupError(message) for table, message in known.get("failed", {}).items()}
-        for table, text in (self._pushed(context, XCOM_BACKUP_ARNS) or {}).items():
-            arn = BackupArn.parse(text)
+        known = _mapping(self._pushed(context, XCOM_REPORT))
+        skipped, failed = _mapping(known.get("skipped")), _mapping(known.get("failed"))
+        report = TablesReport(skipped={table: str(reason) for table, reason in skipped.items()})
+        report.failed = {table: BackupError(str(message)) for table, message in failed.items()}
+        report.region = self.region_name
+        for table, arn in self._pushed_arns(context).items():
             report.account, report.region = arn.account, arn.region
             detail = "The wait for all backups of the task has failed."
             kind = type(failure) if isinstance(failure, BackupError) else BackupError

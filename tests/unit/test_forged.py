@@ -1,0 +1,336 @@
+"""Forged input: events, XComs and stored values that this package has not written, or that have been changed since.
+
+An older version, another package or an attacker may have written them. They are refused with a sentence, or ignored:
+nothing is deleted, restored or changed by them beyond what the task says.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from airflow_ddb_backup.exceptions import BackupError, TriggerFailedError
+from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBCreateBackupOperator
+from airflow_ddb_backup.sensors.dynamodb import (
+    DynamoDBBackupSensor,
+    DynamoDBBackupsSensor,
+    DynamoDBFreshBackupSensor,
+)
+from tests.simulator.control_plane import ACCOUNT, REGION
+from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
+from tests.unit.restoring.drills import back_up_items, drill_operator
+from tests.unit.restoring.support import SHOP, TARGET, give, make_source, operator, restore_by_others, tags_of
+from tests.unit.strategies import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+pytestmark = pytest.mark.usefixtures("fast_loop")
+A_MOMENT = timedelta(microseconds=1)
+REFUSED = "not one that this package sends"
+#: operations that read; any other changes something
+READS = ("Describe", "Get", "List", "Scan")
+OTHERS = {
+    "another backup": "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee",
+    "another table": "arn:aws:dynamodb:us-east-1:123456789012:table/customers/backup/01795422913684-770da1ee",
+    "another account": "arn:aws:dynamodb:us-east-1:210987654321:table/orders/backup/01795422913684-770da1ee",
+    "another region": "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/backup/01795422913684-770da1ee",
+}
+
+
+@dataclass
+class Deferred:
+    """A task that waits on the triggerer, and the event that would end its wait well.
+
+    :param make: makes the task anew, as the worker does that it comes back to
+    :param ti: its task instance
+    :param event: the event
+    """
+
+    make: Callable[[], Any]
+    ti: FakeTaskInstance
+    event: dict[str, Any]
+
+    def resume(self, event: object = None) -> Any:
+        """Come back with an event, by default the right one."""
+        given = self.event if event is None else event
+        return self.make().resume_execution("execute_complete", {"event": given}, context_of(self.ti))
+
+
+def details_of(arn: str) -> dict[str, Any]:
+    """Return the details of a backup, as an event tells them."""
+    return {
+        "backup_arn": arn,
+        "backup_name": "nightly",
+        "table_name": arn.split("/")[1],
+        "status": "AVAILABLE",
+        "size_bytes": 5,
+        "created_at": "2026-11-23T02:00:00+00:00",
+    }
+
+
+def defer(make: Callable[[], Any], clock: Clock) -> Deferred:
+    """Execute a task until it defers, and let what it waits for end well."""
+    ti = FakeTaskInstance(task_id="task")
+    with pytest.raises(TaskDeferred) as deferred:
+        make().execute(context_of(ti))
+    kwargs = deferred.value.trigger.serialize()[1]
+    event: dict[str, Any] = {"status": "success", "message": "", "carry": kwargs["carry"]}
+    if "backup_arn" in kwargs:
+        event["backup"] = details_of(kwargs["backup_arn"])
+    elif "backup_arns" in kwargs:
+        event["failed"] = {}
+    elif "source" in kwargs:
+        event["table_arn"] = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{kwargs['table_name']}"
+    else:
+        event["backup"] = details_of(OTHERS["another backup"])
+    clock.sleep(300)
+    return Deferred(make, ti, event)
+
+
+def make_all(plane: ControlPlane) -> dict[str, Callable[[], Any]]:
+    """Return what makes a task of each kind that defers; none is done at once."""
+    make_source(plane)
+    give(plane, "tags")
+    arn = back_up_items(plane)
+    plane.creating_for = plane.restoring_for = 200
+    waited = plane.client().create_backup(TableName="orders", BackupName="nightly")["BackupDetails"]["BackupArn"]
+    common: dict[str, Any] = {"task_id": "task", "deferrable": True}
+    return {
+        "create": lambda: DynamoDBCreateBackupOperator(table_name="orders", **common),
+        "create without XCom": lambda: DynamoDBCreateBackupOperator(table_name="orders", do_xcom_push=False, **common),
+        "tables": lambda: DynamoDBBackupTablesOperator(table_names=["orders", "source"], **common),
+        "sensor": lambda: DynamoDBBackupSensor(backup_arn=waited, **common),
+        "sensor of many": lambda: DynamoDBBackupsSensor(backup_arns=[waited], **common),
+        "fresh": lambda: DynamoDBFreshBackupSensor(table_name="orders", max_age=A_MOMENT, **common),
+        "restore": lambda: operator(arn, deferrable=True),
+        "drill": lambda: drill_operator(deferrable=True),
+    }
+
+
+KINDS = ("create", "create without XCom", "tables", "sensor", "sensor of many", "fresh", "restore", "drill")
+
+
+@pytest.fixture
+def deferred(control_plane: ControlPlane, clock: Clock, request: pytest.FixtureRequest) -> Deferred:
+    """Return a deferred task of the kind that the test names."""
+    return defer(make_all(control_plane)[request.param], clock)
+
+
+def kinds(*names: str) -> pytest.MarkDecorator:
+    """Run the test with a deferred task of each of these kinds."""
+    return pytest.mark.parametrize("deferred", names, indirect=True, ids=str)
+
+
+def changes(plane: ControlPlane) -> set[tuple[str, str]]:
+    """Return what has been changed by the requests so far: each operation with the table or backup."""
+    made = [(call, body) for call, body in plane.requests if not call.startswith(READS)]
+    named = ("TableName", "ResourceArn", "BackupArn", "TargetTableName")
+    return {(call, str(next((body[name] for name in named if name in body), ""))) for call, body in made}
+
+
+@kinds(*KINDS)
+def test_the_right_event_is_taken(deferred: Deferred) -> None:
+    """The tests below change something in it."""
+    assert deferred.resume() is not None
+
+
+@kinds(*KINDS)
+@pytest.mark.parametrize(
+    "event",
+    [None, [], "success", 5, True, {}, {"status": "success"}, {"status": ["success"]}, {"carry": {"try": 1}}, [[[[]]]]],
+    ids=repr,
+)
+def test_what_is_no_event_is_refused(deferred: Deferred, event: object) -> None:
+    """With a sentence that says so."""
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({"event": None} if event is None else event)
+
+
+@kinds("create", "create without XCom", "sensor")
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_success_of_another_backup_is_refused(deferred: Deferred, other: str) -> None:
+    """Even though all else is right."""
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({**deferred.event, "backup": details_of(OTHERS[other])})
+
+
+@kinds("fresh")
+def test_a_success_of_another_table_is_refused(deferred: Deferred) -> None:
+    """Any backup of this one will do."""
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({**deferred.event, "backup": details_of(OTHERS["another table"])})
+
+
+@kinds("tables", "sensor of many")
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_failure_of_another_backup_is_refused(deferred: Deferred, other: str) -> None:
+    """Nobody has waited for it here."""
+    failed = {OTHERS[other]: {"status": "error", "message": "gone"}}
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({**deferred.event, "status": "error", "failed": failed})
+
+
+@kinds("create", "sensor of many", "restore", "drill")
+@pytest.mark.parametrize(
+    "aws",
+    [
+        {"table_name": "customers"},
+        {"target_table_name": "customers"},
+        {"keep_on_failure": True},
+        {"execute": "x"},
+        {"region_name": "us-east-1.example.com/"},
+        {"region_name": ["us-east-1"]},
+        {"aws_conn_id": ""},
+        {"aws_conn_id": 5},
+        {"verify": 0},
+        [["verify", False]],
+        "verify",
+        None,
+    ],
+    ids=repr,
+)
+def test_an_event_sets_nothing_but_aws_settings(deferred: Deferred, aws: object) -> None:
+    """Not what the task is about, nor a setting that none can be."""
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({**deferred.event, "carry": {**deferred.event["carry"], "aws": aws}})
+
+
+class TestRestore:
+    """Settings go to the table that the task has restored, and only those that it asks for."""
+
+    @kinds("restore")
+    def test_another_table_gets_none(self, control_plane: ControlPlane, clock: Clock, deferred: Deferred) -> None:
+        """Not even one that was restored from the same backup."""
+        (arn,) = [arn for arn in control_plane.backup_arns() if "/source/" in arn]
+        restore_by_others(control_plane, arn, "production")
+        clock.sleep(300)
+        event = copy.deepcopy(deferred.event)
+        event["carry"]["target"] = "production"
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume(event)
+        event["table_arn"] = TARGET.replace("target", "production")
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume(event)
+        assert tags_of(control_plane, event["table_arn"]) == {}
+        assert deferred.resume() == TARGET
+        assert tags_of(control_plane, TARGET) == SHOP
+
+    @kinds("restore")
+    @pytest.mark.parametrize("name", ["ttl", "resource_policy", "kinesis", "auto_scaling", "unheard_of"])
+    def test_a_setting_that_is_not_asked_for(self, control_plane: ControlPlane, deferred: Deferred, name: str) -> None:
+        """Time to live deletes data, and a resource policy lets others in."""
+        event = copy.deepcopy(deferred.event)
+        event["carry"]["values"][name] = "ends"
+        control_plane.requests.clear()
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume(event)
+        assert changes(control_plane) == set()
+
+    @kinds("restore")
+    @pytest.mark.parametrize("pushed", ["", 5, ["x"], TARGET + "-2"], ids=repr)
+    def test_an_xcom_that_was_changed_meanwhile(
+        self, control_plane: ControlPlane, deferred: Deferred, pushed: object
+    ) -> None:
+        """It names the table that the worker has begun to restore."""
+        deferred.ti.xcoms["table_arn"] = pushed
+        control_plane.requests.clear()
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume()
+        assert changes(control_plane) == set()
+
+
+class TestXComs:
+    """A user may change an XCom while its task waits on the triggerer."""
+
+    @kinds("tables")
+    @pytest.mark.parametrize("pushed", [5, "x", [OTHERS["another backup"]], {"orders": 5}, {"orders": ["x"]}], ids=repr)
+    def test_what_are_no_backups_fails_the_task(self, deferred: Deferred, pushed: object) -> None:
+        """With a report, whether the wait has ended well or not."""
+        deferred.ti.xcoms["backup_arns"] = pushed
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume()
+        with pytest.raises(BackupError, match="No triggerer has reported"):
+            deferred.make().resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(deferred.ti))
+        assert deferred.ti.xcoms["report"]["error"]
+
+    @kinds("tables")
+    @pytest.mark.parametrize("other", ["another table", "another account", "another region"])
+    def test_other_backups_fail_the_task(self, deferred: Deferred, other: str) -> None:
+        """One that is not its table's, and one of another account or region than the others."""
+        deferred.ti.xcoms["backup_arns"]["orders"] = OTHERS[other]
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume()
+
+    @kinds("tables")
+    @pytest.mark.parametrize("report", [5, "x", [], {"failed": 5}, {"skipped": ["x"]}, {"failed": {"orders": {}}}])
+    def test_a_report_that_is_none_is_left_out(self, deferred: Deferred, report: object) -> None:
+        """The task fails as it would without."""
+        deferred.ti.xcoms["report"] = report
+        with pytest.raises(BackupError, match="No triggerer has reported"):
+            deferred.make().resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(deferred.ti))
+        assert {"orders", "source"} <= deferred.ti.xcoms["report"]["failed"].keys()
+
+    @kinds("create")
+    @pytest.mark.parametrize("pushed", [5, "x", ["x"], {"a": 1}, "arn:aws:s3:::bucket"], ids=repr)
+    def test_what_is_no_backup_is_not_told(self, deferred: Deferred, pushed: object) -> None:
+        """The message names the backup as the task knows it."""
+        deferred.ti.xcoms["backup_arn"] = pushed
+        with pytest.raises(BackupError, match="table 'orders', backup 'shop.task.*No triggerer has reported"):
+            deferred.make().resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(deferred.ti))
+
+
+@st.composite
+def changed(draw: st.DrawFn, value: Any) -> Any:
+    """Draw a value in which something was replaced, removed or added."""
+    if isinstance(value, dict) and value and draw(st.integers(0, 9)):
+        name = draw(st.sampled_from(sorted(value)))
+        rest = {key: one for key, one in value.items() if key != name}
+        if not draw(st.integers(0, 4)):
+            return rest
+        return {**rest, name: draw(changed(value[name]))}
+    return draw(JSON | st.sampled_from([*OTHERS.values(), TARGET, "orders", "source", 10**400, "x" * 10**6]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(
+    max_examples=max(4, EXAMPLES // 3), suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain}
+)
+@given(data=st.data())
+def test_whatever_an_event_says(control_plane: ControlPlane, clock: Clock, kind: str, data: st.DataObject) -> None:
+    """It is taken, or refused by an exception of this package, and changes nothing but what the right one would."""
+    known = defer(_makers(control_plane)[kind], clock)
+    event = data.draw(changed(known.event))
+    control_plane.requests.clear()
+    try:
+        known.resume(event)
+    except TaskDeferred:
+        # An event of another try: the task has run from the top.
+        assert event["carry"]["try"] != 1
+    except BackupError:
+        pass
+    scratch = str(known.event.get("table_arn")).rpartition("/")[2]
+    allowed: dict[str, set[tuple[str, str]]] = {
+        "restore": {("TagResource", TARGET), ("UpdateContinuousBackups", "target"), ("UpdateTable", "target")},
+        "drill": {("DeleteTable", scratch)},
+    }
+    begins = {("CreateBackup", "orders"), ("CreateBackup", "source"), ("RestoreTableFromBackup", "target")}
+    assert changes(control_plane) <= allowed.get(kind, set()) | begins
+
+
+def _makers(plane: ControlPlane) -> dict[str, Callable[[], Any]]:
+    """Return the makers of an empty account: whatever an earlier example has left is dropped."""
+    for name in plane.client().list_tables()["TableNames"]:
+        if name != "orders":
+            plane.drop_table(name)
+    return make_all(plane)
