@@ -325,8 +325,8 @@ class TriggerFailedError(BackupError):
 
     summary = "The trigger has failed"
     hint = (
-        "The backup or restore continues in AWS. See the triggerer's log: workers and triggerers need the same version "
-        "of this package."
+        "The backup or restore continues in AWS. Mostly another version of this package is on the triggerer, or has "
+        "deferred the task: install the same version on workers and triggerers, restart both, and clear the task."
     )
 
     @classmethod

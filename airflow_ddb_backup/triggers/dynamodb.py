@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import InitVar, dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +102,17 @@ class DynamoDBBackupsTrigger(_WaitTrigger):
     """Waits until every one of many backups is AVAILABLE, lost, or time is up. Cancelled, it only stops polling.
 
     :param backup_arns: the backups, of one region
+    :param report: what ``carry`` was called before the first release
 
     The other parameters are those of :class:`DynamoDBBackupTrigger`.
     """
 
     backup_arns: list[str]
+    report: InitVar[dict[str, Any] | None] = None
+
+    def __post_init__(self, report: dict[str, Any] | None) -> None:
+        super().__post_init__()
+        self.carry = self.carry or report
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
         return [BackupWait(BackupArn.parse(arn), deadline, one_of_many=True) for arn in self.backup_arns]

@@ -135,7 +135,8 @@ class DeferredWaitMixin:
                 # Airflow 2.11 applies it while a task is deferred, and does not say which of the two it was.
                 detail = f"The task's execution_timeout, {self.execution_timeout}, is up; or: {detail}"
             raise self.timeout_error.about(self.awaited(context), detail)
-        raise TriggerFailedError.about(self.awaited(context), f"Airflow says: {reason}.")
+        said = ": ".join([reason, *(traceback or ())[-1:]]).strip()
+        raise TriggerFailedError.about(self.awaited(context), f"Airflow says: {said}.")
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for."""

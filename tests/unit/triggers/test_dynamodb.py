@@ -491,6 +491,16 @@ class TestMany:
         assert row.classpath == "airflow_ddb_backup.triggers.dynamodb.DynamoDBBackupsTrigger"
         assert after.serialize() == before.serialize()
 
+    async def test_what_was_deferred_before_the_first_release_is_taken(self, clock: Clock) -> None:
+        """The report that was to come back with the event had a name of its own."""
+        stored: dict[str, Any] = {
+            "backup_arns": [ARN],
+            "poll_interval": 5,
+            "deadline": clock.time(),
+            "report": {"failed": {}},
+        }
+        assert DynamoDBBackupsTrigger(**stored).serialize()[1]["carry"] == {"failed": {}}
+
     async def test_its_event_names_only_what_failed(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Lost, or not AVAILABLE in time; the others are not in it."""
         arns = [str(arn) for arn in control_plane.add_backups("orders", 200)]

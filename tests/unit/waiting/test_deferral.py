@@ -190,8 +190,9 @@ def test_airflow_2_may_mean_the_task_s_execution_timeout(context: Context, kind:
 def test_a_trigger_that_raised_is_told_with_its_traceback(
     context: Context, log: Callable[[], str], kind: type[Task]
 ) -> None:
-    """The reason is in the task's log; a retry may help."""
+    """The reason is in the message, and all of it in the task's log; a retry may help."""
     failure = {"error": "Trigger failure", "traceback": ["Traceback\n", "ImportError: no package\n"]}
-    with pytest.raises(TriggerFailedError, match="table 'orders', backup '.*Trigger failure"):
+    reason = "table 'orders', backup '.*Trigger failure: ImportError: no package. The backup .* continues in AWS"
+    with pytest.raises(TriggerFailedError, match=reason):
         make(kind).resume_execution("__fail__", failure, context)
     assert "ImportError: no package" in log()
