@@ -87,7 +87,8 @@ class BackupArn:
         :raises ValueError: it is not one
         """
         match = _BACKUP_ARN.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_ARN else None
-        if match is None:
+        # No character that a terminal or a log viewer would obey.
+        if match is None or not match.string.isprintable():
             message = f"not the ARN of a backup: {value!r}"
             raise ValueError(message)
         return cls(match.string, match["partition"], match["region"], match["account"], match["table"])

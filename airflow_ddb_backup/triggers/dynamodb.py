@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from dataclasses import InitVar, dataclass, fields
+from dataclasses import InitVar, dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_ddb_backup.clock import Deadline
-from airflow_ddb_backup.limits import FIRST_EVENT_AFTER
+from airflow_ddb_backup.exceptions import OtherAccountError, OtherRegionError
+from airflow_ddb_backup.limits import FIRST_EVENT_AFTER, LONGEST_AGE, LONGEST_WAIT
 from airflow_ddb_backup.models import BackupArn, RestoreSource
+from airflow_ddb_backup.parameters import check_interval, check_name, check_seconds, check_texts
 from airflow_ddb_backup.waiting.awaiting import wait_on_triggerer
 from airflow_ddb_backup.waiting.client import AwsSettings
 from airflow_ddb_backup.waiting.fresh_state import FreshRequest, FreshWait
@@ -59,9 +61,16 @@ class _WaitTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, not before Airflow can take it."""
         earliest = Deadline.after(FIRST_EVENT_AFTER)
+        # It comes from a database, and perhaps from another version.
+        check_interval("poll_interval", self.poll_interval)
+        check_seconds("deadline", self.deadline, 0, earliest.at + LONGEST_WAIT, "Unix seconds, ten years ahead at most")
         waits = self._waits(Deadline.at_time(self.deadline))
         # The worker has polled in the ARN's region, or refused it.
         region_name = self.region_name or waits[0].region
+        for wait in waits:
+            kind = OtherAccountError if wait.account != waits[0].account else OtherRegionError
+            if (wait.account, wait.region) != (waits[0].account, region_name):
+                raise kind.about(replace(wait.context, region=region_name), f"Its own region is {wait.region!r}.")
         settings = AwsSettings(self.aws_conn_id, region_name, self.verify, self.botocore_config, self.connection_found)
         results = await wait_on_triggerer(settings, waits, self.poll_interval, self.log)
         await asyncio.sleep(earliest.left)
@@ -115,7 +124,9 @@ class DynamoDBBackupsTrigger(_WaitTrigger):
         self.carry = self.carry or report
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
-        return [BackupWait(BackupArn.parse(arn), deadline, one_of_many=True) for arn in self.backup_arns]
+        texts = check_texts("backup_arns", self.backup_arns, "a list with at least one ARN of a backup")
+        arns = [BackupArn.parse(arn, "backup_arns") for arn in texts or ("",)]
+        return [BackupWait(arn, deadline, one_of_many=True) for arn in arns]
 
     def _payload(self, results: Sequence[WaitResult]) -> dict[str, Any]:
         return BackupsResult.of(results).as_event()
@@ -135,7 +146,8 @@ class DynamoDBRestoreTrigger(_WaitTrigger):
     table_name: str
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
-        return [RestoreWait(RestoreSource(**self.source), self.table_name, deadline)]
+        table_name = check_name("table_name", self.table_name)
+        return [RestoreWait(RestoreSource(**self.source), table_name, deadline)]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -156,5 +168,6 @@ class DynamoDBFreshBackupTrigger(_WaitTrigger):
     account: str | None
 
     def _waits(self, deadline: Deadline) -> Sequence[Wait]:
-        wanted = FreshRequest(self.table_name, timedelta(seconds=self.max_age), self.backup_name_prefix)
+        seconds = check_seconds("max_age", self.max_age, 0, LONGEST_AGE.total_seconds())
+        wanted = FreshRequest(self.table_name, timedelta(seconds=seconds), self.backup_name_prefix)
         return [FreshWait(wanted, self.account, str(self.region_name), deadline)]

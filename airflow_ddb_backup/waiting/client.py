@@ -54,6 +54,7 @@ from airflow_ddb_backup.limits import (
     STEADY,
 )
 from airflow_ddb_backup.models import Backup, Table, read_backup_page
+from airflow_ddb_backup.parameters import check_botocore_config, check_connection_setting
 from airflow_ddb_backup.rates import RateLimit, Rates
 from airflow_ddb_backup.retries import backoff
 from airflow_ddb_backup.waiting.threads import in_thread
@@ -85,6 +86,7 @@ class AwsSettings:
     :param verify: whether to verify TLS certificates, or a CA bundle's path
     :param botocore_config: arguments of :class:`botocore.config.Config`
     :param connection_found: the worker has found the connection, so that its absence is its secrets backend's failure
+    :raises InvalidValueError: a setting is wrong
     """
 
     aws_conn_id: str | None
@@ -92,6 +94,11 @@ class AwsSettings:
     verify: bool | str | None
     botocore_config: dict[str, Any] | None
     connection_found: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("aws_conn_id", "region_name", "verify"):
+            check_connection_setting(name, getattr(self, name))
+        check_botocore_config(self.botocore_config)
 
     def key(self) -> str:
         """Return a text that is the same for equal settings."""

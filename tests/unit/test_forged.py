@@ -23,6 +23,12 @@ from airflow_ddb_backup.sensors.dynamodb import (
     DynamoDBBackupsSensor,
     DynamoDBFreshBackupSensor,
 )
+from airflow_ddb_backup.triggers.dynamodb import (
+    DynamoDBBackupsTrigger,
+    DynamoDBBackupTrigger,
+    DynamoDBFreshBackupTrigger,
+    DynamoDBRestoreTrigger,
+)
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
 from tests.unit.restoring.drills import back_up_items, drill_operator
@@ -334,3 +340,83 @@ def _makers(plane: ControlPlane) -> dict[str, Callable[[], Any]]:
         if name != "orders":
             plane.drop_table(name)
     return make_all(plane)
+
+
+# What a trigger of each class may be given; the wrong values below take the place of one.
+TRIGGERS: dict[type[Any], dict[str, Any]] = {
+    DynamoDBBackupTrigger: {"backup_arn": OTHERS["another backup"]},
+    DynamoDBBackupsTrigger: {"backup_arns": [OTHERS["another backup"]]},
+    DynamoDBRestoreTrigger: {
+        "source": {"table_arn": TARGET, "backup_arn": TARGET + "/backup/01795422913684-770da1ee"},
+        "table_name": "restored",
+    },
+    DynamoDBFreshBackupTrigger: {
+        "table_name": "orders",
+        "max_age": 60,
+        "backup_name_prefix": None,
+        "account": None,
+        "region_name": REGION,
+    },
+}
+OF_ANY: dict[str, list[Any]] = {
+    "poll_interval": [0, -1, float("nan"), float("inf"), "5", None, True, 10**400],
+    "deadline": [float("nan"), float("inf"), -1, 10**400, "soon", None, [0]],
+    "region_name": ["eu-west-1 ", "us-east-1.example.com/#", 5, "\x1b[31m", "eu-west-1"],
+    "aws_conn_id": ["", 5, "a b", ["aws_default"]],
+    "verify": ["", 5, {}],
+    "botocore_config": ["x", [], {"proxies": 5}, {"unheard_of": 1}, {"read_timeout": -1}],
+}
+OF_EACH: dict[type[Any], dict[str, list[Any]]] = {
+    DynamoDBBackupTrigger: {
+        "backup_arn": [None, 5, "", [TARGET], TARGET, "x" * 10**6, OTHERS["another backup"] + "\n", "arn:aws:s3:::b"]
+    },
+    DynamoDBBackupsTrigger: {
+        "backup_arns": [
+            None,
+            5,
+            [],
+            "",
+            OTHERS["another backup"],
+            [5],
+            [OTHERS["another backup"], OTHERS["another account"]],
+            [OTHERS["another backup"], OTHERS["another region"]],
+            [OTHERS["another backup"] + "\u202e"],
+        ]
+    },
+    DynamoDBRestoreTrigger: {
+        "table_name": [None, 5, "", "ab", "a b", "orders\n", "x" * 300],
+        "source": [None, [], {}, {"table_arn": 5}, {"table_arn": TARGET, "moment": "now"}, {"unheard_of": 1}],
+    },
+    DynamoDBFreshBackupTrigger: {
+        "table_name": [None, 5, "ab", "orders\n"],
+        "max_age": [None, "60", -1, float("nan"), float("inf"), 10**400],
+        "backup_name_prefix": [5, "", "a\x00b"],
+        "region_name": [None, ""],
+    },
+}
+
+
+def wrong_values(kind: type[Any], name: str) -> list[Any]:
+    """Return the wrong values of an argument of a trigger."""
+    values = [*OF_ANY.get(name, ()), *OF_EACH[kind].get(name, ())]
+    # Fresh backups are those of the region that is named.
+    return [one for one in values if (kind, one) != (DynamoDBFreshBackupTrigger, "eu-west-1")]
+
+
+class TestTriggers:
+    """What a triggerer builds a trigger from has lain in a database."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.mark.parametrize(
+        ("kind", "name"), [(kind, name) for kind, own in OF_EACH.items() for name in {**OF_ANY, **own}]
+    )
+    async def test_a_wrong_argument_asks_aws_nothing(
+        self, control_plane: ControlPlane, clock: Clock, kind: type[Any], name: str
+    ) -> None:
+        """The trigger ends with an exception, which fails its task."""
+        right = {"poll_interval": 5, "deadline": clock.time() + 600, **TRIGGERS[kind]}
+        for value in wrong_values(kind, name):
+            with pytest.raises((BackupError, TypeError, ValueError)):
+                _ = [event async for event in kind(**right | {name: value}).run()]
+        assert not control_plane.calls
