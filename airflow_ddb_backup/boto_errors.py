@@ -16,7 +16,7 @@ import botocore.exceptions as boto
 from botocore.retries.standard import RetryContext, ThrottledRetryableChecker, TransientRetryableChecker
 
 from airflow_ddb_backup import exceptions
-from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, UnreachableError
+from airflow_ddb_backup.exceptions import AmbiguousOutcomeError, BackupError, UnreachableError, printable
 from airflow_ddb_backup.limits import LONGEST_TEXT
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> 
         kind = _kind_of_exception(error, sent=sent)
     if not sent:
         kind = _NOTHING_SENT.get(kind, kind)
-    return kind.about(context, told(error))
+    made = kind.about(context, told(error))
+    _clean(error)
+    return made
 
 
 def told(error: BaseException) -> str:
@@ -184,6 +186,13 @@ def _kind_of_exception(error: Exception, *, sent: bool) -> type[BackupError]:
 def _never_left(error: Exception) -> bool:
     """Return whether no request can have left: its connection was never made."""
     return isinstance(error, _NEVER_CONNECTED) or (isinstance(error, boto.SSLError) and _UNVERIFIED in str(error))
+
+
+def _clean(error: BaseException | None) -> None:
+    """Clean the texts of an exception and of those behind it: Airflow logs them all, with the traceback."""
+    while error is not None:
+        error.args = tuple(_cleaned(printable(one)) if isinstance(one, str) else one for one in error.args)
+        error = error.__cause__ or error.__context__
 
 
 def _cleaned(text: str) -> str:

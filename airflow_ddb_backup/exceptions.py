@@ -40,11 +40,39 @@ class ErrorContext:
         return ", ".join(f"{what} {value!r}" for what, value in known.items() if value is not None)
 
 
+def printable(text: str) -> str:
+    """Return a text without what a terminal, a log or a browser would obey: line breaks, escapes, changes of direction.
+
+    AWS's texts, a proxy's and those of a task's parameters end up in logs, XComs and mails, where one that makes lines
+    of its own could tell of what has not happened.
+
+    :param text: a text of anybody's
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value's ``repr``, for a message.
+
+    :param value: a value of anybody's
+    """
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} in too many others"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
+
+
 class BackupError(AirflowException):
     """Root of all errors of this package; Airflow retries the task."""
 
     summary: ClassVar[str] = "AWS refused the call"
     hint: ClassVar[str] = "The code and text above are AWS's own: look them up in the DynamoDB API reference."
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(one) if isinstance(one, str) else one for one in args))
 
     def __init_subclass__(cls) -> None:
         # A class with a hint of its own says what happened in its docstring, unless that has more to tell.
@@ -135,7 +163,7 @@ class InvalidValueError(PermanentError, ValueError):
         :param rule: the rule that it breaks
         :param text: the value must be text: where it is not, the message says so
         """
-        message = f"{parameter} must be {rule}; got {value!r}."
+        message = f"{parameter} must be {rule}; got {shown(value)}."
         if text and not isinstance(value, str):
             kind = type(value).__name__
             message += f" That is of type {kind}, not text; where templates render to native objects, quote it."
@@ -336,7 +364,7 @@ class TriggerFailedError(BackupError):
         :param context: the table, backup and region
         :param event: the payload
         """
-        return cls.about(context, f"Its event is not one that this package sends: {repr(event)[:LONGEST_TEXT]}.")
+        return cls.about(context, f"Its event is not one that this package sends: {shown(event)}.")
 
 
 class BackupLostError(PermanentError):

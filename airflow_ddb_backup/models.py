@@ -181,14 +181,14 @@ class Table:
         """Read a DescribeTable response."""
         table = response["Table"]
         return cls(
-            name=table["TableName"],
-            arn=table["TableArn"],
-            table_id=table.get("TableId"),
-            status=table["TableStatus"],
+            name=_readable(table["TableName"]),
+            arn=_readable(table["TableArn"]),
+            table_id=_readable(table["TableId"]) if table.get("TableId") else None,
+            status=_readable(table["TableStatus"]),
             created_at=table["CreationDateTime"].astimezone(UTC),
             restore=RestoreSummary.from_response(table.get("RestoreSummary")),
             indexes=tuple(
-                str(index.get("IndexStatus", TableStatus.ACTIVE))
+                _readable(index.get("IndexStatus", TableStatus.ACTIVE))
                 for kind in INDEX_KINDS
                 for index in table.get(kind) or ()
             ),
@@ -354,8 +354,8 @@ class Backup:
         """
         return cls(
             arn=BackupArn.from_response(details["BackupArn"]),
-            name=details["BackupName"],
-            status=str(details["BackupStatus"]),
+            name=_readable(details["BackupName"]),
+            status=_readable(details["BackupStatus"]),
             size_bytes=details.get("BackupSizeBytes") or 0,
             created_at=details["BackupCreationDateTime"].astimezone(UTC),
             table_id=details.get("TableId", (table or {}).get("TableId")),
@@ -453,6 +453,17 @@ class Page(Generic[_T]):
     cursor: str | None
 
 
+def _readable(value: object) -> str:
+    """Return a name or a status in a response. One that a log would obey is not AWS's.
+
+    :raises ValueError: it is none
+    """
+    if not isinstance(value, str) or not value.isprintable():
+        message = f"not a name or a status: {value!r}"
+        raise ValueError(message)
+    return str(value)
+
+
 def point_in_time(table: object, moment: object) -> str:
     """Return a table and the time that it is restored to, for messages; without one it is the latest."""
     return f"{table} at {moment or 'the latest restorable time'}"
@@ -478,7 +489,7 @@ def read_backup_page(response: Mapping[str, Any]) -> Page[Backup]:
 
 def read_table_page(response: Mapping[str, Any]) -> Page[str]:
     """Read the names in a ListTables response. A response without names is not AWS's: it does not mean "no tables"."""
-    return Page(tuple(response["TableNames"]), response.get("LastEvaluatedTableName"))
+    return Page(tuple(map(_readable, response["TableNames"])), response.get("LastEvaluatedTableName"))
 
 
 def read_count_page(response: Mapping[str, Any]) -> Page[int]:

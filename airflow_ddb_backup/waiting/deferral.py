@@ -126,8 +126,9 @@ class DeferredWaitMixin:
         :raises BackupError: no triggerer has answered until after the deadline
         :raises TriggerFailedError: the trigger has raised
         """
-        if traceback:
-            self.log.error("The trigger failed:\n%s", "".join(traceback))
+        lines = [str(line) for line in traceback] if isinstance(traceback, list) else []
+        if lines:
+            self.log.error("The trigger failed:\n%s", "".join(lines))
         reason = str(getattr(error, "value", error))
         if reason in _AIRFLOW_TIMEOUTS:
             detail = "No triggerer has reported on it until after the deadline: is one running?"
@@ -135,7 +136,7 @@ class DeferredWaitMixin:
                 # Airflow 2.11 applies it while a task is deferred, and does not say which of the two it was.
                 detail = f"The task's execution_timeout, {self.execution_timeout}, is up; or: {detail}"
             raise self.timeout_error.about(self.awaited(context), detail)
-        said = ": ".join([reason, *(traceback or ())[-1:]]).strip()
+        said = ": ".join([reason, *lines[-1:]]).strip()
         raise TriggerFailedError.about(self.awaited(context), f"Airflow says: {said}.")
 
     def awaited(self, context: Context) -> ErrorContext:

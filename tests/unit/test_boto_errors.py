@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
@@ -240,3 +242,15 @@ def test_what_sts_says_of_credentials_is_credentials(code: str) -> None:
 def test_a_bare_http_status_is_a_proxy_s(status: int, kind: type[BackupError]) -> None:
     """It may have passed the request on, unless it says that there were too many."""
     assert type(from_boto(client_error(str(status), status=status), SUBJECT)) is kind
+
+
+def test_the_traceback_is_as_clean_as_the_message() -> None:
+    """Airflow logs it, with every exception behind this one."""
+    reason = ConnectionError("socks5h://user:secret@proxy failed\n\x1b[31m" + "x" * 10_000)
+    error = HTTPClientError(error=reason)
+    error.__cause__ = reason
+    from_boto(error, SUBJECT)
+    for line in "".join(traceback.format_exception(error)).split("\n"):
+        assert "secret" not in line
+        assert line.isprintable()
+        assert len(line) < 2200

@@ -126,3 +126,18 @@ def test_a_wrong_value_that_is_no_text_is_told_its_type() -> None:
     """Native rendering makes a number of a name that is all digits."""
     assert "of type int, not text" in str(InvalidValueError.of("table_name", 20261001, "a name", text=True))
     assert "of type" not in str(InvalidValueError.of("table_name", "", "a name", text=True))
+
+
+def test_a_wrong_value_is_shown_in_part() -> None:
+    """An XCom may be of megabytes, or of any depth."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in ("x" * 10**7, deep):
+        assert len(str(InvalidValueError.of("backup_arn", value, "an ARN"))) < 2200
+
+
+def test_a_message_is_one_line() -> None:
+    """Whoever has written a part of it."""
+    assert str(BackupError("a\nb\x1b[2J\u202e\ud800")) == r"a\nb\x1b[2J\u202e\ud800"
+    assert str(BackupError("Bücher 表 'a'\\")) == "Bücher 表 'a'\\"

@@ -7,12 +7,13 @@ nothing is deleted, restored or changed by them beyond what the task says.
 from __future__ import annotations
 
 import copy
+import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,8 @@ from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBRestoreTrigger,
 )
 from tests.simulator.control_plane import ACCOUNT, REGION
+from tests.simulator.faults import Answer, Fault
+from tests.unit.classes import public_classes, usual_arguments
 from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
 from tests.unit.restoring.drills import back_up_items, drill_operator
 from tests.unit.restoring.support import SHOP, TARGET, give, make_source, operator, restore_by_others, tags_of
@@ -420,3 +423,69 @@ class TestTriggers:
             with pytest.raises((BackupError, TypeError, ValueError)):
                 _ = [event async for event in kind(**right | {name: value}).run()]
         assert not control_plane.calls
+
+
+#: a text that would make a line of its own, erase what is above it, and turn the rest round
+LINE = "forged {sensors.py:1} INFO - All backups are AVAILABLE"
+TEXT = f"No\r\n{LINE}\x1b[2J\x85\u2028{LINE}\u202e\u2066\x00\x9b1A"
+OPERATORS = {**public_classes("operators"), **public_classes("sensors")}
+
+
+def texts_in(value: object) -> list[str]:
+    """Return every text in a JSON value, keys too."""
+    if isinstance(value, dict):
+        return [text for pair in value.items() for one in pair for text in texts_in(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in texts_in(one)]
+    return [value] if isinstance(value, str) else []
+
+
+class TestLogs:
+    """A text of another makes no line of its own: neither in the log, nor in a message, an XCom or a traceback."""
+
+    @pytest.fixture
+    def task(self, control_plane: ControlPlane, request: pytest.FixtureRequest) -> Any:
+        """Return a task of the class that the test names."""
+        control_plane.switch_recovery("orders")
+        (arn,) = control_plane.add_backups("orders", 1, "nightly-1")
+        kind = OPERATORS[request.param]
+        return kind(task_id="task", **usual_arguments(kind, arn))
+
+    def check(self, task: Any, log: Callable[[], str]) -> None:
+        """Execute a task, which need not fail, and look at all that it leaves."""
+        ti, left = FakeTaskInstance(task_id="task"), ""
+        try:
+            task.execute(context_of(ti))
+        except (BackupError, AirflowSensorTimeout) as error:
+            left = "".join(traceback.format_exception(error))
+        for text in (*texts_in(ti.xcoms), *left.split("\n"), *log().split("\n")):
+            assert text.isprintable(), repr(text)
+            assert not text.startswith(LINE)
+
+    @pytest.mark.parametrize("task", OPERATORS, indirect=True)
+    @pytest.mark.parametrize("code", ["ValidationException", "Unheard\nOf"])
+    def test_the_text_of_an_error(
+        self, control_plane: ControlPlane, log: Callable[[], str], task: Any, code: str
+    ) -> None:
+        """A proxy may have written it, or whoever has the endpoint."""
+        for operation in (
+            "DescribeTable",
+            "ListTables",
+            "DescribeBackup",
+            "ListBackups",
+            "CreateBackup",
+            "DeleteBackup",
+        ):
+            control_plane.fail_next(operation, Fault(code=code, text=TEXT), times=99)
+        self.check(task, log)
+
+    @pytest.mark.parametrize("task", OPERATORS, indirect=True)
+    @pytest.mark.parametrize("member", ["TableName", "TableStatus", "BackupName", "BackupStatus"])
+    def test_a_name_in_a_response(
+        self, control_plane: ControlPlane, log: Callable[[], str], task: Any, member: str
+    ) -> None:
+        """AWS's own have no such characters: it is not AWS's response."""
+        altered = Fault(Answer.ALTERED, set_members={member: TEXT, "TableNames": [TEXT]}, adds=True)
+        for operation in ("DescribeTable", "ListTables", "DescribeBackup", "ListBackups", "CreateBackup"):
+            control_plane.fail_next(operation, altered, times=9999)
+        self.check(task, log)
