@@ -15,7 +15,7 @@ RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pypr
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test readers screenshots matrix bench bench-imports lint format docs wheel release constraints clean
+.PHONY: help demo unit test system-test soak-airflow readers screenshots matrix bench bench-imports lint format docs wheel release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -36,6 +36,9 @@ endif
 
 system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
+
+soak-airflow: $(READY) ## Run Airflow under faults and kills for MINUTES=60, and keep the books; SEED=…; writes docs/soak*
+	$(BIN)/python -W ignore -m tests.system.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 readers: $(READY) ## Follow the docs' first steps and on-call page word by word, with Airflow: 10 minutes, ports 5555 and 8080
 	$(BIN)/python -m pytest -m reader -s $(ARGS)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.drawing import drawing
 from benchmarks.subject import FIRST_CLIENT, POLL_INTERVAL
 
 # By ("ours" or "peer", number of backups).
@@ -186,25 +187,18 @@ of a new process that imports one module, the quickest of many, in turns with th
 
 def plot(results: Results, path: Path) -> None:
     """Draw calls, CPU and memory by the number of backups."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "benchmarks"
-    from matplotlib import pyplot as plt
     from matplotlib.ticker import ScalarFormatter
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-    for axis, key in zip(axes, ("calls", "cpu", "memory"), strict=True):
-        for kind in _PLOTTED:
-            name = _NAMES[kind]
-            points = sorted((count, row[key]) for (one, count), row in results.items() if one == kind)
-            axis.plot(*zip(*points, strict=True), marker="o", label=name)
-        axis.set(title=_COLUMNS[key], xlabel="backups", xscale="log", yscale="log")
-        for numbers in (axis.xaxis, axis.yaxis):
-            numbers.set_major_formatter(ScalarFormatter())
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.savefig(path, metadata={"Date": None})
+    with drawing(path, 3) as axes:
+        for axis, key in zip(axes, ("calls", "cpu", "memory"), strict=True):
+            for kind in _PLOTTED:
+                name = _NAMES[kind]
+                points = sorted((count, row[key]) for (one, count), row in results.items() if one == kind)
+                axis.plot(*zip(*points, strict=True), marker="o", label=name)
+            axis.set(title=_COLUMNS[key], xlabel="backups", xscale="log", yscale="log")
+            for numbers in (axis.xaxis, axis.yaxis):
+                numbers.set_major_formatter(ScalarFormatter())
+        axes[0].legend()
 
 
 def text(results: Results) -> str:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
     from moto.dynamodb.models.table import Table
 
+    from tests.simulator.restores import Restore
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 # Real seconds that a response may hang or trickle, and between two of its bytes.
@@ -329,6 +331,18 @@ class ControlPlane:
     def backup_arns(self, region: str = REGION, account: str = ACCOUNT) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""
         return list(_BACKENDS[account][region].backups)
+
+    def backup_name(self, arn: str, region: str = REGION, account: str = ACCOUNT) -> str:
+        """Return the name of a backup that exists."""
+        return str(_BACKENDS[account][region].backups[arn].name)
+
+    def tables(self, region: str = REGION, account: str = ACCOUNT) -> dict[str, Restore | None]:
+        """Return the names of all tables, each with the restore that has made it, if one has."""
+        return {name: restores.restore_of(table) for name, table in _BACKENDS[account][region].tables.items()}
+
+    def tags(self, table: str, region: str = REGION, account: str = ACCOUNT) -> dict[str, str]:
+        """Return a table's tags."""
+        return _tags_of(_BACKENDS[account][region].tables[table])
 
     def answer(self, request: Request) -> Response:
         """Answer one request."""

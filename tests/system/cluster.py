@@ -17,7 +17,7 @@ from tests.system.processes import Processes, Program, free_ports, wait_until
 from tests.system.standalone import SYSTEM_DAGS, Airflow, airflow_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
@@ -79,18 +79,21 @@ class Cluster:
 
 
 @contextmanager
-def cluster(environment: dict[str, str], say: Callable[[str], None]) -> Iterator[Cluster]:
+def cluster(
+    environment: dict[str, str], say: Callable[[str], None], dags: Sequence[Path] = (SYSTEM_DAGS,)
+) -> Iterator[Cluster]:
     """Run a cluster in a temporary home.
 
     :param environment: more environment variables, such as connections
     :param say: takes lines on the progress
+    :param dags: the folders with its DAGs
     """
     with tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-", ignore_cleanup_errors=True) as temporary:
         home = Path(temporary)
         database, broker = free_ports(2)
         services = Processes(home, dict(os.environ), say)
         settings = _settings(database, broker) | environment
-        airflow = Airflow(home, settings, say, _programs(home), dags=(SYSTEM_DAGS,))
+        airflow = Airflow(home, settings, say, _programs(home), dags)
         with services.stopped_at_the_end():
             services.start(_redis(broker))
             services.start(_postgres(home, database))

@@ -182,10 +182,16 @@ class Processes:
                     return child
         return None
 
+    def tree(self, name: str) -> list[psutil.Process]:
+        """Return the process of a program and all of its children; nothing if it does not run."""
+        try:
+            return [psutil.Process(self._running[name].pid), *self._family(name)]
+        except (KeyError, psutil.NoSuchProcess):
+            return []
+
     def memory(self, name: str) -> Memory:
         """Return what a program and its children take."""
-        processes = [psutil.Process(self._running[name].pid), *self._family(name)]
-        taken = [process.memory_full_info() for process in processes]
+        taken = [process.memory_full_info() for process in self.tree(name)]
         return Memory(rss=sum(one.rss for one in taken) / 1e6, pss=sum(one.pss for one in taken) / 1e6)
 
     def cpu_seconds(self) -> dict[str, float]:

@@ -61,14 +61,14 @@ class RestApi:
 
     def start_run(self, dag_id: str, conf: dict[str, Any]) -> Run:
         """Start a run of a DAG."""
-        dag = self._unpause(dag_id)
+        dag = self.unpause(dag_id)
         when = {} if AIRFLOW_2 else {"logical_date": None}
         started = self._write("POST", f"{dag}/dagRuns", {"conf": conf, **when})
         return Run(self, dag_id, started["dag_run_id"])
 
     def start_due_run(self, dag_id: str) -> Run:
         """Unpause a DAG that has a schedule: Airflow itself starts the last run that is due."""
-        runs = f"{self._unpause(dag_id)}/dagRuns"
+        runs = f"{self.unpause(dag_id)}/dagRuns"
         wait_until(f"a run of {dag_id}", lambda: (self.get(runs) or {}).get("dag_runs"))
         return Run(self, dag_id, (self.get(runs) or {})["dag_runs"][0]["dag_run_id"])
 
@@ -76,11 +76,23 @@ class RestApi:
         """Set a variable that is not there yet."""
         self._write("POST", f"{_PREFIX}/variables", {"key": key, "value": value})
 
-    def _unpause(self, dag_id: str) -> str:
+    def unpause(self, dag_id: str) -> str:
+        """Unpause a DAG; return its path."""
         dag = f"{_PREFIX}/dags/{dag_id}"
         wait_until(f"the DAG {dag_id}", lambda: self.get(dag))
         self._write("PATCH", dag, {"is_paused": False})
         return dag
+
+    def runs(self, dag_id: str, **wanted: Any) -> list[tuple[Run, dict[str, Any]]]:
+        """Return the runs of a DAG, each with what the API says of it.
+
+        :param dag_id: the DAG; ``~``: all
+        :param wanted: the API's filters
+        """
+        path, found = f"{_PREFIX}/dags/{dag_id}/dagRuns", list[dict[str, Any]]()
+        while page := (self.get(path, limit=100, offset=len(found), order_by="id", **wanted) or {}).get("dag_runs"):
+            found += page
+        return [(Run(self, one["dag_id"], one["dag_run_id"]), one) for one in found]
 
     def _write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a write; on SQLite another may hold the database for longer than it waits."""

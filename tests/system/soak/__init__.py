@@ -1,0 +1,1 @@
+"""An hour of real Airflow under faults, kills and restarts; at its end the books."""
