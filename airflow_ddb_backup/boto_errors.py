@@ -190,7 +190,10 @@ def _never_left(error: Exception) -> bool:
 
 def _clean(error: BaseException | None) -> None:
     """Clean the texts of an exception and of those behind it: Airflow logs them all, with the traceback."""
-    while error is not None:
+    seen: list[BaseException] = []
+    # Two may each be the other's reason.
+    while error is not None and error not in seen:
+        seen.append(error)
         error.args = tuple(_cleaned(printable(one)) if isinstance(one, str) else one for one in error.args)
         error = error.__cause__ or error.__context__
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 
+# The consoles of the partitions that are known.
+_DOMAINS = [domain for name in ("aws", "aws-cn", "aws-us-gov") if (domain := BaseAwsLink.get_aws_domain(name))]
+# What an address is made of.
+_PARTS = {"region_name": r"[a-z0-9-]+", "table_name": r"[a-zA-Z0-9_.-]{3,255}"}
+
+
 class DynamoDBTableLink(BaseAwsLink):
     """Leads to a table in the DynamoDB console."""
 
@@ -20,8 +27,13 @@ class DynamoDBTableLink(BaseAwsLink):
     format_str = BASE_AWS_CONSOLE_LINK + "/dynamodbv2/home?region={region_name}#table?name={table_name}"
 
     def format_link(self, **kwargs: Any) -> str:
-        """Return the address, or none in a partition whose console is not known."""
-        return super().format_link(**kwargs) if kwargs.get("aws_domain") else ""
+        """Return the address; none in a partition whose console is not known, or of an XCom that is not this link's.
+
+        Whoever may write XComs could lead those who trust the link elsewhere.
+        """
+        parts = {name: re.fullmatch(pattern, str(kwargs[name])) for name, pattern in _PARTS.items() if name in kwargs}
+        is_sound = kwargs.get("aws_domain") in _DOMAINS and all(parts.values())
+        return super().format_link(**kwargs) if is_sound else ""
 
 
 class DynamoDBBackupLink(DynamoDBTableLink):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import XCom
 
-from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink, DynamoDBBackupsLink
+from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink, DynamoDBBackupsLink, DynamoDBTableLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -87,3 +87,35 @@ def test_its_name_is_what_users_see() -> None:
     """The UI's button says so."""
     assert DynamoDBBackupLink().name == "DynamoDB backup"
     assert DynamoDBBackupsLink().name == "DynamoDB backups"
+
+
+@pytest.mark.parametrize("kind", [DynamoDBTableLink, DynamoDBBackupLink, DynamoDBBackupsLink])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"aws_domain": "example.com"},
+        {"aws_domain": "aws.amazon.com@example.com"},
+        {"aws_domain": ["aws.amazon.com"]},
+        {"aws_domain": None},
+        {"region_name": "eu-west-1#javascript:alert(1)"},
+        {"region_name": "eu-west-1\n"},
+        {"region_name": ["eu-west-1"]},
+        {"table_name": "orders&redirect=https://example.com"},
+        {"table_name": "<b>orders</b>"},
+        {"table_name": "orders\u202e"},
+        {"table_name": 5},
+        {"self": 1},
+    ],
+    ids=repr,
+)
+def test_a_forged_xcom_has_no_link(monkeypatch: pytest.MonkeyPatch, kind: Any, forged: dict[str, Any]) -> None:
+    """Whoever may write XComs could lead those who trust it elsewhere."""
+    right = {"region_name": "eu-west-1", "aws_domain": "aws.amazon.com", "table_name": "orders"}
+    assert link_from(monkeypatch, right, kind).startswith("https://console.aws.amazon.com/dynamodbv2/home?region=")
+    assert link_from(monkeypatch, right | forged, kind) == ""
+
+
+@pytest.mark.parametrize("stored", ["javascript:alert(1)", 5, [], ["x"], {"x": 1}, {}, True], ids=repr)
+def test_an_xcom_of_another_shape_has_no_link(monkeypatch: pytest.MonkeyPatch, stored: Any) -> None:
+    """It is some other package's."""
+    assert link_from(monkeypatch, stored) == ""
