@@ -11,11 +11,14 @@ AUDIT := --progress-spinner off --disable-pip --no-deps $(if $(REQUIRE_AUDIT),--
 # constraints.txt must install on the oldest Python that the package claims.
 RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pyproject.toml
 
+# A build of a commit is the same whenever it is made; that of no repository has hatchling's own time.
+EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
+
 # Importing Airflow takes 2.5 s with compiled modules, and 6 s without.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test soak-airflow readers screenshots matrix bench bench-imports lint format docs wheel release constraints clean
+.PHONY: help demo unit test system-test soak-airflow readers screenshots matrix bench bench-imports lint format docs wheel sbom release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -64,7 +67,7 @@ lint: $(READY) ## Check style, formatting, types, docstrings, workflows, pins, a
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
+	$(BIN)/zizmor --offline --quiet --no-progress --persona pedantic .github
 	$(RESOLVE) --constraint constraints.txt >/dev/null
 	$(BIN)/pip-audit $(AUDIT) --requirement constraints.txt
 
@@ -76,7 +79,10 @@ docs: $(READY) ## Build the documentation into docs/_build
 	$(BIN)/python -m sphinx -n -W --keep-going -b html docs docs/_build/html
 
 wheel: $(READY) ## Build the package into dist/
-	$(BIN)/python -m build --installer uv
+	SOURCE_DATE_EPOCH=$(EPOCH) UV_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m build --installer uv
+
+sbom: $(READY) ## List what a user installs with the wheel in dist/, as CycloneDX, in build/sbom.json
+	$(BIN)/python -m scripts.sbom
 
 release: $(READY) ## Check that tag, version and changelog agree, and build dist/
 	$(BIN)/python scripts/release.py
