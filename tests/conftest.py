@@ -149,6 +149,7 @@ def control_plane(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Con
         monkeypatch.setattr(masker, "patterns", set())
         monkeypatch.setattr(masker, "replacer", None)
     with ControlPlane(clock=clock).serve() as plane:
+        plane.sessions = sessions
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection())
         plane.create_table("orders")
         yield plane

@@ -76,6 +76,10 @@ class StillClock(Clock):
         self._sleepers: dict[object, float] = {}
         self._hanging: list[str] = []
 
+    def reset(self, start: float) -> None:
+        """Begin anew, at so many Unix seconds."""
+        self._start, self._slept = start, 0.0
+
     def monotonic(self) -> float:
         """Return seconds of a clock that nobody sets."""
         return self._start + self._slept

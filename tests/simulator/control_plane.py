@@ -75,9 +75,20 @@ class ControlPlane:
     """
 
     def __init__(self, creating_for: float = 0.0, clock: Clock | None = None) -> None:
-        self.creating_for = creating_for
         self.clock = clock or Clock()
         self.url = ""
+        #: sessions of boto3's clients in this process, whose connections stay open until they are closed
+        self.sessions: list[Any] = []
+        self.reset(creating_for)
+        setattr(moto.dynamodb.models.table, "utcnow", self.utcnow)  # noqa: B010  # moto imports it for itself
+
+    def reset(self, creating_for: float = 0.0) -> None:
+        """Begin anew at the same address, without any tables.
+
+        :param creating_for: seconds that a new backup stays CREATING
+        """
+        _BACKENDS.reset()
+        self.creating_for = creating_for
         #: whether connections stay open after a response, as AWS's do
         self.keeps_connections = True
         #: calls by operation, and those of them that were throttled; a neighbour's are counted apart
@@ -137,7 +148,6 @@ class ControlPlane:
         self._closing = threading.Event()
         # Never held while a response is on its way.
         self._lock = threading.RLock()
-        setattr(moto.dynamodb.models.table, "utcnow", self.utcnow)  # noqa: B010  # moto imports it for itself
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[ControlPlane]:
@@ -216,6 +226,11 @@ class ControlPlane:
     def before(self, operation: str, interfere: Callable[[], object]) -> None:
         """Let something happen once, just before the next call of an operation takes effect."""
         self._interferences[operation] = interfere
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether something is still to go wrong."""
+        return any(self._faults.values())
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
@@ -316,6 +331,10 @@ class ControlPlane:
         with self._lock:
             del _BACKENDS[account][region].backups[arn]
 
+    def end_restore(self, name: str, region: str = REGION, account: str = ACCOUNT) -> None:
+        """Let the restore of a table be complete."""
+        restores.end(_BACKENDS[account][region].tables[name], self.clock.time())
+
     def tag_table(self, name: str, region: str = REGION, account: str = ACCOUNT, **tags: str) -> None:
         """Put tags on a table."""
         table = _BACKENDS[account][region].tables[name]
@@ -323,10 +342,20 @@ class ControlPlane:
 
     def switch_recovery(self, name: str, *, on: bool = True) -> None:
         """Turn a table's point-in-time recovery on or off."""
-        body = {"TableName": name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": on}}
-        target = {"x-amz-target": "DynamoDB_20120810.UpdateContinuousBackups", "content-type": JSON}
-        # Most tests need no client of their own, which takes longer than all else here.
-        assert self.answer(Request(target, json.dumps(body).encode(), port=0)).status == 200
+        recovery = {"PointInTimeRecoveryEnabled": on}
+        self.ask("UpdateContinuousBackups", TableName=name, PointInTimeRecoverySpecification=recovery)
+
+    def ask(self, operation: str, **body: Any) -> dict[str, Any]:
+        """Make a call past HTTP, rates and faults, as somebody in the account; it costs less than a client's."""
+        target = {"x-amz-target": f"DynamoDB_20120810.{operation}", "content-type": JSON}
+        response = self._answer(_Call(Request(target, json.dumps(body).encode(), port=0)))
+        assert response.status == 200, response.content
+        content: dict[str, Any] = json.loads(response.content)
+        return content
+
+    def table_ids(self, region: str = REGION, account: str = ACCOUNT) -> dict[str, str]:
+        """Return the ID of each table that exists, by its name."""
+        return {name: table_id(table) for name, table in _BACKENDS[account][region].tables.items()}
 
     def backup_arns(self, region: str = REGION, account: str = ACCOUNT) -> list[str]:
         """Return the ARNs of all backups that exist, in the order of their creation."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.simulator import settings
@@ -47,6 +47,13 @@ def restore_of(table: Table | None) -> Restore | None:
     """Return the restore that has made a table, if one has."""
     found: Restore | None = vars(table).get("restore") if table else None
     return found
+
+
+def end(table: Table, now: float) -> None:
+    """Let the restore of a table be complete."""
+    restore = restore_of(table)
+    assert restore
+    vars(table)["restore"] = replace(restore, seconds=now - restore.began)
 
 
 def in_progress(tables: Iterable[Table], now: float) -> list[Restore]:

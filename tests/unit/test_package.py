@@ -217,7 +217,6 @@ OF_SEVERAL = {
     "test_docs",
     "test_examples",
     "test_forged",
-    "test_every_history",
     "test_iam",
     "test_many_nights",
     "test_package",

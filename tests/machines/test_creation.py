@@ -15,9 +15,8 @@ from logging import Handler, getLogger
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, initialize, precondition, rule
 
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.find_or_create import find_or_create
@@ -27,6 +26,7 @@ from airflow_ddb_backup.creation.request import BackupRequest
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.limits import SCHEDULER_CLOCK_TOLERANCE
+from tests.machines.support import TIMEOUT, Machine
 from tests.simulator.faults import (
     DROPPED_AFTER_COMMIT,
     DROPPED_BEFORE_COMMIT,
@@ -36,11 +36,9 @@ from tests.simulator.faults import (
     THROTTLED,
     Fault,
 )
-from tests.unit.conftest import EXAMPLES
 
 if TYPE_CHECKING:
-    from tests.simulator.clock import Clock
-    from tests.simulator.control_plane import ControlPlane
+    from tests.machines.support import Search
 
 GIVEN = "ledger-nightly"
 FAULTS = [
@@ -135,11 +133,9 @@ class Warnings(Handler):
         self.text += record.getMessage() + "\n"
 
 
-class Histories(RuleBasedStateMachine):
+class Creations(Machine):
     """Runs, their tries, and everything that happens to them."""
 
-    plane: ControlPlane
-    clock: Clock
     runs = Bundle("runs")
 
     @initialize(
@@ -149,9 +145,6 @@ class Histories(RuleBasedStateMachine):
         """Set the clocks: AWS's is the true one; the worker's is the test's own."""
         self.plane.clock_offset = worker
         self.plane.listing_lag = lag
-        self.plane.clear_faults()
-        self.plane.client().delete_table(TableName="orders")
-        self.clock.sleep(1)
         self.plane.create_table("orders")
         self.scheduler = scheduler
         self.clock.sleep(100)
@@ -219,7 +212,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=st.sampled_from([GIVEN, "other"]), seconds=st.sampled_from([3, 60]))
     def someone_else_backs_up(self, name: str, seconds: float) -> None:
         """By hand, or by a script; AWS's clock is known to a second."""
-        self.plane.client().create_backup(TableName="orders", BackupName=name)
+        self.plane.ask("CreateBackup", TableName="orders", BackupName=name)
         self.note(None)
         self.clock.sleep(seconds)
 
@@ -229,7 +222,7 @@ class Histories(RuleBasedStateMachine):
         """Backups outlive it."""
         self.tables += 1
         self.clock.sleep(20)
-        self.plane.client().delete_table(TableName="orders")
+        self.plane.drop_table("orders")
         self.clock.sleep(20)
         self.plane.create_table("orders")
         self.clock.sleep(20)
@@ -281,7 +274,7 @@ class Histories(RuleBasedStateMachine):
 
     def orphan_creates(self, run: ModelRun) -> None:
         """Let the try before go on beside its retry."""
-        self.plane.client().create_backup(TableName="orders", BackupName=self.name_of(run))
+        self.plane.ask("CreateBackup", TableName="orders", BackupName=self.name_of(run))
         self.note(run)
         self.clock.sleep(1)
 
@@ -348,19 +341,7 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.load
-@pytest.mark.timeout(240 + 10 * EXAMPLES)
-def test_no_history_breaks_a_promise(control_plane: ControlPlane, clock: Clock) -> None:
+@pytest.mark.timeout(TIMEOUT)
+def test_creations(search: Search) -> None:
     """No run takes another's backup unless both were running, one of an earlier table, or one from before its time."""
-    machine = type("Machine", (Histories,), {"plane": control_plane, "clock": clock})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=max(30, EXAMPLES // 4),
-            stateful_step_count=10,
-            deadline=None,
-            # What fails is told at once: each history takes a while, and its times differ when it is run again.
-            phases=[Phase.generate],
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    search.run(Creations, histories=15, steps=10)

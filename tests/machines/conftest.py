@@ -1,0 +1,34 @@
+"""Fixtures of the machines: an account, a wire, and silence."""
+
+from __future__ import annotations
+
+from logging import CRITICAL, getLogger
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.machines.support import Search, Silent, Wire, say
+
+if TYPE_CHECKING:
+    from tests.simulator.clock import Clock
+    from tests.simulator.control_plane import ControlPlane
+
+
+@pytest.fixture
+def search(
+    control_plane: ControlPlane,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Search:
+    """Return what searches for a history that breaks a promise."""
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+    from airflow_ddb_backup.operators.dynamodb.base import DynamoDBOperator
+
+    # Hours of it would be kept otherwise.
+    for kind in (DynamoDBOperator, DynamoDBBackupHook, BaseTrigger):
+        monkeypatch.setattr(kind, "log", Silent())
+    monkeypatch.setattr(getLogger("airflow_ddb_backup"), "level", CRITICAL + 1)
+    return Search({"plane": control_plane, "clock": clock, "wire": Wire(monkeypatch)}, say(capsys))
