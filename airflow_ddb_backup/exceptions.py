@@ -419,6 +419,8 @@ class SomeFailedError(BackupError):
 
     #: the exception for the case that no retry can fix any of the failures
     for_good: ClassVar[type[SomeFailedError]]
+    #: how many
+    count = 1
 
 
 class DeletionsFailedError(SomeFailedError):

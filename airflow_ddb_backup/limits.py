@@ -165,6 +165,15 @@ FIRST_EVENT_AFTER = 7.0
 POLLER_TICK = 1.0
 #: after a defect of the poller polling goes on so much later (chosen)
 AFTER_A_DEFECT = 5.0
+#: seconds between two sendings of what a poller has counted, and the most that its end waits for the last (chosen: as
+#: often as StatsD itself sums up, https://github.com/statsd/statsd/blob/master/exampleConfig.js; a loss of the last is
+#: better than a wait)
+METRICS_INTERVAL, LAST_METRICS = 10.0, 1.0
+#: metrics that a poller keeps, should sending hang (chosen: some minutes of calls at AWS's rates)
+MOST_KEPT_METRICS = 10_000
+#: What was created so many seconds before a wait began, at most, is taken to have become AVAILABLE during it (chosen:
+#: a deferral takes some seconds). Of anything older the duration counts only if a poll has seen it unfinished.
+JUST_CREATED = 60.0
 #: an outage is over when no call has failed for so long: beside a neighbour they fail and succeed in turns (chosen)
 STEADY = 30.0
 

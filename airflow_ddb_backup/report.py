@@ -95,7 +95,9 @@ class Report(Generic[_T]):
         some = " ".join(f"{name}: {error}" for name, error in list(self.failed.items())[:NAMED])
         summary = kind.summarize(context, f"{len(self.failed)} failed, {detail}. {some}")
         message = f"{summary} {kind.hint if final or hint is None else hint}"
-        raise kind(message)
+        failure = kind(message)
+        failure.count = len(self.failed)
+        raise failure
 
 
 def age_of(age: timedelta) -> str:

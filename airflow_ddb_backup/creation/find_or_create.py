@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_ddb_backup import exceptions, limits
+from airflow_ddb_backup import exceptions, limits, metrics
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.listing import Listing
 from airflow_ddb_backup.creation.request import IfExists
@@ -51,6 +51,8 @@ class FindOrCreate(Work["Creation"]):
     def step(self, creation: Creation) -> None:
         """Go on with one."""
         self.backups[creation] = creation.find_or_create()
+        found = metrics.BACKUPS_CREATED if creation.is_missing else metrics.BACKUPS_REUSED
+        metrics.count(found, region=creation.wanted.context.region)
 
     def untried(self, creation: Creation) -> BackupError:
         """Return why it has failed."""

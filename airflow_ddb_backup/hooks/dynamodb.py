@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.endpoint import DEFAULT_TIMEOUT
 from botocore.utils import parse_timestamp
 
-from airflow_ddb_backup import exceptions, models
+from airflow_ddb_backup import exceptions, metrics, models
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.clock import REQUEST_ID, Clock, headers_of
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
@@ -406,7 +406,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         called_at = self.clock.monotonic()
         given = {name: value for name, value in request.items() if value is not None}
         try:
-            with map_exceptions(context, sent=lambda: self._calling.sent):
+            with metrics.calling(operation, context.region), map_exceptions(context, sent=lambda: self._calling.sent):
                 response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 _check_origin(response, operation, context)
                 self.clock.observe_response(response, called_at)

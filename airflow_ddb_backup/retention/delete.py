@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_ddb_backup import metrics
 from airflow_ddb_backup.exceptions import BackupNotFoundError, InvalidValueError
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.parameters import LATER, check_timeout, is_pattern, is_table, set_checked
@@ -42,6 +43,7 @@ def delete_backup(hook: DynamoDBBackupHook, arn: BackupArn) -> str:
     except BackupNotFoundError:
         # Deleted by an earlier try, by a call whose response was lost, or by somebody else.
         return f"Deleted already: {arn.text}"
+    metrics.count(metrics.BACKUPS_DELETED, region=arn.region)
     return f"Deleted {arn.text}"
 
 

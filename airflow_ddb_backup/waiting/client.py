@@ -31,7 +31,7 @@ from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
-from airflow_ddb_backup import exceptions
+from airflow_ddb_backup import exceptions, metrics
 from airflow_ddb_backup.boto_errors import from_boto, map_exceptions
 from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import (
@@ -193,6 +193,8 @@ class Client(ABC):
     :param region_name: the region of the calls
     """
 
+    #: whether it is a triggerer's
+    on_triggerer: ClassVar[bool]
     # The preparations of an event loop. Weak, as the limits are.
     _places: ClassVar[WeakValueDictionary[int, asyncio.Semaphore]] = WeakValueDictionary()
 
@@ -200,6 +202,7 @@ class Client(ABC):
         self.limits = limits
         self.region_name = region_name
         self._clock = Clock()
+        self.tally = metrics.Tally(on_triggerer=self.on_triggerer)
         self.context = ErrorContext(region=region_name)
         self._connection: Any = None
         self._opening = asyncio.Lock()
@@ -353,6 +356,8 @@ class HookClient(Client):
     :param region_name: the region of the calls
     """
 
+    on_triggerer = False
+
     def __init__(self, hook: DynamoDBBackupHook, limits: RateLimits, region_name: str) -> None:
         super().__init__(limits, region_name)
         self._hook = hook
@@ -393,6 +398,8 @@ class AsyncClient(Client):
     :param limits: the rate limits of the account and region
     """
 
+    on_triggerer = True
+
     def __init__(self, settings: AwsSettings, limits: RateLimits) -> None:
         super().__init__(limits, settings.region_name)
         self._settings = settings
@@ -404,6 +411,11 @@ class AsyncClient(Client):
         self._ended.set()
         await super().close()
         await asyncio.gather(*self._closing)
+
+    async def _call(self, operation: str, context: ErrorContext, request: Mapping[str, Any]) -> Any:
+        # A hook counts its calls itself.
+        with metrics.calling(operation, self.region_name, self.tally.count):
+            return await super()._call(operation, context, request)
 
     def _prepare(self) -> Prepared:
         return prepare(self._settings)

@@ -3,7 +3,7 @@
 The problem: a triggerer holds thousands of waits on one event loop, and AWS allows a few calls a second for all of
 them. The plan: three tasks, one that describes backups, one that sweeps them and one that describes tables, each at its
 own rate, and none waits for another. They ask the planner what is next, and deliver what AWS says to the subscribers of
-each backup or table: a page's item is parsed once.
+each backup or table: a page's item is parsed once. A fourth has the metrics sent, where Airflow sends any.
 
 Invariants, at every await:
 
@@ -27,22 +27,23 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
-from airflow_ddb_backup import exceptions
+from airflow_ddb_backup import exceptions, metrics
 from airflow_ddb_backup.clock import Clock
 from airflow_ddb_backup.exceptions import BackupError, PermanentError
-from airflow_ddb_backup.limits import AFTER_A_DEFECT, POLLER_TICK
+from airflow_ddb_backup.limits import AFTER_A_DEFECT, LAST_METRICS, METRICS_INTERVAL, POLLER_TICK
 from airflow_ddb_backup.models import Backup
 from airflow_ddb_backup.retries import backoff
 from airflow_ddb_backup.waiting.client import AsyncClient, RateLimits, is_answer
 from airflow_ddb_backup.waiting.planner import Planner
-from airflow_ddb_backup.waiting.state import NOT_LISTED
+from airflow_ddb_backup.waiting.state import NOT_LISTED, WaitStatus
+from airflow_ddb_backup.waiting.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from airflow_ddb_backup.waiting.client import AwsSettings, Client
     from airflow_ddb_backup.waiting.planner import Entry, Sweep
-    from airflow_ddb_backup.waiting.state import Observation, Wait
+    from airflow_ddb_backup.waiting.state import Observation, Wait, WaitResult
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,8 @@ class Subscriber:
     due: float
     result: asyncio.Future[Any]
 
-    def observe(self, observation: Observation) -> None:
-        """Take in what a poll has said."""
+    def observe(self, observation: Observation) -> WaitResult | None:
+        """Take in what a poll has said; return the end of the wait, or ``None`` if it goes on."""
         ended = None
         try:
             ended = self.wait.observe(observation)
@@ -71,6 +72,7 @@ class Subscriber:
             log.exception("A defect in one wait; all others go on.")
         if ended or (self.poll_interval == inf and observation is not NOT_LISTED):
             self.result.set_result(ended)
+        return ended
 
 
 class BackupPoller:
@@ -96,6 +98,7 @@ class BackupPoller:
         self._changed = asyncio.Event()
         self._describing: set[asyncio.Task[None]] = set()
         tasks: list[Callable[[], Awaitable[None]]] = [self._sweep_due]
+        tasks += [self._send_metrics] if metrics.is_on() else []
         tasks += [partial(self._describe_due, operation) for operation in self._planners]
         self._tasks = [self._start(self._keep_on(task)) for task in tasks]
 
@@ -142,7 +145,9 @@ class BackupPoller:
         for subscriber in subscribers:
             if not subscriber.result.done():
                 subscriber.due = asked + subscriber.wait.next_delay(subscriber.poll_interval)
-                subscriber.observe(observation)
+                ended = subscriber.observe(observation)
+                if ended and ended.status is WaitStatus.SUCCESS:
+                    self._count_success(subscriber.wait)
         entry = self._planners[subscribers[0].wait.operation].entries[key]
         if observation is not NOT_LISTED:
             entry.polled, entry.missed = asked, False
@@ -151,6 +156,11 @@ class BackupPoller:
             if not isinstance(observation, BackupError) or is_answer(observation):
                 entry.awaited = False
         self._reschedule(entry)
+
+    def _count_success(self, wait: Wait) -> None:
+        duration = wait.duration(self._client.now())
+        if wait.duration_metric and duration is not None:
+            self._client.tally.time(wait.duration_metric, duration, region=wait.region)
 
     def _join(self, wait: Wait, poll_interval: float, first_delay: float) -> Subscriber:
         now = self._now()
@@ -182,10 +192,27 @@ class BackupPoller:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        if metrics.is_on():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_METRICS):
+                    await in_thread(self._tally().send)
         try:
             await self._client.close()
         except Exception:
             log.exception("The client could not be closed.")
+
+    async def _send_metrics(self) -> None:
+        await in_thread(self._tally().send)
+        await asyncio.sleep(METRICS_INTERVAL)
+
+    def _tally(self) -> metrics.Tally:
+        """Return what there is to send, on a triggerer with the number of waits in the region, of all its pollers."""
+        tally, region = self._client.tally, self._client.region_name
+        if tally.on_triggerer:
+            pollers = [one for one in self._running.values() if one._client.region_name == region]  # noqa: SLF001
+            waits = sum(len(subscribers) for one in pollers for subscribers in one._subscribers.values())  # noqa: SLF001
+            tally.gauge(metrics.WAITS, waits, region=region)
+        return tally
 
     def _start(self, coroutine: Awaitable[None]) -> asyncio.Task[None]:
         return self._loop.create_task(coroutine, context=contextvars.Context())  # type: ignore[arg-type]  # a coroutine

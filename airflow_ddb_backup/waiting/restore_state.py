@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.exceptions import RestoreLostError, RestoreTimeoutError, TableNotFoundError
+from airflow_ddb_backup.metrics import RESTORE_DURATION
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.models import RestoreSource, Table
 
@@ -45,6 +48,7 @@ class RestoreWait(Wait):
     """
 
     operation = "DescribeTable"
+    duration_metric = RESTORE_DURATION
     _not_found_error = TableNotFoundError
     _lost_error = RestoreLostError
     _timeout_error = RestoreTimeoutError
@@ -65,6 +69,11 @@ class RestoreWait(Wait):
     def key(self) -> str:
         """The same for all waits that the same polls serve."""
         return str(self.context)
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the table was created, by AWS's clock; ``None``: not known."""
+        return self._table.created_at if self._table else None
 
     def timed_out(self) -> RestoreResult:
         """Return the end of a wait whose time is up."""

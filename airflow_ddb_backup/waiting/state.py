@@ -11,13 +11,20 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from airflow_ddb_backup import exceptions
+from airflow_ddb_backup import exceptions, metrics
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, PermanentError
-from airflow_ddb_backup.limits import DESCRIBE_LAG, LARGEST_NUMBER, NAMED, NOT_FOUND_LIMIT, PROGRESS_INTERVAL
+from airflow_ddb_backup.limits import (
+    DESCRIBE_LAG,
+    JUST_CREATED,
+    LARGEST_NUMBER,
+    NAMED,
+    NOT_FOUND_LIMIT,
+    PROGRESS_INTERVAL,
+)
 from airflow_ddb_backup.models import Backup, BackupArn, BackupStatus, Table, TableBackups
 
 if TYPE_CHECKING:
@@ -203,6 +210,8 @@ class Wait(ABC):
 
     #: the AWS operation whose rate a poll takes
     operation: ClassVar[str]
+    #: the metric of how long what is waited for takes; ``None``: there is none
+    duration_metric: ClassVar[str | None] = None
     _not_found_error: ClassVar[type[BackupError]]
     _lost_error: ClassVar[type[BackupError]]
     _timeout_error: ClassVar[type[BackupError]]
@@ -227,6 +236,8 @@ class Wait(ABC):
         self.not_found = 0
         self._clock = deadline.clock
         self._began = self._clock.monotonic()
+        self._began_at = self._clock.time()
+        self._seen_unfinished = False
         self.created_hint = created_hint
         self._failure: BackupError | None = None
 
@@ -284,6 +295,7 @@ class Wait(ABC):
         elif observation is not NOT_LISTED:
             self._failure, self.not_found = None, 0
             ended = self._observe_answer(observation)
+            self._seen_unfinished = self._seen_unfinished or ended is None
         return ended or (self.timed_out() if self.deadline.passed else None)
 
     def next_delay(self, poll_interval: float) -> float:
@@ -292,6 +304,21 @@ class Wait(ABC):
         :param poll_interval: seconds between polls
         """
         return min(poll_interval, self.deadline.left)
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When what is waited for was created, by AWS's clock; ``None``: not known."""
+        return None
+
+    def duration(self, now: datetime) -> timedelta | None:
+        """Return how long it took; ``None``: that is not known, or it may have been over before the wait began.
+
+        :param now: when it was over, by AWS's clock
+        """
+        if (created_at := self.created_at) is None:
+            return None
+        is_new = self._seen_unfinished or created_at.timestamp() >= self._began_at - JUST_CREATED
+        return max(now - created_at, timedelta(0)) if is_new else None
 
     def seconds_until_report(self) -> float:
         """Return the seconds until the first line on the progress, 30 at most."""
@@ -329,6 +356,7 @@ class BackupWait(Wait):
     """
 
     operation = "DescribeBackup"
+    duration_metric = metrics.BACKUP_DURATION
     _not_found_error = exceptions.BackupNotFoundError
     _lost_error = exceptions.BackupLostError
     _timeout_error = exceptions.BackupTimeoutError
@@ -347,7 +375,8 @@ class BackupWait(Wait):
         return self.arn.text
 
     @property
-    def _created_at(self) -> datetime | None:
+    def created_at(self) -> datetime | None:
+        """When the backup was created, by AWS's clock, or as its ARN tells; ``None``: not known."""
         return self._backup.created_at if self._backup else self.created_hint
 
     def _observe_answer(self, answer: Backup) -> WaitResult | None:
@@ -360,7 +389,7 @@ class BackupWait(Wait):
 
     def _describe(self) -> str:
         status = self._backup.status if self._backup else "not known yet"
-        return f"status {status}{self._elapsed(self._created_at)}.{self._last_failure()}"
+        return f"status {status}{self._elapsed(self.created_at)}.{self._last_failure()}"
 
     def _result(self, status: WaitStatus, message: str) -> WaitResult:
         if self.context.backup is None:
@@ -368,7 +397,7 @@ class BackupWait(Wait):
         return WaitResult(status, self._backup.as_dict() if self._backup else self._unknown(), message)
 
     def _unknown(self) -> dict[str, Any]:
-        created_at = self._created_at
+        created_at = self.created_at
         known = {
             "backup_arn": self.arn.text,
             "table_name": self.arn.table_name,

@@ -32,7 +32,7 @@ LAYERS = [
     {"selection"},
     {"connection"},
     {"hooks"},
-    {"rates", "report", "retries"},
+    {"metrics", "rates", "report", "retries"},
     {"boto_errors", "clock", "parameters"},
     {"models"},
     {"exceptions"},

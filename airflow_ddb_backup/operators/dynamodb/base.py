@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.common.compat.sdk import Asset, conf
 
-from airflow_ddb_backup import exceptions
+from airflow_ddb_backup import exceptions, metrics
 from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run, TableBackup
 from airflow_ddb_backup.creation.names import derive_backup_name
@@ -21,6 +23,7 @@ from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from _typeshed import DataclassInstance
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -36,6 +39,9 @@ else:
     _ASSETS = (Asset, AssetRef)
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Operator = TypeVar("_Operator", bound="DynamoDBOperator")
 _Request = TypeVar("_Request", bound="DataclassInstance")
 #: the templated parameters that select tables
 SELECTION_FIELDS = ("table_names", "exclude", "table_tags", "max_tables")
@@ -60,6 +66,19 @@ def namespace() -> str:
 
 class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
     """Base of all operators."""
+
+    #: the metrics of how a try ends; ``None``: it has none
+    outcomes: ClassVar[metrics.Outcomes | None] = None
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from the triggerer, and count how the try ends."""
+        # A try that runs from the top counts its end there.
+        with nullcontext() if next_method == "execute" else self.counting_its_end():
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def counting_its_end(self) -> AbstractContextManager[None]:
+        """Return what counts how a try ends."""
+        return metrics.ending(self.outcomes, lambda: self.region_name or self._resolved(ErrorContext()).region)
 
     def _make(self, kind: type[_Request], of: Callable[[Any], Any], **others: Any) -> _Request:
         """Return what the parameters ask for, a value that checks itself. Its fields have the parameters' names.
@@ -94,10 +113,25 @@ class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
                 context["outlet_events"][cast("Asset", outlet)].extra.update(extra)
 
 
+def counted(execute: Callable[Concatenate[_Operator, _P], _T]) -> Callable[Concatenate[_Operator, _P], _T]:
+    """Count how a try ends.
+
+    :param execute: an operator's method
+    """
+
+    @wraps(execute)
+    def run(self: _Operator, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with self.counting_its_end():
+            return execute(self, *args, **kwargs)
+
+    return run
+
+
 class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
     """Base of the operators that create backups. Each names its parameters itself, for editors and type checkers."""
 
     ui_color = "#d9e6f7"
+    outcomes = None, metrics.BACKUPS_FAILED
 
     backup_name: str | XComArg | None
     if_exists: str

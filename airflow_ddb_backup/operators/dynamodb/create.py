@@ -16,7 +16,7 @@ from airflow_ddb_backup.exceptions import ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupLink
 from airflow_ddb_backup.models import Backup, BackupArn
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_BACKUP_ARN, BackupCreator, counted
 from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import push, size_of
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
@@ -91,6 +91,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         self.timeout = timeout
         self._make(BackupRequest, literal)
 
+    @counted
     def execute(self, context: Context) -> str:
         """Create the backup, or find this run's, and wait for it."""
         request = self._make(BackupRequest, rendered)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_ddb_backup import metrics
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.creation.names import run_digest, task_digest
@@ -21,7 +22,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.limits import LARGEST_DRILL
 from airflow_ddb_backup.models import BackupArn, RestoreSource
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT, namespace
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT, counted, namespace
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.operators.dynamodb.restore import RestoreWaiter
 from airflow_ddb_backup.parameters import literal, rendered
@@ -84,6 +85,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
 
     template_fields: Sequence[str] = aws_template_fields("table_name", "backup_arn", "backup_name_prefix", "account_id")
     timeout_error = DrillTimeoutError
+    outcomes = metrics.DRILLS_PASSED, metrics.DRILLS_FAILED
 
     def __init__(
         self,
@@ -123,6 +125,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         self._make(DrillChecks, literal)
         self._request(literal)
 
+    @counted
     def execute(self, context: Context) -> dict[str, Any]:
         """Pick a backup, restore it, wait, check, drop, report, and judge."""
         report = self._report(context)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_ddb_backup import exceptions
+from airflow_ddb_backup import exceptions, metrics
 from airflow_ddb_backup.clock import Deadline
 from airflow_ddb_backup.creation.matching import Run
 from airflow_ddb_backup.exceptions import ErrorContext, RestoreTimeoutError
 from airflow_ddb_backup.limits import SETTING_PATIENCE, UPDATING_PATIENCE
 from airflow_ddb_backup.links.dynamodb import DynamoDBTableLink
 from airflow_ddb_backup.models import TABLE_ARN, RestoreSource
-from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator
+from airflow_ddb_backup.operators.dynamodb.base import XCOM_SETTINGS, XCOM_TABLE_ARN, DynamoDBOperator, counted
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import Report, push, reporting
@@ -84,6 +84,7 @@ class TableRestorer(RestoreWaiter):
 
     operator_extra_links = (DynamoDBTableLink(),)
     timeout_error = RestoreTimeoutError
+    outcomes = metrics.TABLES_RESTORED, metrics.RESTORES_FAILED
 
     target_table_name: str | XComArg
     if_exists: str
@@ -109,6 +110,7 @@ class TableRestorer(RestoreWaiter):
         """
         raise NotImplementedError
 
+    @counted
     def execute(self, context: Context) -> str:
         """Restore the table, or find the one that an earlier try has restored, and wait for it."""
         try:

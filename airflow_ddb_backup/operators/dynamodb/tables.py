@@ -17,7 +17,13 @@ from airflow_ddb_backup.creation.tables import TablesReport, create_backups
 from airflow_ddb_backup.exceptions import BackupError, CreationTimeoutError, ErrorContext, TriggerFailedError
 from airflow_ddb_backup.links.dynamodb import DynamoDBBackupsLink
 from airflow_ddb_backup.models import BackupArn
-from airflow_ddb_backup.operators.dynamodb.base import SELECTION_FIELDS, XCOM_BACKUP_ARNS, XCOM_REPORT, BackupCreator
+from airflow_ddb_backup.operators.dynamodb.base import (
+    SELECTION_FIELDS,
+    XCOM_BACKUP_ARNS,
+    XCOM_REPORT,
+    BackupCreator,
+    counted,
+)
 from airflow_ddb_backup.parameters import LATER, literal, rendered
 from airflow_ddb_backup.report import push, reporting
 from airflow_ddb_backup.selection import TableSelection, select_tables
@@ -123,6 +129,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         self._make(TableSelection, literal)
         self._make(BackupRequest, literal, table_name=LATER)
 
+    @counted
     def execute(self, context: Context) -> dict[str, Any]:
         """Create each table's backup, or find this run's, wait for all, report, and judge."""
         report = TablesReport(region=self.region_name)
