@@ -14,7 +14,7 @@ No tag has more values than there are operations, regions or triggerers.
 from __future__ import annotations
 
 import logging
-import socket
+import platform
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -169,7 +169,7 @@ class Tally:
 
     def gauge(self, name: str, value: int, /, **tags: str | None) -> None:
         """Take in how many there are of something on this machine."""
-        self._keep("gauge", name, value, {**tags, "hostname": socket.gethostname()})
+        self._keep("gauge", name, value, {**tags, "hostname": platform.node()})
 
     def send(self) -> None:
         """Send all that is kept. It may hang."""

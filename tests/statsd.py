@@ -48,6 +48,9 @@ class Listener:
             "STATSD_HOST": "127.0.0.1",
             "STATSD_PORT": str(self._socket.getsockname()[1]),
             "STATSD_INFLUXDB_ENABLED": "True",
+            # Without these Airflow 2.11 warns of what it will do in 3.
+            "METRICS_USE_PATTERN_MATCH": "True",
+            "TIMER_UNIT_CONSISTENCY": "True",
         }
         return {f"AIRFLOW__METRICS__{name}": value for name, value in options.items()}
 
