@@ -122,6 +122,8 @@ class ControlPlane:
         self.on_commit: Callable[[str, int], object] = lambda *_: None
         #: ARNs of backups that are being restored by others (AWS.md, "Deleting")
         self.restoring: set[str] = set()
+        #: seconds that a new table stays CREATING
+        self.tables_creating_for = 0.0
         #: seconds that a restore takes
         self.restoring_for = 0.0
         #: seconds that a table stays DELETING
@@ -306,6 +308,8 @@ class ControlPlane:
                 self.ghosts[table.table_arn] = _tags_of(table)
             if settings.restorable(table, self.now()):
                 backup = Backup(account, region, f"{name}$DeletedTableBackup", table, type_="SYSTEM")
+                # AWS.md, "Calls": what a system backup's ARN ends in.
+                backup.identifier = f"{backup.identifier.partition('-')[0]}-00000000"
                 mark(backup, self.clock.time())
                 _BACKENDS[account][region].backups[backup.arn] = backup
             _BACKENDS[account][region].delete_table(name)
@@ -561,7 +565,7 @@ class ControlPlane:
         table = _BACKENDS[call.account][call.region].tables.get(call.table)
         restore = restores.restore_of(table)
         restoring = restore is not None and restore.in_progress(self.clock.time())
-        if table is None or restoring or self.statuses.get(call.table) == "CREATING":
+        if table is None or restoring or self._is_creating(table) or self.statuses.get(call.table) == "CREATING":
             return _error("TableNotFoundException", f"Table not found: {call.table}")
         if not self._is_past(table, self.backups_enabled_after):
             text = f"Backups are being enabled for the table: {call.table}. Please retry later"
@@ -638,6 +642,7 @@ class ControlPlane:
             self._set_status(content["BackupDescription"]["BackupDetails"], backup)
             source = content["BackupDescription"]["SourceTableDetails"]
             source["TableId"] = table_id(backup.table)
+            source["BillingMode"] = backup.table.billing_mode
             source["TableSizeBytes"] = self.sizes.get(backup.table.name, source.get("TableSizeBytes", 0))
             content["BackupDescription"]["SourceTableFeatureDetails"] = restores.features(backup.table)
         elif call.operation == "ListBackups":
@@ -651,6 +656,8 @@ class ControlPlane:
             table["TableId"] = table_id(backend.tables[table["TableName"]])
             if call.operation in RESTORES:
                 self._begin_restore(call, backend.tables[table["TableName"]], table)
+            elif self._is_creating(backend.tables[table["TableName"]]):
+                table["TableStatus"] = "CREATING"
         elif call.operation == "DescribeTable":
             table = content["Table"]
             self._describe(backend.tables[table["TableName"]], table)
@@ -674,7 +681,13 @@ class ControlPlane:
         restores.begin(table, source, name, moment, call.body, self.clock.time(), self.restoring_for)
         restores.describe(table, description, self.clock.time())
 
+    def _is_creating(self, table: Table) -> bool:
+        # A restore takes its own time.
+        return not restores.restore_of(table) and not self._is_past(table, self.tables_creating_for)
+
     def _describe(self, table: Table, description: dict[str, Any]) -> None:
+        if self._is_creating(table):
+            description["TableStatus"] = "CREATING"
         settings.describe(table, description, self.clock.time())
         restores.describe(table, description, self.clock.time())
         drops.describe(table, description)
@@ -745,6 +758,13 @@ class _Call:
         if "SourceTableArn" in self.body:
             # moto knows it by its name only.
             self.raw = json.dumps({**self.body, "SourceTableName": self.table}).encode()
+        if self.operation in {"DescribeBackup", "DeleteBackup"} and BACKUP_ARN.fullmatch(
+            self.body.get("BackupArn", "")
+        ):
+            # AWS.md, "Calls": they ignore the region inside the ARN.
+            parts = self.body["BackupArn"].split(":")
+            self.body["BackupArn"] = ":".join([*parts[:3], self.region, *parts[4:]])
+            self.raw = json.dumps(self.body).encode()
 
     @property
     def resource(self) -> str:
