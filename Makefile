@@ -18,7 +18,7 @@ EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test soak soak-airflow readers screenshots matrix bench bench-imports lint format docs wheel sbom release constraints clean
+.PHONY: help demo unit test system-test aws-test soak soak-airflow readers screenshots matrix bench bench-imports lint format docs wheel sbom release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -39,6 +39,9 @@ endif
 
 system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
+
+aws-test: $(READY) ## Check what AWS does in your own account: REGION=…; asks first; docs/aws_test.rst says how
+	$(BIN)/python -W ignore -m tests.contract --region "$(REGION)" --confirm "$(CONFIRM)" --also $(ALSO) $(if $(CLEAN),--clean)
 
 soak-airflow: $(READY) ## Run Airflow under faults and kills for MINUTES=60, and keep the books; SEED=…; writes docs/soak*
 	$(BIN)/python -W ignore -m tests.system.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))

@@ -45,7 +45,6 @@ from tests.simulator.faults import (
     Answer,
     Fault,
 )
-from tests.simulator.rules import page_of_backups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,35 +137,6 @@ def test_calls_over_their_rate_are_throttled(
     assert not throttled()
 
 
-def test_pages_hold_at_most_a_hundred(client: Any, control_plane: ControlPlane, listed: Listed) -> None:
-    """AWS.md, "Calls": at most 100 summaries a page, or Limit, and a cursor while there are more."""
-    control_plane.add_backups("orders", 250)
-    pages = listed()
-    assert [len(page) for page in pages] == [100, 100, 50]
-    assert sorted(chain.from_iterable(pages)) == sorted(control_plane.backup_arns())
-    assert len(client.list_backups(Limit=7)["BackupSummaries"]) == 7
-
-
-def test_the_lower_bound_is_inclusive_and_the_upper_is_not() -> None:
-    """AWS.md, "Calls": bounds are on the request time, [lower, upper)."""
-    kind = {"BackupType": "USER"}
-    backups = [{"BackupArn": str(second), "BackupCreationDateTime": second} | kind for second in range(4)]
-    page, cursor = page_of_backups(backups, {"TimeRangeLowerBound": 1, "TimeRangeUpperBound": 3})
-    assert sorted(one["BackupArn"] for one in page) == ["1", "2"]
-    assert cursor is None
-
-
-def test_the_bounds_reach_the_control_plane(client: Any, clock: Clock, listed: Listed) -> None:
-    """AWS.md, "Calls"; boto3 sends whole seconds."""
-    arns = []
-    for _ in range(2):
-        arns.append(create(client))
-        clock.sleep(10)
-    between = datetime.fromtimestamp(clock.time() - 15, tz=UTC)
-    assert listed(TimeRangeLowerBound=between) == [arns[1:]]
-    assert listed(TimeRangeUpperBound=between) == [arns[:1]]
-
-
 def test_the_type_defaults_to_user_and_a_page_may_be_empty(
     client: Any, control_plane: ControlPlane, listed: Listed
 ) -> None:
@@ -190,23 +160,6 @@ def test_lists_are_of_a_table_or_of_the_account(
     assert sorted(listed()[0]) == sorted(arns)
     assert listed(TableName="nowhere") == [[]]
     assert control_plane.client("eu-west-1").list_backups()["BackupSummaries"] == []
-
-
-def test_backups_outlive_their_table_and_only_the_id_tells(
-    client: Any, clock: Clock, control_plane: ControlPlane
-) -> None:
-    """AWS.md, "Calls": after a drop and a new table, ListBackups returns backups of both."""
-    create(client)
-    clock.sleep(5)
-    control_plane.drop_table("orders")
-    control_plane.create_table("orders")
-    create(client)
-    summaries = client.list_backups(TableName="orders")["BackupSummaries"]
-    now = client.describe_table(TableName="orders")["Table"]["TableId"]
-    assert sorted(one["TableId"] == now for one in summaries) == [False, True]
-    for one in summaries:
-        described = client.describe_backup(BackupArn=one["BackupArn"])["BackupDescription"]["SourceTableDetails"]
-        assert described["TableId"] == one["TableId"]
 
 
 def test_sizes_are_filled_in_later(client: Any, control_plane: ControlPlane, clock: Clock) -> None:
@@ -245,49 +198,12 @@ def test_a_new_backup_is_creating_for_a_while(client: Any, control_plane: Contro
         assert described["BackupStatus"] == client.list_backups()["BackupSummaries"][0]["BackupStatus"] == status
 
 
-@pytest.mark.parametrize("name", ["a b c", "x/y/z", "å" * 5])
-def test_a_bad_name_is_refused_before_anything_else(client: Any, name: str) -> None:
-    """AWS.md, "Errors": ValidationException, before any existence check."""
-    code, _ = refusal(client.create_backup, TableName="nowhere", BackupName=name)
-    assert code == "ValidationException"
-
-
-def test_what_is_no_backup_arn_is_refused(client: Any) -> None:
-    """AWS.md, "Errors"."""
-    code, text = refusal(client.describe_backup, BackupArn="arn:aws:dynamodb:us-east-1:123456789012:table/orders/x")
-    assert (code, text) == ("ValidationException", "Invalid Backup ARN")
-
-
 @pytest.mark.parametrize("status", ["UPDATING", "DELETING"])
 def test_creation_goes_on_while_a_table_changes(client: Any, control_plane: ControlPlane, status: str) -> None:
     """AWS.md, "Errors": CreateBackup succeeds on an UPDATING and, for a second or two, on a DELETING table."""
     control_plane.statuses["orders"] = status
     assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == status
     assert create(client)
-
-
-def test_a_table_that_is_missing_or_creating_is_not_found(client: Any, control_plane: ControlPlane) -> None:
-    """AWS.md, "Errors": DescribeTable has another code for it than CreateBackup."""
-    missing = {"TableName": "nowhere"}
-    assert refusal(client.create_backup, BackupName="nightly", **missing)[0] == "TableNotFoundException"
-    assert refusal(client.describe_table, **missing)[0] == "ResourceNotFoundException"
-    control_plane.statuses["orders"] = "CREATING"
-    assert refusal(client.create_backup, TableName="orders", BackupName="nightly")[0] == "TableNotFoundException"
-
-
-def test_backups_of_a_new_table_are_being_enabled(client: Any, control_plane: ControlPlane, clock: Clock) -> None:
-    """AWS.md, "Point-in-time recovery"."""
-    control_plane.backups_enabled_after = 6
-    code, text = refusal(client.create_backup, TableName="orders", BackupName="nightly")
-    assert code == "ContinuousBackupsUnavailableException"
-    assert text == "Backups are being enabled for the table: orders. Please retry later"
-    clock.sleep(6)
-    assert create(client)
-
-
-def test_names_are_not_unique(client: Any, control_plane: ControlPlane) -> None:
-    """AWS.md, "Calls": three calls with one name make three backups."""
-    assert len({create(client) for _ in range(3)}) == len(control_plane.backup_arns()) == 3
 
 
 def test_a_policy_decides_by_action_and_resource(client: Any, control_plane: ControlPlane) -> None:
@@ -629,38 +545,9 @@ class TestTables:
         assert listed(TableName=named_by) == [[arn]]
         assert client.describe_backup(BackupArn=arn)
 
-    def test_one_that_is_made_again_at_once_has_another_id(self, client: Any, control_plane: ControlPlane) -> None:
-        """In every call that tells it."""
-        ids = []
-        for _ in range(2):
-            ids.append(client.describe_table(TableName="orders")["Table"]["TableId"])
-            create(client)
-            control_plane.drop_table("orders")
-            control_plane.create_table("orders")
-        assert len(set(ids)) == 2
-        summaries = client.list_backups(TableName="orders")["BackupSummaries"]
-        assert sorted(one["TableId"] for one in summaries) == sorted(ids)
-
-    def test_one_that_is_restored_has_an_id_of_its_own(self, client: Any, control_plane: ControlPlane) -> None:
-        """It can be backed up as any other."""
-        restored = client.restore_table_from_backup(TargetTableName="restored", BackupArn=create(client))
-        described = [client.describe_table(TableName=name)["Table"]["TableId"] for name in ("orders", "restored")]
-        assert restored["TableDescription"]["TableId"] == described[1] != described[0]
-        assert create(client, table="restored")
-
 
 class TestListing:
     """AWS.md, "Calls"."""
-
-    @pytest.mark.parametrize("named_by", ["orders", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"])
-    def test_a_table_may_be_named_by_its_arn(
-        self, client: Any, control_plane: ControlPlane, listed: Listed, named_by: str
-    ) -> None:
-        """As by its name."""
-        control_plane.create_table("customers")
-        create(client, table="customers")
-        arn = create(client, table=named_by)
-        assert listed(TableName=named_by) == [[arn]]
 
     def test_a_cursor_may_name_a_backup_that_is_gone(self, client: Any, control_plane: ControlPlane) -> None:
         """AWS's behaviour is unknown; here the list goes on after it, and shows every other backup once."""
@@ -709,20 +596,6 @@ class TestDeleting:
         details = client.delete_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
         assert (details["BackupArn"], details["BackupStatus"]) == (arn, "DELETED")
 
-    def test_one_that_is_gone_is_not_found(self, client: Any) -> None:
-        """However often it is deleted."""
-        arn = create(client)
-        client.delete_backup(BackupArn=arn)
-        for _ in range(2):
-            with pytest.raises(client.exceptions.BackupNotFoundException):
-                client.delete_backup(BackupArn=arn)
-
-    def test_a_system_backup_is_refused(self, client: Any, control_plane: ControlPlane) -> None:
-        """It is AWS's own."""
-        (arn,) = control_plane.add_backups("orders", 1, "orders$DeletedTableBackup", kind="SYSTEM")
-        with pytest.raises(ClientError, match="ValidationException.*not allowed to delete the system backup"):
-            client.delete_backup(BackupArn=arn)
-
     def test_a_list_that_is_behind_still_shows_it(
         self, client: Any, control_plane: ControlPlane, clock: Clock, listed: Listed
     ) -> None:
@@ -741,22 +614,6 @@ class TestDeleting:
 class TestDropping:
     """AWS.md, "Deleting", of tables."""
 
-    def test_it_takes_its_time(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
-        """DELETING and listed, and then gone; its backups stay."""
-        arn = create(client)
-        control_plane.dropping_for = 60
-        table_id = client.describe_table(TableName="orders")["Table"]["TableId"]
-        assert client.delete_table(TableName="orders")["TableDescription"]["TableStatus"] == "DELETING"
-        clock.sleep(59)
-        table = client.describe_table(TableName="orders")["Table"]
-        assert (table["TableStatus"], table["TableId"]) == ("DELETING", table_id)
-        assert client.list_tables()["TableNames"] == ["orders"]
-        clock.sleep(1)
-        assert client.list_tables()["TableNames"] == []
-        assert refusal(client.describe_table, TableName="orders")[0] == "ResourceNotFoundException"
-        assert refusal(client.delete_table, TableName="orders")[0] == "ResourceNotFoundException"
-        assert control_plane.backup_arns() == [arn]
-
     @pytest.mark.parametrize(
         ("status", "text"), [("CREATING", "created"), ("UPDATING", "updated"), ("DELETING", "deleted")]
     )
@@ -769,18 +626,6 @@ class TestDropping:
         assert (code, told.rpartition(": ")[0].endswith(f"Table is being {text}")) == ("ResourceInUseException", True)
         del control_plane.statuses["orders"]
         assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == "ACTIVE"
-
-    def test_one_that_is_being_restored_is_in_use(self, client: Any, control_plane: ControlPlane) -> None:
-        """Until the restore is over."""
-        control_plane.restoring_for = 10
-        client.restore_table_from_backup(TargetTableName="target", BackupArn=create(client))
-        assert refusal(client.delete_table, TableName="target")[0] == "ResourceInUseException"
-
-    def test_a_protected_one_is_refused(self, client: Any) -> None:
-        """By an error that says what to do."""
-        client.update_table(TableName="orders", DeletionProtectionEnabled=True)
-        code, text = refusal(client.delete_table, TableName="orders")
-        assert (code, "Disable deletion protection first" in text) == ("ValidationException", True)
 
     def test_a_scan_counts_items(self, client: Any) -> None:
         """Page by page of a megabyte."""
@@ -807,18 +652,6 @@ class TestPointInTime:
             first, last = window(client)
             assert abs(first - earliest) < timedelta(seconds=1)
             assert abs(last - datetime.fromtimestamp(clock.time() - 300, tz=UTC)) < timedelta(seconds=1)
-
-    def test_enabling_it_again_begins_anew(self, client: Any, clock: Clock) -> None:
-        """And enabling it twice does not."""
-        first, _ = window(client)
-        recover(client)
-        assert window(client)[0] == first
-        recover(client, on=False)
-        assert refused(client, UseLatestRestorableTime=True) == "PointInTimeRecoveryUnavailableException"
-        recover(client)
-        first, last = window(client)
-        assert first == last
-        assert abs(first - datetime.fromtimestamp(clock.time(), tz=UTC)) < timedelta(seconds=1)
 
     def test_a_restore_tells_its_source_and_second(
         self, client: Any, control_plane: ControlPlane, clock: Clock
@@ -921,35 +754,6 @@ class TestRestoring:
             assert table["TableId"] == answered["TableId"]
         assert "RestoreSummary" not in client.describe_table(TableName="source")["Table"]
 
-    def test_meanwhile_the_backup_is_in_use(
-        self, client: Any, control_plane: ControlPlane, clock: Clock, source: str
-    ) -> None:
-        """And the table can't be backed up."""
-        control_plane.restoring_for = 10
-        client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
-        with pytest.raises(client.exceptions.BackupInUseException):
-            client.delete_backup(BackupArn=source)
-        with pytest.raises(client.exceptions.TableNotFoundException):
-            create(client, table="target")
-        clock.sleep(10)
-        create(client, table="target")
-        client.delete_backup(BackupArn=source)
-
-    def test_a_target_that_exists_is_refused(
-        self, client: Any, control_plane: ControlPlane, clock: Clock, source: str
-    ) -> None:
-        """With another error while it is being restored."""
-        control_plane.restoring_for = 10
-        client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
-        with pytest.raises(
-            client.exceptions.TableInUseException, match=f"already being restored from backup: {source}"
-        ):
-            client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
-        clock.sleep(10)
-        for name in ("target", "orders"):
-            with pytest.raises(client.exceptions.TableAlreadyExistsException):
-                client.restore_table_from_backup(TargetTableName=name, BackupArn=source)
-
     def test_a_backup_that_is_not_available_is_refused(self, client: Any, control_plane: ControlPlane) -> None:
         """Gone, or still being created."""
         gone, creating = control_plane.add_backups("orders", 2)
@@ -970,16 +774,6 @@ class TestRestoring:
             client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
         clock.sleep(96)
         client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
-
-    def test_settings_are_dropped_and_the_capacity_is_the_source_s(self, client: Any, source: str) -> None:
-        """Tags and protection, for two."""
-        arn = client.restore_table_from_backup(TargetTableName="target", BackupArn=source)["TableDescription"][
-            "TableArn"
-        ]
-        table = client.describe_table(TableName="target")["Table"]
-        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-        assert table["DeletionProtectionEnabled"] is False
-        assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == []
 
     def test_overrides_are_honoured(self, client: Any, source: str) -> None:
         """An index list keeps only those that it names, and an empty one none."""
@@ -1003,43 +797,9 @@ class TestRestoring:
         )
         assert client.describe_table(TableName="other")["Table"]["OnDemandThroughput"] == on_demand
 
-    def test_an_empty_structure_is_an_error_that_starts_the_restore(self, client: Any, source: str) -> None:
-        """Never send one."""
-        with pytest.raises(ClientError, match="ValidationException"):
-            client.restore_table_from_backup(TargetTableName="target", BackupArn=source, OnDemandThroughputOverride={})
-        assert client.describe_table(TableName="target")["Table"]["RestoreSummary"]["SourceBackupArn"] == source
-
 
 class TestSettings:
     """AWS.md, "Restoring": what a restore drops, and how it is put back."""
-
-    def test_one_update_of_a_table_at_a_time(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
-        """The table is UPDATING meanwhile."""
-        control_plane.updating_for = 10
-        client.update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
-        assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == "UPDATING"
-        with pytest.raises(client.exceptions.ResourceInUseException):
-            client.update_table(TableName="orders", DeletionProtectionEnabled=True)
-        clock.sleep(10)
-        client.update_table(TableName="orders", DeletionProtectionEnabled=True)
-        clock.sleep(10)
-        table = client.describe_table(TableName="orders")["Table"]
-        assert table["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
-        assert (table["TableStatus"], table["DeletionProtectionEnabled"]) == ("ACTIVE", True)
-
-    def test_a_restore_is_of_the_standard_class(self, client: Any, control_plane: ControlPlane) -> None:
-        """The source's class does not matter."""
-        client.update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
-        (arn,) = control_plane.add_backups("orders", 1)
-        client.restore_table_from_backup(TargetTableName="target", BackupArn=arn)
-        assert "TableClassSummary" not in client.describe_table(TableName="target")["Table"]
-
-    def test_a_second_stream_is_refused(self, client: Any) -> None:
-        """A table has one."""
-        stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
-        client.update_table(TableName="orders", StreamSpecification=stream)
-        with pytest.raises(ClientError, match="ValidationException.*already has an enabled stream"):
-            client.update_table(TableName="orders", StreamSpecification=stream)
 
     def test_time_to_live_changes_once_an_hour(self, client: Any, clock: Clock) -> None:
         """A second call is refused."""
@@ -1064,14 +824,6 @@ class TestSettings:
         client.update_continuous_backups(**request)
         described = client.describe_continuous_backups(TableName="orders")["ContinuousBackupsDescription"]
         assert described["PointInTimeRecoveryDescription"]["RecoveryPeriodInDays"] == 7
-
-    def test_tags_of_aws_can_t_be_set(self, client: Any) -> None:
-        """Others can."""
-        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"
-        with pytest.raises(ClientError, match="ValidationException.*reserved"):
-            client.tag_resource(ResourceArn=arn, Tags=[{"Key": "aws:team", "Value": "shop"}])
-        client.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "shop"}])
-        assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "shop"}]
 
     def test_a_kinesis_destination_is_enabled_once(self, client: Any) -> None:
         """And described with its precision."""
@@ -1135,21 +887,6 @@ class TestTags:
         """Return a client of the tagging API."""
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return boto3.client("resourcegroupstaggingapi", region_name=REGION, endpoint_url=control_plane.url, **keys)
-
-    def test_keys_all_match_and_values_are_alternatives(self, tagging: Any, control_plane: ControlPlane) -> None:
-        """Tables that were never tagged are never listed."""
-        for name in ("one", "two"):
-            control_plane.create_table(name)
-            control_plane.tag_table(name, team="shop", backup=name)
-        assert tables_of(tagging.get_resources()) == ["one", "two"]
-        filters = [{"Key": "team", "Values": ["shop"]}, {"Key": "backup", "Values": ["two", "three"]}]
-        assert tables_of(tagging.get_resources(TagFilters=filters)) == ["two"]
-
-    def test_a_table_that_is_gone_is_listed(self, tagging: Any, control_plane: ControlPlane) -> None:
-        """For hours."""
-        control_plane.tag_table("orders", team="shop")
-        control_plane.drop_table("orders")
-        assert tables_of(tagging.get_resources()) == ["orders"]
 
     def test_pages_hold_at_most_a_hundred(self, tagging: Any, control_plane: ControlPlane) -> None:
         """The last has an empty token."""

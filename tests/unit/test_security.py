@@ -145,7 +145,8 @@ def documented_actions() -> set[str]:
     """Return every IAM action of ``docs/iam.rst`` and of the policies that it includes."""
     page = (ROOT / "docs" / "iam.rst").read_text()
     found = set(re.findall(r"\b(?:dynamodb|tag|application-autoscaling|cloudwatch|kinesis|kms):[A-Z]\w+", page))
-    for policy in (ROOT / "docs" / "iam").glob("*.json"):
+    # The package makes none of the calls of ``make aws-test``.
+    for policy in {*(ROOT / "docs" / "iam").glob("*.json")} - {ROOT / "docs" / "iam" / "aws_test.json"}:
         for statement in json.loads(policy.read_text())["Statement"]:
             actions = statement["Action"]
             found |= {actions} if isinstance(actions, str) else set(actions)

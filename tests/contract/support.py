@@ -1,0 +1,105 @@
+"""An account to run in: the simulated control plane, where everything takes its time."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from airflow_ddb_backup.clock import Clock as PackageClock
+from tests.contract.account import PREFIX, Account
+from tests.contract.rules import ALSO, RULES
+from tests.contract.run import Run
+from tests.simulator.clock import Clock, StillClock
+from tests.simulator.control_plane import ACCOUNT, REGION, ControlPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from tests.contract.rule import Rule
+
+RUN = "20261128t120000-0123abcd"
+#: all rules but the one that makes a hundred backups
+SHORT = [rule for rule in RULES if rule.name != "a_page_has_at_most_a_hundred"]
+POLICY = Path(__file__).parents[2] / "docs" / "iam" / "aws_test.json"
+_TYPE = re.compile(r"type (.+): ")
+
+
+@contextmanager
+def served(clock: Clock | None = None) -> Iterator[ControlPlane]:
+    """Serve an account to boto3's default session."""
+    clock = clock or StillClock()
+    with pytest.MonkeyPatch.context() as patch, ControlPlane(clock=clock).serve() as plane:
+        plane.creating_for, plane.listing_lag, plane.updating_for = 0.8, 1.5, 6.0
+        plane.tables_creating_for, plane.backups_enabled_after = 8.0, 12.0
+        plane.restoring_for, plane.dropping_for = 60.0, 20.0
+        plane.sizes[f"{PREFIX}{RUN}-source"], plane.sized_after = 1024, 6 * 3600.0
+        patch.setattr(PackageClock, "source", clock)
+        reach(plane.url, patch)
+        yield plane
+
+
+def reach(url: str, patch: pytest.MonkeyPatch) -> None:
+    """Let boto3's default session reach an address."""
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("ENDPOINT_URL", url)):
+        patch.setenv(f"AWS_{name}", value)
+
+
+def documented_policy() -> dict[str, Any]:
+    """Return the policy that the documentation has for a run."""
+    document: dict[str, Any] = json.loads(POLICY.read_text(encoding="utf-8"))
+    return document
+
+
+class Terminal:
+    """Types what it is asked to type, and keeps what is said.
+
+    :param typed: what it types in place of that
+    """
+
+    def __init__(self, typed: str | None = None) -> None:
+        self.lines: list[str] = []
+        self._typed = typed
+
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return "\n".join(self.lines)
+
+    def say(self, line: str) -> None:
+        """Take a line."""
+        self.lines.append(line)
+
+    def ask(self, prompt: str) -> str:
+        """Type what is asked for."""
+        self.say(prompt)
+        wanted = _TYPE.search(prompt)
+        assert wanted
+        return wanted[1] if self._typed is None else self._typed
+
+
+def new_run(
+    path: Path,
+    terminal: Terminal | None = None,
+    rules: Iterable[Rule] = RULES,
+    also: Collection[str] = tuple(ALSO),
+    run: str = "",
+) -> Run:
+    """Return a run in the account that is served."""
+    terminal = terminal or Terminal()
+    account = Account(boto3.Session(), REGION, run)
+    return Run(account, path, terminal.say, terminal.ask, also, rules)
+
+
+def state(plane: ControlPlane) -> tuple[list[str], list[str]]:
+    """Return all tables of the account, and all backups that a run could have left."""
+    tables = plane.client().list_tables()["TableNames"]
+    return tables, [arn for arn in plane.backup_arns() if not arn.endswith("-00000000")]
+
+
+__all__ = ["ACCOUNT", "REGION", "RUN", "SHORT", "Terminal", "documented_policy", "new_run", "reach", "served", "state"]
