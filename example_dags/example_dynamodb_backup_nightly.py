@@ -45,7 +45,7 @@ def alert(**context: Any) -> None:
         to="on-call@example.com",
         subject="{{ ti.dag_id }}: {{ texts | join(', ') }} failed",
         html_content="""
-            {% for task_id, text in texts.items() %}<p>{{ task_id }}: {{ text | e }}</p>{% endfor %}
+            {% for task_id, text in texts.items() %}<p>{{ task_id | e }}: {{ text | e }}</p>{% endfor %}
             <p>Run {{ run_id | e }}: <a href="{{ ti.log_url | e }}">open it in Airflow</a></p>
         """,
     )

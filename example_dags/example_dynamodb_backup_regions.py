@@ -45,7 +45,7 @@ def alert(**context: Any) -> None:
         to="on-call@example.com",
         subject="{{ ti.dag_id }}: {{ texts | length }} tasks failed",
         html_content="""
-            {% for name, text in texts.items() %}<p>{{ name }}: {{ text | e }}</p>{% endfor %}
+            {% for name, text in texts.items() %}<p>{{ name | e }}: {{ text | e }}</p>{% endfor %}
             <p>Run {{ run_id | e }}: <a href="{{ ti.log_url | e }}">open it in Airflow</a></p>
         """,
     )

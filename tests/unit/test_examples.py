@@ -105,3 +105,10 @@ def test_every_example_is_read() -> None:
     assert set(NAMES) <= examples().keys()
     assert sum(is_mapped(task) for dag in examples().values() for task in dag.tasks) > 3
     assert sum(len(dag.params) for dag in examples().values()) > 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mail_escapes_what_it_tells(name: str) -> None:
+    """A report's text may hold what a proxy has written, and names are of whoever has chosen them."""
+    for html in re.findall(r'html_content="""(.*?)"""', code(name), re.DOTALL):
+        assert [text for text in re.findall(r"{{(.*?)}}", html) if not text.strip().endswith("| e")] == []

@@ -32,7 +32,7 @@ from airflow_ddb_backup.triggers.dynamodb import (
 )
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Answer, Fault
-from tests.unit.classes import public_classes, usual_arguments
+from tests.unit.classes import parameters_of, public_classes, usual_arguments
 from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
 from tests.unit.restoring.drills import back_up_items, drill_operator
 from tests.unit.restoring.support import SHOP, TARGET, give, make_source, operator, restore_by_others, tags_of
@@ -345,6 +345,57 @@ def _makers(plane: ControlPlane) -> dict[str, Callable[[], Any]]:
     return make_all(plane)
 
 
+OPERATORS = {**public_classes("operators"), **public_classes("sensors")}
+RIGHT = OTHERS["another backup"]
+#: what no XCom may hold where the ARN of a backup of ``orders`` in this region is meant
+WRONG_ARNS: list[Any] = [
+    None,
+    5,
+    RIGHT.encode(),
+    {"backup_arn": RIGHT},
+    "",
+    "nightly",
+    "arn:aws:s3:::bucket",
+    "arn:aws:rds:us-east-1:123456789012:table/orders/backup/01795422913684-770da1ee",
+    "arn:aws:backup:us-east-1:123456789012:recovery-point:1",
+    "arn:aws:dynamodb:us-east-1:123456789012:table/orders",
+    "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-11-23T02:00:00.000",
+    OTHERS["another region"],
+    RIGHT.replace("123456789012", "12345678901"),
+    RIGHT + "/more",
+    RIGHT + "\n",
+    "\n" + RIGHT,
+    RIGHT + "\x1b[2J",
+    RIGHT + "\x00",
+    RIGHT + "\u202e",
+    RIGHT + "\u2028",
+    RIGHT.replace("orders", "orders\x7f"),
+    RIGHT + "0" * 10**6,
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        (name, one)
+        for name, kind in OPERATORS.items()
+        for one in ("backup_arn", "backup_arns")
+        if one in parameters_of(kind)
+    ],
+)
+def test_a_wrong_arn_reaches_no_one(control_plane: ControlPlane, name: str, parameter: str) -> None:
+    """A task that is given one by a template asks AWS nothing, and shows it as what it is."""
+    kind = OPERATORS[name]
+    for wrong in WRONG_ARNS:
+        task: Any = kind(task_id="task", **usual_arguments(kind, RIGHT, parameter) | {parameter: "{{ params.arn }}"})
+        setattr(task, parameter, [wrong] if parameter == "backup_arns" else wrong)
+        with pytest.raises(BackupError) as raised:
+            task.execute(context_of(FakeTaskInstance(task_id="task")))
+        assert str(raised.value).isprintable()
+        assert len(str(raised.value)) < 3000
+    assert not control_plane.calls
+
+
 # What a trigger of each class may be given; the wrong values below take the place of one.
 TRIGGERS: dict[type[Any], dict[str, Any]] = {
     DynamoDBBackupTrigger: {"backup_arn": OTHERS["another backup"]},
@@ -428,7 +479,6 @@ class TestTriggers:
 #: a text that would make a line of its own, erase what is above it, and turn the rest round
 LINE = "forged {sensors.py:1} INFO - All backups are AVAILABLE"
 TEXT = f"No\r\n{LINE}\x1b[2J\x85\u2028{LINE}\u202e\u2066\x00\x9b1A"
-OPERATORS = {**public_classes("operators"), **public_classes("sensors")}
 
 
 def texts_in(value: object) -> list[str]:

@@ -206,6 +206,25 @@ def test_no_module_talks_to_a_network_by_itself() -> None:
     assert [(module, name) for module, name in imported_packages() if name in NETWORK] == []
 
 
+def test_no_module_runs_what_it_is_given() -> None:
+    """Nothing that is stored or received is unpickled, evaluated, imported by its name or handed to a shell."""
+    modules = {"ctypes", "dill", "marshal", "pickle", "pty", "runpy", "shelve", "subprocess", "yaml"}
+    assert [(module, name) for module, name in imported_packages() if name in modules] == []
+    found = set()
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                literal = bool(node.args) and isinstance(node.args[0], ast.Constant)
+                if (
+                    name in {"eval", "exec", "compile", "__import__", "import_module", "system", "popen"}
+                    and not literal
+                ):
+                    found.add((module, name, ast.unparse(node)))
+    # Regular expressions are compiled of literals and of this package's own.
+    assert {(module, text) for module, name, text in found if not text.startswith("re.compile(")} == set()
+
+
 def test_the_services_are_those_that_are_told() -> None:
     """Whatever a module passes on as the name of a service."""
     known = set(botocore.session.get_session().get_available_services())
