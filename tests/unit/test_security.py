@@ -153,6 +153,28 @@ def documented_actions() -> set[str]:
     return found
 
 
+def threats() -> dict[str, str]:
+    """Return what the threat model says of each threat, by its title."""
+    page = (ROOT / "docs" / "security.rst").read_text().partition("\nDeletions and restores\n")[2]
+    return dict(re.findall(r"^(\S.*)\n((?:    .*\n|\n(?=    ))+)", page, re.MULTILINE))
+
+
+def test_threats_are_found() -> None:
+    """A search that finds nothing would prove nothing."""
+    assert len(threats()) > 20
+    assert "A link is made to lead to another host" in threats()
+
+
+@pytest.mark.parametrize("threat", threats())
+def test_each_threat_has_its_tests(threat: str) -> None:
+    """By names that are there."""
+    named = re.findall(r"``(tests/[\w/]+\.py)::(test_\w+)``", threats()[threat].partition("*Tests:*")[2])
+    assert named
+    for path, name in named:
+        functions = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if hasattr(node, "name")}
+        assert name in functions
+
+
 def test_calls_are_found() -> None:
     """A search that finds nothing would prove nothing."""
     assert {"CreateBackup", "DeleteBackup", "UpdateTimeToLive"} <= called("dynamodb")
