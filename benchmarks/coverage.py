@@ -15,6 +15,8 @@ from benchmarks.retention import TABLES, memory, run, write
 RESULTS = Path(__file__).parents[1] / "docs" / "coverage.csv"
 # What the package allows itself.
 MOST_PAGES, MOST_CPU, MOST_MEMORY, MOST_KB = 520, 3.0, 100.0, 500.0
+# Ten threads, the values that are made of the backups, and the report come on top of the calls.
+MOST_OF_PEER = 1.25
 _MB, _KB = 2**20, 1000
 
 
@@ -51,9 +53,16 @@ def measure() -> dict[str, float]:
 
 
 def measure_peer() -> dict[str, float]:
-    """Make the same calls by boto3's own client, one after another."""
+    """Make the same calls by boto3's own client, one after another, and at the same rates.
+
+    A call that waits for its turn costs half as much again as one that follows another at once.
+    """
     import boto3
 
+    from airflow_ddb_backup.limits import DOCUMENTED_RATES
+    from airflow_ddb_backup.rates import RateLimit
+
+    tables, pages = (RateLimit(DOCUMENTED_RATES[operation]) for operation in ("DescribeTable", "ListBackups"))
     endpoint = json.loads(os.environ["AIRFLOW_CONN_AWS_DEFAULT"])["extra"]["endpoint_url"]
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
     client = boto3.client("dynamodb", "us-east-1", endpoint_url=endpoint, **keys)
@@ -61,9 +70,11 @@ def measure_peer() -> dict[str, float]:
     began = time.process_time()
     for page in client.get_paginator("list_tables").paginate():
         for name in page["TableNames"]:
+            tables.acquire()
             client.describe_table(TableName=name)
     cursor: dict[str, str] = {}
     while True:
+        pages.acquire()
         page = client.list_backups(BackupType="ALL", **cursor)
         if "LastEvaluatedBackupArn" not in page:
             return {"cpu": time.process_time() - began}
@@ -74,11 +85,13 @@ def main() -> int:
     """Measure, print, and write the table of the docs."""
     measured, calls = run("coverage", "measure")
     # What the calls cost differs threefold from machine to machine, and is boto3's.
-    most = max(MOST_CPU, run("coverage", "measure_peer")[0]["cpu"])
+    peer = run("coverage", "measure_peer")[0]["cpu"]
+    most = max(MOST_CPU, MOST_OF_PEER * peer)
     pages, cpu = calls["ListBackups"], measured["cpu"]
     rows = [
         ("calls of ListBackups", f"{pages}", f"{MOST_PAGES}", pages <= MOST_PAGES),
-        ("CPU-seconds, of boto3's client alone at most", f"{cpu:.1f}", f"{most:.1f}", cpu <= most),
+        ("CPU-seconds", f"{cpu:.1f}", f"{most:.1f}", cpu <= most),
+        ("CPU-seconds of boto3's client alone, for the same calls at the same rates", f"{peer:.1f}", "", True),
         ("memory added, MB", f"{measured['memory']:.0f}", f"{MOST_MEMORY:g}", measured["memory"] <= MOST_MEMORY),
         ("report as JSON, KB", f"{measured['report']:.0f}", f"{MOST_KB:g}", measured["report"] <= MOST_KB),
         ("the same with the ARNs, which are left out, KB", f"{measured['with_arns']:.0f}", "", True),

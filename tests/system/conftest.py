@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
     from tests.simulator.loop import SkippingLoop
+
+
+_LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+# Those of the DAGs, by their IDs.
+_FILES: dict[str, Path] = {}
 
 
 class RunDag(Protocol):
@@ -69,6 +76,12 @@ def _tell_of_assets(bag: Any) -> None:
             import_module("airflow.models.dagbag").sync_bag_to_db(bag, "dags-folder", None)
 
 
+def _file_of(dag_id: str) -> Path:
+    if dag_id not in _FILES:
+        _FILES.update({dag.dag_id: Path(dag.fileloc) for dag in dag_bag().dags.values()})
+    return _FILES[dag_id]
+
+
 @pytest.fixture
 def run_dag(
     control_plane: ControlPlane,
@@ -80,7 +93,11 @@ def run_dag(
     monkeypatch.setattr("asyncio.events.new_event_loop", loop_factory)
 
     def run(dag_id: str, **kwargs: Any) -> DagRun:
-        bag = dag_bag()
+        # Airflow would read all DAGs of the folder, and compare each with its database.
+        file = _file_of(dag_id)
+        bundle = {"name": "dags-folder", "classpath": _LOCAL_BUNDLE, "kwargs": {"path": str(file)}}
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        bag = dag_bag(file)
         _tell_of_assets(bag)
         run: DagRun = bag.dags[dag_id].test(**kwargs)
         return run
