@@ -295,6 +295,7 @@ def test_whatever_a_report_holds_is_text(extras: list[Any], status: str) -> None
     assert {one["href"] for one in page.of("a")} == {"?", *(f"?status={status}" for status in Status)}
 
 
+@pytest.mark.load
 def test_a_page_ends_somewhere() -> None:
     """The first 10,000 tables are shown, and what to do for the others is said."""
     page = read(many(6_000), many(6_000, region="eu-west-1"))

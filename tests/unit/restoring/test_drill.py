@@ -307,6 +307,7 @@ class TestKilled:
         assert drill(first=False, timeout=300, deferrable=deferrable)["verdict"] == "passed"
         assert (len(sent(control_plane)), scratch_tables(control_plane)) == (1, [])
 
+    @pytest.mark.load
     @pytest.mark.parametrize(
         "fault",
         [

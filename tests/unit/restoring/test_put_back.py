@@ -499,6 +499,7 @@ class TestAfterARestore:
             described = control_plane.client().describe_contributor_insights(TableName="target", **named)
             assert described["ContributorInsightsStatus"] == "ENABLED"
 
+    @pytest.mark.load
     @pytest.mark.parametrize("foreign", [EMPTY_RESPONSE, HTML_OF_A_PROXY], ids=["empty", "HTML"])
     @pytest.mark.parametrize("name", READS)
     def test_an_empty_answer_stops_neither_this_setting_nor_others(
@@ -511,6 +512,7 @@ class TestAfterARestore:
         control_plane.on_restore = lambda *_: control_plane.fail_next(READS[name], foreign)
         assert restore_with(back_up(control_plane), *names) == dict.fromkeys(names, "applied")
 
+    @pytest.mark.load
     @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
     @pytest.mark.parametrize("name", WRITES)
     def test_a_setting_whose_answer_was_lost_is_applied(

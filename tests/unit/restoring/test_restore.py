@@ -74,6 +74,7 @@ pytestmark = pytest.mark.usefixtures("slow_restores")
 class TestOneTable:
     """However responses are lost and tasks are killed, cleared and retried: one table, and the one asked for."""
 
+    @pytest.mark.load
     @pytest.mark.parametrize(
         "fault",
         [

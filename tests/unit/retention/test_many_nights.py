@@ -8,6 +8,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import pytest
 from jinja2 import Environment
 
 from airflow_ddb_backup.exceptions import ErrorContext, TooManyDeletionsError
@@ -165,6 +166,7 @@ def test_what_remains_is_what_the_policy_says() -> None:
     }
 
 
+@pytest.mark.load
 def test_the_last_good_backup_always_stays() -> None:
     """Also of a table that has had no new one for 300 nights."""
     for kinds in example().nights.values():

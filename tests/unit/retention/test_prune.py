@@ -157,6 +157,7 @@ class TestWhatIsDeleted:
         prune(context, keep_last=1, plan_only=True)
         assert re.search(r"delete .* no rule keeps it +orders .* nightly-eu-1", log())
 
+    @pytest.mark.load
     def test_a_large_plan_is_a_line_for_each_table(
         self, control_plane: ControlPlane, context: Context, log: Callable[[], str]
     ) -> None:

@@ -226,6 +226,7 @@ class TestTrouble:
         assert results[1]["status"] == "timeout"
         assert "Last status ARCHIVED" in results[1]["message"]
 
+    @pytest.mark.load
     @pytest.mark.parametrize("fault", [THROTTLED, INTERNAL_ERROR, DROPPED_BEFORE_COMMIT])
     @pytest.mark.parametrize("count", [1, 50])
     async def test_a_bad_minute_ends_nobody(
