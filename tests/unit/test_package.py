@@ -214,6 +214,7 @@ TESTS = Path(__file__).parents[1]
 #: tests of more than one module, by what they are about
 OF_SEVERAL = {
     "test_bad_input",
+    "test_calls",
     "test_docs",
     "test_examples",
     "test_forged",
