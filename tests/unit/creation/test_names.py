@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.creation.names import derive_backup_name, derived_prefix
+from airflow_ddb_backup.creation.names import derive_backup_name, derived_prefix, run_digest, task_digest
 from airflow_ddb_backup.parameters import check_name
 
 identity = st.tuples(st.text(), st.text(), st.text(), st.text())
@@ -19,6 +19,15 @@ def test_a_derived_name_is_readable() -> None:
     name = derive_backup_name("blue", "shop", "back_up", "scheduled__2026-11-23T02:00:00+00:00", "orders")
     pattern = r"blue\.shop\.back_up\.[0-9a-f]{10}\.scheduled__2026-11-23T02-00-00-00-00\.orders\.[0-9a-f]{16}"
     assert re.fullmatch(pattern, name)
+
+
+def test_names_stay_what_they_are() -> None:
+    """A retry, a prune or a drill after an upgrade finds what the version before it has named."""
+    task, run = ("", "shop", "back_up"), "scheduled__2026-11-23T02:00:00+00:00"
+    readable = "shop.back_up.dc16f0b62c.scheduled__2026-11-23T02-00-00-00-00"
+    assert derive_backup_name(*task, run) == f"{readable}.12b679767fdf9820"
+    assert derived_prefix(*task) == "shop.back_up.dc16f0b62c."
+    assert (task_digest(*task), run_digest("", "shop", "drill", "r", "orders")) == ("dc16f0b62c", "aaba413729fb976f")
 
 
 @given(identity)
