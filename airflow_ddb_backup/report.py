@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
-from airflow_ddb_backup.exceptions import BackupError, PermanentError
+from airflow_ddb_backup.exceptions import BackupError, PermanentError, printable
 from airflow_ddb_backup.limits import KILO, NAMED
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Report(Generic[_T]):
         """
         reason = None if error is None else str(error) if isinstance(error, BackupError) else repr(error)
         place = f"AWS account {self.account or 'not known'}, region {self.region or 'not known'}."
-        text = f"{reason or summary} {place}"
+        text = f"{reason or summary} {printable(place)}"
         return {"account": self.account, "region": self.region, "error": reason, "text": text}
 
     def messages(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from airflow_ddb_backup.coverage.status import Status
+from airflow_ddb_backup.exceptions import printable
 from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LARGEST_NUMBER, LONGEST_TEXT, PAGE_TABLES, REPORT_VERSION
 from airflow_ddb_backup.report import age_of, size_of
 
@@ -210,7 +211,7 @@ def _status(value: object) -> Status | None:
 
 
 def _text(value: object) -> str | None:
-    return value[:LONGEST_TEXT] if isinstance(value, str) and value else None
+    return printable(value[:LONGEST_TEXT]) if isinstance(value, str) and value else None
 
 
 def _number(value: object) -> int | None:

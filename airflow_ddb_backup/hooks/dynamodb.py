@@ -29,6 +29,7 @@ from airflow_ddb_backup.clock import REQUEST_ID, Clock, headers_of
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext
 from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
 from airflow_ddb_backup.models import Backup, BackupArn, Page, RestoreSource, Table
+from airflow_ddb_backup.parameters import check_connection_setting
 from airflow_ddb_backup.rates import RateLimit
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
         :param context: the table and backup of the calls
         :raises NoRegionSetError: neither the task nor the connection nor the environment names a region
+        :raises InvalidValueError: it is none
         """
         with map_exceptions(context, sent=lambda: False):
             region = self.region_name
@@ -137,6 +139,8 @@ class DynamoDBBackupHook(AwsBaseHook):
                 region = session.get_config_variable("region")
         if region is None:
             raise exceptions.NoRegionSetError.about(context)
+        # The connection's, or the environment's: no task has checked it.
+        check_connection_setting("region_name", region)
         return str(region)
 
     def open_for(

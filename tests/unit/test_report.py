@@ -47,6 +47,12 @@ class TestReport:
         """What was skipped is no failure."""
         Report[str](done={"a": "arn"}, skipped={"b": "gone"}).raise_for_failures(kind, CONTEXT, "1 done")
 
+    @pytest.mark.parametrize("error", [BackupError("No\n\x1b[2J"), RuntimeError("No\n\x1b[2J")], ids=repr)
+    def test_its_text_makes_no_lines_of_others(self, error: Exception) -> None:
+        """It is sent as it is."""
+        told = Report[str](account="1\n2", region="\u202e").told("Done.", error)
+        assert str(told["text"]).isprintable()
+
     @KINDS
     def test_one_failure_that_may_pass_lets_the_task_be_retried(self, kind: type[SomeFailedError]) -> None:
         """Whatever else is final."""

@@ -252,6 +252,12 @@ def test_markup_is_shown_as_it_is() -> None:
     assert elements(page) == elements(read(harmless))
 
 
+def test_no_character_hides_another() -> None:
+    """A name with a change of direction, or of no width, would look like another table's."""
+    text = read(report(table("orders\u202e\u200b\x1b[2J"))).text
+    assert "orders\\u202e\\u200b\\x1b[2J" in text
+
+
 #: texts, and what reports have in place of them
 TEXTS = st.text() | st.text(alphabet="<>\"'&/={}%-! \n\x00\ud800\u202eabc") | st.just(MARKUP)
 VALUES = st.recursive(

@@ -18,6 +18,7 @@ from airflow_ddb_backup.exceptions import (
     ConnectionNotFoundError,
     CredentialsError,
     ErrorContext,
+    InvalidValueError,
     NoRegionSetError,
     OtherAccountError,
     OtherRegionError,
@@ -169,6 +170,16 @@ class TestRegion:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=None))
         with pytest.raises(NoRegionSetError, match="table 'orders'.*Set region_name"):
             DynamoDBBackupHook().resolve_region(CONTEXT)
+
+    @pytest.mark.parametrize("region", ["us-east-1\n[INFO] forged", "us-east-1.example.com/#", "\x1b[2J"], ids=repr)
+    def test_what_is_no_region_is_refused(
+        self, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, region: str
+    ) -> None:
+        """It would be in every message, every report and the address of every call."""
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", control_plane.connection(region=region))
+        with pytest.raises(InvalidValueError, match="region_name must be a region"):
+            DynamoDBBackupHook().open_for(CONTEXT)
+        assert not control_plane.calls
 
 
 class TestOneCall:
