@@ -106,6 +106,12 @@ class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         except BackupError:
             return replace(known, region=self.region_name)
 
+    @staticmethod
+    def _pushed(context: Context, key: str) -> Any:
+        """Return an XCom that this task has pushed in this try; ``None``: it has not."""
+        ti = context["ti"]
+        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+
     def _hand_to_outlets(self, context: Context, extra: Mapping[str, Any]) -> None:
         """Put something into each outlet asset's event, in the process that ends the task."""
         for outlet in self.outlets:
@@ -154,9 +160,3 @@ class BackupCreator(DeferredWaitMixin, DynamoDBOperator):
         # Of many tables each failure is told with the name, which is long, at its end.
         about = ErrorContext(request.table_name, None if table else name, region)
         return TableBackup(request, name, run, about, deadline)
-
-    @staticmethod
-    def _pushed(context: Context, key: str) -> Any:
-        """Return an XCom that this task has pushed in this try; ``None``: it has not."""
-        ti = context["ti"]
-        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)

@@ -167,8 +167,7 @@ class TableRestorer(RestoreWaiter):
 
         :raises ValueError: it is not
         """
-        ti, source = context["ti"], settings.source
-        pushed = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_TABLE_ARN, map_indexes=ti.map_index)
+        source, pushed = settings.source, self._pushed(context, XCOM_TABLE_ARN)
         table = TABLE_ARN.fullmatch(table_arn)
         is_target = table and (table["account"], table["table"]) == (source.account, settings.target)
         asked = {*setting_names(self.settings), *(["tags"] if self.tags else [])}
