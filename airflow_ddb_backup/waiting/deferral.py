@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_ddb_backup.exceptions import InvalidValueError, TriggerFailedError
+from airflow_ddb_backup.exceptions import InvalidValueError, TriggerFailedError, printable
 from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
 from airflow_ddb_backup.parameters import check_connection_setting
 from airflow_ddb_backup.waiting.awaiting import last_polls_limit
@@ -128,7 +128,7 @@ class DeferredWaitMixin:
         """
         lines = [str(line) for line in traceback] if isinstance(traceback, list) else []
         if lines:
-            self.log.error("The trigger failed:\n%s", "".join(lines))
+            self.log.error("The trigger failed:\n%s", "\n".join(map(printable, "".join(lines).split("\n"))))
         reason = str(getattr(error, "value", error))
         if reason in _AIRFLOW_TIMEOUTS:
             detail = "No triggerer has reported on it until after the deadline: is one running?"

@@ -10,6 +10,7 @@ import copy
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -474,6 +475,19 @@ class TestTriggers:
             with pytest.raises((BackupError, TypeError, ValueError)):
                 _ = [event async for event in kind(**right | {name: value}).run()]
         assert not control_plane.calls
+
+
+@kinds("create", "tables", "drill")
+def test_whatever_a_failed_trigger_says(deferred: Deferred, log: Callable[[], str]) -> None:
+    """The task fails with a sentence."""
+    errors: tuple[object, ...] = (None, 5, "", "a\nb\x1b[2J", ["x"], {})
+    tracebacks: tuple[object, ...] = (None, 5, "x", [], [5], [None], {"x": 1}, ["a\x1b[2J\u202e\n"])
+    for error, lines in product(errors, tracebacks):
+        failure = {"error": error, "traceback": lines}
+        with pytest.raises(TriggerFailedError) as raised:
+            deferred.make().resume_execution("__fail__", failure, context_of(deferred.ti))
+        assert str(raised.value).isprintable()
+    assert all(line.isprintable() for line in log().split("\n"))
 
 
 #: a text that would make a line of its own, erase what is above it, and turn the rest round

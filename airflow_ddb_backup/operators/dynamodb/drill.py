@@ -20,12 +20,12 @@ from airflow_ddb_backup.exceptions import (
     RestoreLostError,
     TriggerFailedError,
 )
-from airflow_ddb_backup.limits import LARGEST_DRILL
+from airflow_ddb_backup.limits import LARGEST_DRILL, LONGEST_RESTORE_TIMEOUT
 from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.operators.dynamodb.base import XCOM_REPORT, counted, namespace
 from airflow_ddb_backup.operators.dynamodb.created_by import narrowed_to
 from airflow_ddb_backup.operators.dynamodb.restore import RestoreWaiter
-from airflow_ddb_backup.parameters import literal, rendered
+from airflow_ddb_backup.parameters import check_seconds, literal, rendered
 from airflow_ddb_backup.report import reporting
 from airflow_ddb_backup.restoring.checks import DrillChecks
 from airflow_ddb_backup.restoring.drill import RESTORE, SCRATCH, Drill, DrillReport, DrillRequest
@@ -162,7 +162,8 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
             ti = context["ti"]
             report = DrillReport.carried(carry["report"], task_digest(*self._task(context)), ti.dag_id, ti.run_id)
             arn, table_id = BackupArn.parse(report.backup["backup_arn"]), carry["table_id"]
-            deadline = Deadline.at_time(carry["deadline"])
+            latest = Deadline.after(LONGEST_RESTORE_TIMEOUT).at
+            deadline = Deadline.at_time(check_seconds("deadline", carry["deadline"], 0, latest))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError, TriggerFailedError) as error:
             with reporting(self, context, XCOM_REPORT, self._report(context).as_dict):
                 raise TriggerFailedError.of_event(self.awaited(context), event) from error

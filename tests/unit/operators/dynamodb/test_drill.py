@@ -222,6 +222,17 @@ class TestDeferring:
         assert ti.xcoms["report"]["verdict"] == "failed"
         assert not control_plane.calls["DeleteTable"]
 
+    @pytest.mark.parametrize("deadline", [None, "soon", -1, float("nan"), float("inf"), 1e300, True, [1]], ids=repr)
+    def test_an_event_whose_time_never_ends_is_refused(
+        self, control_plane: ControlPlane, arn: str, ti: FakeTaskInstance, deadline: object
+    ) -> None:
+        """The calls of the checks are retried until then."""
+        trigger = deferred(ti)
+        trigger["carry"]["deadline"] = deadline
+        with pytest.raises(TriggerFailedError, match="not one that this package sends"):
+            resume(ti, event_of(trigger))
+        assert not control_plane.calls["DeleteTable"]
+
     def test_an_event_about_another_table_drops_nothing(
         self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
     ) -> None:
