@@ -59,10 +59,11 @@ screenshots: $(READY) ## Take the documentation's pictures of Airflow's web UI: 
 matrix: $(READY) ## Run the tests on every Airflow and Python that is claimed; writes docs/versions.csv
 	$(BIN)/nox --session tests write_results
 
-bench: $(READY) ## Measure beside the ways of others (20 minutes); writes docs/benchmarks.rst and docs/*.csv
+bench: $(READY) ## Measure beside the ways of others (25 minutes); writes docs/benchmarks.rst and docs/*.csv
 	$(BIN)/python -W ignore -m benchmarks.retention
 	$(BIN)/python -W ignore -m benchmarks.coverage
 	$(BIN)/python -W ignore -m benchmarks.tables
+	$(BIN)/python -W ignore -m benchmarks.operators
 	$(BIN)/python -W ignore -m benchmarks.waiting
 
 bench-imports: $(READY) ## Measure the import of the operators beside the amazon provider's; writes docs/imports.csv

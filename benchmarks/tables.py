@@ -10,15 +10,13 @@ import asyncio
 import csv
 import json
 import logging
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.processes import KEYS, context, measuring, run, serve
 
 if TYPE_CHECKING:
     from airflow_ddb_backup.waiting.state import Observation, Wait, WaitResult
@@ -29,19 +27,16 @@ RUNS = [("this package", 100), ("boto3 loop", 300), ("this package", 300), ("thi
 COLUMNS = ["by", "tables", "CPU seconds", "started within", "calls", "throttled", "MB more", "latest notice"]
 # What the package allows itself for 2,500 tables.
 MOST_CPU, MOST_START, MOST_MEMORY, LATEST_NOTICE, MOST_THROTTLED = 60.0, 130.0, 150.0, 20.0, 0.01
-_MB = 1024
 
 
-def serve(count: int) -> None:
-    """Serve so many tables until standard input closes; print the connection, then the calls."""
+def prepare(count: int) -> None:
+    """Serve so many tables."""
     from tests.simulator.control_plane import ControlPlane  # the subject needs none of it
 
     with ControlPlane(creating_for=CREATING_FOR).serve() as plane:
         for number in range(count):
             plane.create_table(f"table-{number:04}")
-        print(json.dumps({"connection": plane.connection(), "url": plane.url}), flush=True)  # noqa: T201  # asked for
-        sys.stdin.read()
-        print(json.dumps({"calls": plane.calls, "throttled": plane.throttled}), flush=True)  # noqa: T201  # as above
+        serve(plane)
 
 
 def back_up_by_task() -> dict[str, float]:
@@ -56,20 +51,7 @@ def back_up_by_task() -> dict[str, float]:
     task = DynamoDBBackupTablesOperator(
         task_id="back_up", table_names=["*"], max_tables=2500, deferrable=True, do_xcom_push=True, timeout=1800
     )
-    from datetime import UTC, datetime
-
-    xcoms: dict[str, Any] = {}
-    ti = SimpleNamespace(
-        dag_id="bench",
-        task_id="back_up",
-        run_id="manual",
-        map_index=-1,
-        try_number=1,
-        xcom_push=lambda key, value: xcoms.update({key: value}),
-        xcom_pull=lambda task_ids, key, map_indexes: xcoms.get(key),  # noqa: ARG005  # Airflow's names
-    )
-    now = datetime.now(tz=UTC)
-    context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_after=now, start_date=now, clear_number=0)}
+    given = context()
     noticed: dict[str, float] = {}
     observe = BackupWait.observe
 
@@ -80,27 +62,27 @@ def back_up_by_task() -> dict[str, float]:
         return result
 
     BackupWait.observe = timed  # type: ignore[method-assign]  # the time is taken where the result comes in
-    before, memory, began = time.process_time(), _memory(), time.time()
-    try:
-        task.execute(context)
-    except TaskDeferred as deferred:
-        started = time.time() - began
-        trigger = DynamoDBBackupsTrigger(**json.loads(json.dumps(deferred.trigger.serialize()[1])))
-    else:
-        message = "the task has not deferred"
-        raise RuntimeError(message)
+    measured: dict[str, float] = {}
 
-    async def event() -> Any:
+    async def event(trigger: Any) -> Any:
         return [event.payload async for event in trigger.run()]
 
-    (payload,) = asyncio.run(event())
-    report = task.resume_execution("execute_complete", {"event": payload}, context)
+    began = time.time()
+    with measuring(measured):
+        try:
+            task.execute(given)
+        except TaskDeferred as deferred:
+            started = time.time() - began
+            trigger = DynamoDBBackupsTrigger(**json.loads(json.dumps(deferred.trigger.serialize()[1])))
+        else:
+            message = "the task has not deferred"
+            raise RuntimeError(message)
+        (payload,) = asyncio.run(event(trigger))
+        report = task.resume_execution("execute_complete", {"event": payload}, given)
     assert len(report["backups"]) == len(noticed)
     hints = {arn: _created(arn) for arn in noticed}
-    return {
-        "cpu": time.process_time() - before,
+    return measured | {
         "started": started,
-        "memory": (_memory() - memory) / _MB,
         # The first are AVAILABLE before the last are started, and nobody asks for them until then.
         "notice": max(noticed[arn] - max(hints[arn] + CREATING_FOR, began + started) for arn in noticed),
     }
@@ -110,58 +92,29 @@ def back_up_by_loop(url: str) -> dict[str, float]:
     """Back all tables up by boto3 alone; return what it took."""
     import boto3  # measured from here on
 
-    before, memory, began = time.process_time(), _memory(), time.time()
-    keys = {"aws_access_key_id": "simulated", "aws_secret_access_key": "simulated"}
-    client = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=url, **keys)
-    tables = [name for page in client.get_paginator("list_tables").paginate() for name in page["TableNames"]]
-    arns = []
-    for table in tables:
-        created = client.create_backup(TableName=table, BackupName="nightly")
-        arns.append(created["BackupDetails"]["BackupArn"])
-    started, latest = time.time() - began, 0.0
-    for arn in arns:
-        while client.describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]["BackupStatus"] == "CREATING":
-            time.sleep(5)
-        latest = max(latest, time.time() - max(_created(arn) + CREATING_FOR, began + started))
-    return {
-        "cpu": time.process_time() - before,
-        "started": started,
-        "memory": (_memory() - memory) / _MB,
-        "notice": latest,
-    }
+    measured: dict[str, float] = {}
+    began = time.time()
+    with measuring(measured):
+        client = boto3.client("dynamodb", endpoint_url=url, **KEYS)
+        tables = [name for page in client.get_paginator("list_tables").paginate() for name in page["TableNames"]]
+        arns = []
+        for table in tables:
+            created = client.create_backup(TableName=table, BackupName="nightly")
+            arns.append(created["BackupDetails"]["BackupArn"])
+        started, latest = time.time() - began, 0.0
+        for arn in arns:
+            while _status(client, arn) == "CREATING":
+                time.sleep(5)
+            latest = max(latest, time.time() - max(_created(arn) + CREATING_FOR, began + started))
+    return measured | {"started": started, "notice": latest}
+
+
+def _status(client: Any, arn: str) -> Any:
+    return client.describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]["BackupStatus"]
 
 
 def _created(arn: str) -> float:
     return int(arn.rpartition("/")[2].partition("-")[0]) / 1000
-
-
-def _memory() -> float:
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def run(kind: str, count: int, home: str) -> dict[str, Any]:
-    """Measure one way with so many tables."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
-    env = kept | {"AIRFLOW_HOME": home, "AWS_EC2_METADATA_DISABLED": "true", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "benchmarks.tables"]
-    with subprocess.Popen(
-        [*command, "serve", str(count)], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin
-        assert server.stdout
-        told = json.loads(server.stdout.readline())
-        subject = subprocess.run(
-            [*command, kind, told["url"]],
-            env=env | {"AIRFLOW_CONN_AWS_DEFAULT": told["connection"]},
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        server.stdin.close()
-        counted = json.loads(server.stdout.readline())
-    measured: dict[str, Any] = json.loads(subject.stderr.splitlines()[-1])
-    return measured | {name: sum(counted[name].values()) for name in ("calls", "throttled")}
 
 
 def main() -> int:
@@ -170,7 +123,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         for kind, count in RUNS:
             print(f"backing {count} tables up: {kind}", flush=True)  # noqa: T201  # progress
-            one = run(kind, count, home)
+            one = run("benchmarks.tables", ["serve", str(count)], [kind], home)
             rows.append(
                 [
                     kind,
@@ -204,8 +157,8 @@ if __name__ == "__main__":
         case []:
             sys.exit(main())
         case ["serve", count]:
-            serve(int(count))
+            prepare(int(count))
         case ["this package", _]:
             print(json.dumps(back_up_by_task()), file=sys.stderr)  # noqa: T201  # asked for
-        case [_, url]:
-            print(json.dumps(back_up_by_loop(url)), file=sys.stderr)  # noqa: T201  # asked for
+        case [_, told]:
+            print(json.dumps(back_up_by_loop(json.loads(told)["url"])), file=sys.stderr)  # noqa: T201  # asked for

@@ -282,7 +282,7 @@ def test_a_flow_makes_the_calls_that_the_file_has(control_plane: ControlPlane, c
     changes = [f"{each}: {had[each]} -> {made[each]}" for each in sorted(had | made) if had[each] != made[each]]
     assert not changes, (
         f"The calls of {name!r} have changed: {', '.join(changes)}. If that is meant, write them into "
-        "tests/calls.csv by WRITE_CALLS=1 make unit ARGS=tests/unit/test_calls.py, and say so in the changelog."
+        "tests/calls.csv by WRITE_CALLS=1 make test ARGS=tests/unit/test_calls.py, and say so in the changelog."
     )
 
 
