@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -26,14 +26,18 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if not options.region:
         parser.error("REGION=… is needed, such as REGION=us-east-1")
-    say = partial(print, flush=True)
+
+    def say(line: str) -> None:
+        # The terminal may be gone, and what was made is deleted all the same.
+        with suppress(OSError):
+            print(line, flush=True)
 
     def ask(prompt: str) -> str:
         if options.confirm:
             return str(options.confirm)
         try:
             return input(prompt)
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return ""
 
     path = Path("build", "aws-test", f"{options.region}.json")

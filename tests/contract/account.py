@@ -64,6 +64,8 @@ _UNDOCUMENTED = 10.0
 _READS = 4
 _PATIENCE = 120.0
 _THROTTLED = {"ThrottlingException", "RequestLimitExceeded"}
+# No rule is about these: credentials that have ended meanwhile, a clock that was set.
+_UNSIGNED = {"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"}
 # AWS.md, "Calls": a listing may be behind by so many seconds.
 LAG = 10.0
 _CLEANING, _INTERVAL = 2700.0, 3.0
@@ -154,7 +156,8 @@ class Account:
         answer = self.ask(operation, **request)
         if isinstance(answer, Refusal):
             message = f"{operation} was refused: {answer}"
-            raise WrongError(message)
+            # A quota of the account says nothing of a rule.
+            raise (NotSeenError if answer.code == "LimitExceededException" else WrongError)(message)
         return answer
 
     def refusal(self, operation: str, **request: Any) -> Refusal:
@@ -191,6 +194,8 @@ class Account:
                 if answer.code == "AccessDeniedException" and "not authorized" in answer.text:
                     message = f"the credentials may not call it: {answer.text}"
                     raise NotSeenError(message)
+                if answer.code in _UNSIGNED:
+                    raise NotSeenError(str(answer))
                 if answer.status < 500:
                     return answer
             elif isinstance(answer, dict):
@@ -335,7 +340,7 @@ class Cleaning:
         for delete in (self._backups, self._table):
             try:
                 delete(table)
-            except (NotSeenError, WrongError) as error:
+            except (NotSeenError, WrongError, KeyError) as error:
                 self.left[table] = str(error)
         return len(self.left) > before
 
@@ -371,8 +376,14 @@ class Cleaning:
 
 def switch_recovery(account: Account, name: str, *, on: bool) -> None:
     """Turn a table's point-in-time recovery on or off."""
-    specification = {"PointInTimeRecoveryEnabled": on}
-    account.call("update_continuous_backups", TableName=name, PointInTimeRecoverySpecification=specification)
+    deadline = Deadline.after(_PATIENCE, account.clock)
+    request = {"TableName": name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": on}}
+    while isinstance(answer := account.ask("update_continuous_backups", **request), Refusal):
+        # AWS.md, "Restoring": a young table takes a while.
+        if answer.code != "ContinuousBackupsUnavailableException" or deadline.passed:
+            message = f"point-in-time recovery could not be switched: {answer}"
+            raise NotSeenError(message)
+        deadline.sleep(_INTERVAL)
 
 
 def send(call: Callable[..., Any], **request: Any) -> dict[str, Any] | Refusal | str:

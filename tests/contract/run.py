@@ -8,6 +8,7 @@ import re
 import signal
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import botocore
@@ -42,11 +43,13 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Raises :class:`Interrupted` at the first signal of each phase, and holds back all others."""
+    """Raises :class:`Interrupted` where work may be ended: rules by the first signal, cleaning by the second."""
 
     def __init__(self) -> None:
         self._before: list[Any] = []
-        self.armed = False
+        self._count = 0
+        # The signal that ends the work; none does between two kinds of work.
+        self._ends_at: float = inf
         #: the last signal that came
         self.seen = ""
 
@@ -62,21 +65,24 @@ class Signals:
 
     def _take(self, number: int, _: FrameType | None) -> None:
         self.seen = signal.Signals(number).name
-        if self.armed:
-            self.armed = False
+        self._count += 1
+        if self._count >= self._ends_at:
+            self._ends_at = inf
             raise Interrupted(self.seen)
 
-    def until(self, work: Callable[[], None]) -> bool:
-        """Do some work; return whether a signal has ended it."""
+    def until(self, ends_at: int, work: Callable[[], None]) -> None:
+        """Do some work, which a signal may end.
+
+        :param ends_at: the signal that does, 1 for the first
+        """
         try:
-            self.armed = True
+            self._ends_at = ends_at
             try:
                 work()
             finally:
-                self.armed = False
+                self._ends_at = inf
         except Interrupted:
-            return True
-        return False
+            return
 
 
 @dataclass
@@ -139,19 +145,20 @@ class Run:
         return self._finish(signals.seen)
 
     def _clean_and_check(self, signals: Signals, before: list[Left]) -> None:
-        if signals.until(lambda: self._clean([left.run for left in before])) or not self.verdicts:
+        signals.until(2, lambda: self._clean([left.run for left in before]))
+        if signals.seen or not self.verdicts:
             return
-        # A signal may have come between the two.
-        if signals.seen or signals.until(self._check):
+        signals.until(1, lambda: self._check(signals))
+        if signals.seen:
             self.say(f"{signals.seen}: no more rules are checked")
-        signals.until(lambda: self._clean([self.account.run]))
+        signals.until(2, lambda: self._clean([self.account.run]))
 
     def _clean(self, runs: list[str]) -> None:
         """Delete what some runs have made."""
         for run in runs:
             self.left[f"{PREFIX}{run}-…"] = "its cleaning was ended by a signal"
         for run in runs:
-            self.say(f"deleting what run {run} has made; a signal ends that, and leaves it to the next run")
+            self.say(f"deleting what run {run} has made; a second signal ends that, and leaves it to the next run")
             left = self.account.clean(run, self.say)
             del self.left[f"{PREFIX}{run}-…"]
             self.left |= left
@@ -173,13 +180,14 @@ class Run:
                 going_on.append(left.run)
         return " ".join([account.id, *going_on])
 
-    def _check(self) -> None:
+    def _check(self, signals: Signals) -> None:
         world, deadline = World(self.account), Deadline.after(_LONGEST, self.account.clock)
         for number, (rule, verdict) in enumerate(zip(self.rules, self.verdicts, strict=True), start=1):
             if rule.also and rule.also not in self.also:
                 verdict.told = f"it {ALSO[rule.also].partition(':')[0]}: only with ALSO={rule.also}"
                 continue
-            if deadline.passed:
+            # What is raised where Python ignores exceptions, as in __del__, ends nothing.
+            if deadline.passed or signals.seen:
                 return
             verdict.verdict, verdict.told = judge(rule, world)
             told = f": {verdict.told}" if verdict.told else ""
@@ -224,14 +232,14 @@ class Run:
 
 _PLAN = (
     "This checks the rules of tests/simulator/AWS.md. It makes, and deletes at its end:",
-    "  {tables} tables, named {prefix}…, on demand, with a few items; one with a stream, TTL, point-in-time recovery,",
+    "  up to {tables} tables, named {prefix}…, on demand; one with some items, a stream, TTL, point-in-time recovery,",
     "    deletion protection, a resource policy and the class STANDARD_INFREQUENT_ACCESS;",
     "  about 140 backups of them, of some kilobytes at most;",
     "  up to 4 tables restored from them, one with 1 read and 2 write units.",
     "It lists the tables, their tags and the backups of the account, and changes nothing but its own.",
     "It calls at half of AWS's documented rates, and costs a few cents at most, at AWS's list prices.",
     "It takes 15 to 40 minutes, mostly for the restores; after an hour it begins no other rule.",
-    "A signal (Ctrl-C) ends it, and what it has made is deleted all the same. After a SIGKILL, the next run does that.",
+    "A signal (Ctrl-C) ends the rules; what was made is deleted all the same. After a SIGKILL, the next run does that.",
     "The result, without account ID, ARNs and credentials: {path}",
 )
 

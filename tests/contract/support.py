@@ -27,6 +27,7 @@ RUN = "20261128t120000-0123abcd"
 #: all rules but the one that makes a hundred backups
 SHORT = [rule for rule in RULES if rule.name != "a_page_has_at_most_a_hundred"]
 POLICY = Path(__file__).parents[2] / "docs" / "iam" / "aws_test.json"
+_LEFT = re.compile(rf"{PREFIX}[^/]+-system/backup/[^/]+-00000000$")
 _TYPE = re.compile(r"type (.+): ")
 
 
@@ -97,9 +98,9 @@ def new_run(
 
 
 def state(plane: ControlPlane) -> tuple[list[str], list[str]]:
-    """Return all tables of the account, and all backups that a run could have left."""
+    """Return all tables and backups of the account, but for the system backup that a run leaves if it is asked to."""
     tables = plane.client().list_tables()["TableNames"]
-    return tables, [arn for arn in plane.backup_arns() if not arn.endswith("-00000000")]
+    return tables, [arn for arn in plane.backup_arns() if not _LEFT.search(arn)]
 
 
 __all__ = ["ACCOUNT", "REGION", "RUN", "SHORT", "Terminal", "documented_policy", "new_run", "reach", "served", "state"]

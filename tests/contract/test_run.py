@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -209,6 +210,34 @@ class TestInterrupted:
         assert new_run(path, rules=()).run() == DONE
         assert state(plane) == ([], [])
 
+    def test_the_first_signal_does_not_end_the_cleaning(self, plane: ControlPlane, path: Path) -> None:
+        """That comes once all rules are checked."""
+        sent = threading.Event()
+
+        def send(*_: object) -> None:
+            if not sent.is_set():
+                sent.set()
+                os.kill(os.getpid(), signal.SIGINT)
+
+        plane.on_drop = send
+        assert new_run(path, rules=FEW[:1]).run() == FAILED
+        assert sent.is_set()
+        assert state(plane) == ([], [])
+
+    def test_a_terminal_that_is_gone_ends_nothing(self, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody reads what is said, and all is deleted."""
+        leave(plane, OLD, "young")
+        reads, writes = os.pipe()
+        os.close(reads)
+        with os.fdopen(writes, "w", closefd=False) as gone:
+            monkeypatch.setattr("sys.stdout", gone)
+            assert main(["--region", REGION, "--clean", "--confirm", ACCOUNT]) == DONE
+            monkeypatch.undo()
+            # What was not written is not to be written now.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), writes)
+        os.close(writes)
+        assert state(plane) == ([], [])
+
     def test_the_terminal_is_as_before(self, plane: ControlPlane, path: Path) -> None:
         """Its signals end the process again."""
         before = signal.getsignal(signal.SIGTERM)
@@ -242,6 +271,24 @@ class TestResult:
         assert set(result(path)["versions"]) == {"airflow-ddb-backup", "botocore", "python"}
         assert ACCOUNT not in written
         assert "arn:" not in written
+
+    def test_a_rule_that_does_not_hold_is_wrong(self, plane: ControlPlane, path: Path) -> None:
+        """With what was seen instead; the exit code says so, and nothing is left."""
+        plane.make_backup_id = lambda: "b1"
+        rules = [rule for rule in SHORT if rule.name == "an_arn_has_this_form"]
+        assert new_run(path, rules=rules).run() == FAILED
+        (one,) = result(path)["rules"]
+        assert (one["verdict"], one["told"]) == ("wrong", "the ARN ends in 'b1'")
+        assert state(plane) == ([], [])
+
+    @pytest.mark.parametrize("code", ["ExpiredTokenException", "LimitExceededException"])
+    def test_what_is_the_account_s_matter_is_not_seen(self, plane: ControlPlane, path: Path, code: str) -> None:
+        """Credentials that have ended, and a quota, say nothing of AWS."""
+        plane.fail_next("ListBackups", Fault(code=code))
+        rules = [rule for rule in SHORT if rule.name == "a_missing_table_has_an_empty_list"]
+        assert new_run(path, rules=rules).run() == DONE
+        (one,) = result(path)["rules"]
+        assert (one["verdict"], code in one["told"]) == ("not seen", True)
 
     @pytest.mark.parametrize(
         ("text", "expected"),

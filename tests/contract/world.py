@@ -95,22 +95,13 @@ class World:
         self.account.call("update_table", TableName=name, DeletionProtectionEnabled=True)
         arn = self.until_active("source")["TableArn"]
         self.account.call("put_resource_policy", ResourceArn=arn, Policy=json.dumps(harmless_policy(arn)))
-        self.account.clock.sleep(0)
         return name
 
     @arranged
     def recoverable(self) -> str:
         """The same table, once its point-in-time recovery is on."""
-        name = self.source
-        deadline = Deadline.after(_TABLE, self.account.clock)
-        specification = {"PointInTimeRecoveryEnabled": True}
-        request = {"TableName": name, "PointInTimeRecoverySpecification": specification}
-        while isinstance(answer := self.account.ask("update_continuous_backups", **request), Refusal):
-            # AWS.md, "Restoring": a young table takes a while.
-            if answer.code != "ContinuousBackupsUnavailableException" or deadline.passed:
-                raise WrongError(str(answer))
-            deadline.sleep(_INTERVAL)
-        return name
+        switch_recovery(self.account, self.source, on=True)
+        return self.source
 
     @arranged
     def source_backup(self) -> dict[str, Any]:
