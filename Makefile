@@ -18,7 +18,7 @@ EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test aws-test soak soak-airflow readers screenshots matrix bench bench-imports lint format docs wheel sbom release constraints clean
+.PHONY: help demo unit test system-test aws-test soak soak-airflow upgrade-test readers screenshots matrix bench bench-imports lint format docs wheel sbom release constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -48,6 +48,9 @@ soak-airflow: $(READY) ## Run Airflow under faults and kills for MINUTES=60, and
 
 soak: $(READY) ## Search for histories that break a promise, each state machine for MINUTES (30); SEED=… begins with that one
 	MINUTES=$(or $(MINUTES),30) EXAMPLES=250 $(BIN)/python -m pytest -m load -n 2 -s tests/machines $(ARGS)
+
+upgrade-test: $(READY) ## Upgrade the package while tasks wait, on real Airflow; FROM=VERSION needs the git history
+	FROM="$(FROM)" $(BIN)/python -m pytest -m cluster -s tests/system/test_upgrade.py $(ARGS)
 
 readers: $(READY) ## Follow the docs' first steps and on-call page word by word, with Airflow: 10 minutes, ports 5555 and 8080
 	$(BIN)/python -m pytest -m reader -s $(ARGS)

@@ -148,9 +148,9 @@ class Run:
         """Return the state, empty while nobody tells."""
         return str((self._api.get(self._path) or {}).get("state", ""))
 
-    def clear(self) -> None:
-        """Clear all tasks."""
-        body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": False, "reset_dag_runs": True}
+    def clear(self, *, only_failed: bool = False) -> None:
+        """Clear all tasks, or those that have failed."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": only_failed, "reset_dag_runs": True}
         self._api.http.post(f"{self._dag}/clearTaskInstances", json=body).raise_for_status()
 
     def mark(self, task_id: str, state: str) -> None:
