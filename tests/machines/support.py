@@ -59,6 +59,8 @@ class Script:
     sees: Callable[[str, bytes], object] = lambda *_: None
     calls: int = 0
     is_dead: bool = False
+    #: what was found between its calls: the package would take an exception there for the call's
+    found: BaseException | None = None
 
 
 class Wire:
@@ -87,12 +89,16 @@ class Wire:
         if script.is_dead or (script.calls == script.killed_at and not script.after):
             script.is_dead = True
             raise KilledError
-        if interfere := script.between.get(script.calls):
-            with self.play(None):
-                interfere()
         operation = request.headers.get("X-Amz-Target", b"")
         name = operation.decode() if isinstance(operation, bytes) else str(operation)
-        script.sees(name.rpartition(".")[2], request.body or b"")
+        try:
+            if interfere := script.between.get(script.calls):
+                with self.play(None):
+                    interfere()
+            script.sees(name.rpartition(".")[2], request.body or b"")
+        except BaseException as error:
+            script.found, script.is_dead = error, True
+            raise KilledError from error
 
     @contextmanager
     def play(self, script: Script | None) -> Iterator[None]:
@@ -102,11 +108,8 @@ class Wire:
             yield
         finally:
             self._scripts.pop()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a try is on its way, and not somebody else between its calls."""
-        return bool(self._scripts) and self._scripts[-1] is not None
+            if script and script.found:
+                raise script.found
 
 
 class Silent:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -148,6 +147,7 @@ ACTS = st.one_of(
     st.tuples(st.just("make_target"), st.sampled_from(["", *TARGETS])),
     st.tuples(st.just("restore_target"), st.sampled_from(["", *TARGETS]), st.integers(0, 3)),
     st.tuples(st.just("drop_target"), st.sampled_from(["", *TARGETS])),
+    st.tuples(st.just("replace_target"), st.integers(0, 3)),
     st.tuples(st.just("drop_source")),
     st.tuples(st.just("make_source")),
     st.tuples(st.just("wait"), st.sampled_from([5.0, 100.0, 400.0])),
@@ -207,6 +207,7 @@ class Restores(Machine):
         plane.clock_offset, plane.backups_enabled_after = offset, 0.0
         plane.restoring_for, plane.dropping_for, plane.updating_for = 200.0, 20.0, 5.0
         plane.on_restore = self.note_restore
+        self.source_was_dropped = False
         self.had: dict[str, frozenset[str]] = {}
         self.on: set[str] = set()
         self.current: Try | None = None
@@ -276,11 +277,21 @@ class Restores(Machine):
         if name in self.plane.table_ids():
             self.plane.drop_table(name)
 
+    def replace_target(self, number: int) -> None:
+        """Put another table in the place of the one that a try is about: somebody's, or one that they restore."""
+        self.drop_target("")
+        self.clock.sleep(1)
+        if number:
+            self.restore_target("", number - 1)
+        else:
+            self.make_target("")
+
     def target_of_current(self) -> str:
         """Return the name of the table that the try on its way is about, as far as it is known."""
-        if self.current is None:
-            return ""
-        run = self.current.run
+        return self.target_of(self.current.run) if self.current else ""
+
+    def target_of(self, run: ModelRun) -> str:
+        """Return the name of the table that a run is about; of a drill that has made none, nothing."""
         drilled = {one.run_id: name for name, one in self.scratch.items()}
         return drilled.get(run.run_id, "") if run.task.kind == "drill" else run.task.target
 
@@ -316,7 +327,7 @@ class Restores(Machine):
         arns = [arn for arn in self.plane.backup_arns() if arn in self.had]
         moment = datetime.fromtimestamp(self.now() - 1200, UTC).replace(microsecond=0).isoformat()
         origin = {"backup": arns[task.number % len(arns)], "moment": moment, "latest": LATEST, "drill": ""}[task.kind]
-        run = ModelRun(task, f"run-{self.ids}", origin, self.clock.time(), self.clock.time())
+        run = ModelRun(task, f"run-{self.ids}", origin, self.now(), self.now())
         self.all_runs.append(run)
         self.try_once(run, fate)
         return run
@@ -333,17 +344,29 @@ class Restores(Machine):
         self.clock.sleep(60)
         run.clears += 1
         if finished:
-            run.started = self.clock.time()
+            run.started = self.now()
         self.try_once(run, fate)
 
     @rule(run=runs)
     def retry_undisturbed(self, run: ModelRun) -> None:
-        """Try a run again, and let nothing happen to it."""
+        """Try a run again, and let nothing happen to it: it succeeds, unless the account keeps it from that."""
         self.clock.sleep(300)
-        self.try_once(run, GOOD)
+        self.plane.clear_faults()
+        can_succeed = self.can_succeed(run)
+        error = self.try_once(run, GOOD)
+        assert error is None or not can_succeed, f"it fails for no reason: {error}"
 
-    def try_once(self, run: ModelRun, fate: Fate) -> None:
-        """Run one try, and hold it to what it may do and say."""
+    def can_succeed(self, run: ModelRun) -> bool:
+        """Return whether a try that nobody disturbs has what it needs, and its table's name free or taken by itself."""
+        name = self.target_of(run)
+        present = self.plane.table_ids().get(name)
+        is_free = present is None or (present in run.made and run.task.if_exists == "reuse")
+        if run.task.kind == "backup" and present is None:
+            return run.origin in self.plane.backup_arns()
+        return is_free and (run.task.kind == "backup" or not self.source_was_dropped)
+
+    def try_once(self, run: ModelRun, fate: Fate) -> BaseException | None:
+        """Run one try, and hold it to what it may do and say; return how it has failed."""
         run.tries += 1
         this = Try(run, self.clock.time(), (self.plane.table_ids().get("source"), frozenset(self.on)))
         this.alone = not self.plane.has_faults
@@ -370,6 +393,7 @@ class Restores(Machine):
         self.check_tables(run)
         if not isinstance(error, KilledError):
             (self.check_drill if run.task.kind == "drill" else self.check_restore)(this, ti, result, error)
+        return error
 
     def execute(self, run: ModelRun, ti: FakeTaskInstance, script: Script, *, killed: bool) -> Any:
         """Run the task, through its deferral if it defers."""
@@ -443,7 +467,7 @@ class Restores(Machine):
         assert (operation, described) == ("DescribeTable", name), "dropped without a look"
         owners = [one for one in self.all_runs if table_id is None or table_id in one.made]
         assert [one for one in owners if one.task.kind == "drill"], "another's table is dropped"
-        assert run in owners or owners[0].started < self.clock.time() - 6 * HOUR, "a drill's that may go on is dropped"
+        assert run in owners or owners[0].started < self.now() - 6 * HOUR, "a drill's that may go on is dropped"
 
     def check_tables(self, run: ModelRun) -> None:
         """Hold that a run has one table at most."""
@@ -469,14 +493,8 @@ class Restores(Machine):
                 was_on = name in self.had[run.origin]
             if was_on and outcome in {"applied", "same", "begun"}:
                 assert has(self.plane, target, name), f"{name} is lost, and is told as {outcome}"
-            if was_on and source and self.is_restored_source(run, source):
+            if was_on and source and not self.source_was_dropped:
                 assert outcome != "unavailable", f"{name} can be read, and is told as {outcome}"
-
-    def is_restored_source(self, run: ModelRun, source: str) -> bool:
-        """Return whether the present source is the very table that is restored."""
-        return not self.source_was_dropped
-
-    source_was_dropped = False
 
     def check_target(self, this: Try) -> None:
         """Hold that the returned table is complete, and this run's or of its origin."""
@@ -528,12 +546,11 @@ class Restores(Machine):
             Task("drill", 0, "", "reuse", (), deferrable=False, keep_on_failure=False),
             "last",
             "",
-            self.clock.time(),
-            self.clock.time(),
+            self.now(),
+            self.now(),
         )
         self.all_runs.append(last)
-        with suppress(BackupError):
-            self.try_once(last, GOOD)
+        self.try_once(last, GOOD)
         left = self.plane.table_ids()
         drilled = {made for run in self.all_runs if run.task.kind == "drill" for made in run.made}
         assert not [name for name, table_id in left.items() if table_id in drilled], "left over"

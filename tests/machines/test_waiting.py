@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from airflow_ddb_backup.clock import Clock as PackageClock
-from airflow_ddb_backup.limits import DOCUMENTED_RATES, FIRST_EVENT_AFTER, NOT_FOUND_LIMIT, SHARE
+from airflow_ddb_backup.limits import DESCRIBE_LAG, DOCUMENTED_RATES, FIRST_EVENT_AFTER, NOT_FOUND_LIMIT, SHARE
 from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBBackupsTrigger,
@@ -52,9 +52,9 @@ PASSING = (
     Fault(code="ExpiredTokenException"),
 )
 FAULTS = {"DescribeBackup": PASSING, "ListBackups": (*PASSING, DENIED), "DescribeTable": PASSING}
-# Seconds in which a poll that nothing stands in the way of is made and answered, apart from its interval: the rates of
-# some dozens of waits, a sweep that lags, an outage's last backoff and a credential's last opening.
-_LATE = 75.0
+# Seconds in which a poll is made and answered, apart from its interval: where nothing has stood in the way, and after
+# an outage, whose last backoffs of calls, of the client and of the rates take a while; and more for each wait.
+_LATE, _LATE_AFTER_AN_OUTAGE, _EACH = 15.0, 75.0, 0.4
 # Of a window, seconds.
 _WINDOW = 20.0
 
@@ -102,9 +102,14 @@ class Waits(Machine):
     loop_factory: ClassVar[Any]
     patch: ClassVar[pytest.MonkeyPatch]
 
-    @initialize(offset=st.sampled_from([0.0, 200.0, -200.0]), lag=st.sampled_from([0.0, 0.0, 8.0]))
-    def begin(self, offset: float, lag: float) -> None:
-        """Set the clocks: AWS's is off the triggerer's; listings may be behind."""
+    @initialize(
+        offset=st.sampled_from([0.0, 200.0, -200.0]),
+        lag=st.sampled_from([0.0, 0.0, 8.0]),
+        count=st.sampled_from([1, 3, 40]),
+        many=st.booleans(),
+    )
+    def begin(self, offset: float, lag: float, count: int, many: bool) -> None:
+        """Set the clocks, AWS's may be off the triggerer's, and listings be behind; let some tasks wait already."""
         self.plane.clock_offset, self.plane.listing_lag = offset, lag
         self.plane.create_table("orders")
         self.plane.restoring_for = 9e9
@@ -118,8 +123,11 @@ class Waits(Machine):
         self.made_at: defaultdict[str, list[float]] = defaultdict(list)
         #: until when something has stood in the way
         self.disturbed_until = self.now()
+        self.was_disturbed = False
         self.neighbours: set[str] = set()
         self.clock.sleep(1000)
+        self.create(count, known=True)
+        self.join(0, count, many, 5.0, 600.0)
 
     def stepped(self) -> Any:
         """Return the time as the triggerer has it: its wall clock may be set."""
@@ -270,7 +278,7 @@ class Waits(Machine):
             lambda operation: st.tuples(st.just(operation), st.sampled_from(FAULTS[operation]))
         ),
         times=st.sampled_from([1, 3, 20]),
-        seconds=st.sampled_from([0.0, 12.0, 40.0]),
+        seconds=st.sampled_from([12.0, 40.0]),
     )
     def fail(self, faults: tuple[str, Fault], times: int, seconds: float) -> None:
         """Let calls go wrong for a while."""
@@ -301,7 +309,12 @@ class Waits(Machine):
 
     def disturb(self) -> None:
         """Note that something stands in the way, or did until now."""
-        self.disturbed_until = self.now()
+        self.disturbed_until, self.was_disturbed = self.now(), True
+
+    @property
+    def late(self) -> float:
+        """The seconds in which a poll is made and answered, apart from its interval."""
+        return (_LATE_AFTER_AN_OUTAGE if self.was_disturbed else _LATE) + _EACH * len(self.waits)
 
     # What is held.
 
@@ -332,7 +345,8 @@ class Waits(Machine):
         if status == "timeout":
             assert at >= wait.deadline - 0.01, "a timeout before the time is up"
             free = max(known[0], wait.joined, self.disturbed_until)
-            assert free + _LATE + wait.trigger[1]["poll_interval"] >= wait.deadline, "a timeout, and it could be known"
+            polls = NOT_FOUND_LIMIT * wait.trigger[1]["poll_interval"] + DESCRIBE_LAG
+            assert free + self.late + polls >= wait.deadline, "a timeout, and it could be known"
         else:
             assert (known[0] <= at, status) == (True, known[1]), "not the truth"
 
@@ -343,8 +357,9 @@ class Waits(Machine):
         free = max(knowable, wait.joined + FIRST_EVENT_AFTER, self.disturbed_until)
         until = wait.deadline
         latest = max(until, wait.joined + FIRST_EVENT_AFTER) + last_polls_limit(len(wait.things)) + 5
-        polls = NOT_FOUND_LIMIT * interval
-        assert self.now() <= min(latest, free + _LATE + polls), "not told in time"
+        # What is gone is asked for again.
+        polls = NOT_FOUND_LIMIT * interval + DESCRIBE_LAG
+        assert self.now() <= min(latest, free + self.late + polls), "not told in time"
 
     def check_rates(self) -> None:
         """Hold that in no window more calls are made than a triggerer's share of AWS's rate."""
@@ -361,7 +376,7 @@ class Waits(Machine):
             self.plane.clear_faults()
             for operation in self.neighbours:
                 self.plane.add_neighbour(operation, 0)
-            self.disturb()
+                self.disturb()
             self.check()
             while running := self.running():
                 self.run(45 if self.now() < max(wait.deadline for wait in running) + 200 else 0)
