@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_ddb_backup.boto_errors import map_exceptions
-from airflow_ddb_backup.exceptions import BackupError, CheckFailedError, InvalidValueError
-from airflow_ddb_backup.limits import LONGEST_TEXT
+from airflow_ddb_backup.exceptions import BackupError, BackupNotFoundError, CheckFailedError, InvalidValueError
+from airflow_ddb_backup.limits import DESCRIBE_LAG, LONGEST_TEXT
 from airflow_ddb_backup.models import INDEX_KINDS
 from airflow_ddb_backup.parameters import check_count, check_flag, check_texts, set_checked
 from airflow_ddb_backup.retries import read_pages
@@ -38,10 +38,30 @@ class Restored:
     #: how many items it has; ``None``: they were not counted
     items: int | None = None
 
-    @cached_property
+    @property
     def backup(self) -> Backup:
-        """The backup, as described when it was first asked for."""
-        return self.table.retry(self.table.hook.describe_backup, self.arn)
+        """The backup, as described when it was first asked for.
+
+        :raises BackupNotFoundError: it is gone
+        """
+        if isinstance(self._described, BackupNotFoundError):
+            raise self._described
+        return self._described
+
+    @cached_property
+    def _described(self) -> Backup | BackupNotFoundError:
+        # A prune may have deleted it since it was restored: then no check need wait for it.
+        known = self.table.deadline.within(DESCRIBE_LAG)
+
+        def describe() -> Backup | BackupNotFoundError:
+            try:
+                return self.table.hook.describe_backup(self.arn)
+            except BackupNotFoundError as error:
+                if not known.passed:
+                    raise
+                return error
+
+        return self.table.retry(describe)
 
     def count(self) -> int:
         """Count the items."""

@@ -257,6 +257,16 @@ class TestBad:
         assert ti.xcoms["report"]["checks"]["min_items"] == "passed"
         assert scratch_tables(control_plane) == []
 
+    def test_a_backup_that_goes_while_it_is_restored(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
+        """The checks that need it hold the worker for seconds, all together, and a retry may pick another."""
+        control_plane.on_restore = lambda *_: control_plane.lose_backup(arn)
+        begun = clock.time()
+        with pytest.raises(DrillFailedError, match="schema: The backup does not exist") as failure:
+            drill(poll_interval=5)
+        assert "indexes: The backup does not exist" in str(failure.value)
+        assert not isinstance(failure.value, PermanentError)
+        assert clock.time() - begun < control_plane.restoring_for + control_plane.dropping_for + 30
+
 
 def scratch_tables_of(plane: ControlPlane) -> str:
     """Return the name of the one scratch table that there is."""
