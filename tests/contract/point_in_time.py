@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.contract.account import LAG, Refusal, switch_recovery
 from tests.contract.restoring import refused
 from tests.contract.rule import expect, needs, rule, same
 
 if TYPE_CHECKING:
+    from tests.contract.account import Refusal
     from tests.contract.world import World
 
 _SECTION = "Point-in-time recovery"
@@ -112,18 +112,6 @@ def a_target_that_is_being_restored_to_a_time(world: World) -> None:
     """A restore to a point in time into a table that is being restored is refused: TableInUseException."""
     needs("again" in world.recovering, "the table was ACTIVE before it could be asked")
     refused(world.recovering["again"], "TableInUseException")
-
-
-@rule(_SECTION)
-def enabling_again_begins_anew(world: World) -> None:
-    """Disabling PITR ends the window, and enabling it again begins a new one."""
-    earliest, _ = window(world)
-    world.account.clock.sleep(2)
-    switch_recovery(world.account, world.recoverable, on=False)
-    refused(refusal(world, "refused-anew", UseLatestRestorableTime=True), "PointInTimeRecoveryUnavailableException")
-    switch_recovery(world.account, world.recoverable, on=True)
-    world.until(lambda: window(world)[0] > earliest or None, LAG, 1)
-    expect(window(world)[0] > earliest, "EarliestRestorableDateTime is as before")
 
 
 @rule(_SECTION, also="system-backup")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.contract.account import LAG, switch_recovery
+from tests.contract.point_in_time import refusal, window
 from tests.contract.restoring import refused
 from tests.contract.rule import expect, needs, rule, same
+from tests.contract.world import ON_DEMAND
 
 if TYPE_CHECKING:
     from tests.contract.world import World
@@ -124,6 +127,44 @@ def an_override_of_the_indexes(world: World) -> None:
     table = world.overridden
     same([one["IndexName"] for one in table.get("GlobalSecondaryIndexes", [])], ["by-two"], "GlobalSecondaryIndexes")
     same(table.get("LocalSecondaryIndexes", []), [], "LocalSecondaryIndexes")
+
+
+@rule(_SECTION)
+def an_override_of_on_demand_throughput(world: World) -> None:
+    """OnDemandThroughputOverride is honoured."""
+    same(world.recovered.get("OnDemandThroughput"), ON_DEMAND, "OnDemandThroughput")
+
+
+@rule("Point-in-time recovery")
+def a_restore_to_a_time_has_the_source_s_indexes(world: World) -> None:
+    """A restore to a point in time has the indexes and the billing mode of its source."""
+    indexes = sorted(one["IndexName"] for one in world.recovered.get("GlobalSecondaryIndexes", []))
+    same(indexes, ["by-one", "by-two"], "GlobalSecondaryIndexes")
+    same(world.recovered.get("BillingModeSummary", {}).get("BillingMode"), "PAY_PER_REQUEST", "BillingMode")
+
+
+@rule("Point-in-time recovery")
+def a_restore_to_a_time_drops_as_much(world: World) -> None:
+    """A restore to a point in time drops tags, the stream and deletion protection."""
+    table = world.recovered
+    same(world.account.call("list_tags_of_resource", ResourceArn=table["TableArn"])["Tags"], [], "the tags")
+    same(table.get("StreamSpecification", {}).get("StreamEnabled", False), False, "StreamEnabled")
+    same(table.get("DeletionProtectionEnabled", False), False, "DeletionProtectionEnabled")
+
+
+@rule("Point-in-time recovery")
+def enabling_again_begins_anew(world: World) -> None:
+    """Disabling PITR ends the window, and enabling it again begins a new one."""
+    # Not while a restore goes on.
+    assert world.recovered
+    earliest, _ = window(world)
+    world.account.clock.sleep(2)
+    switch_recovery(world.account, world.recoverable, on=False)
+    answer = refusal(world, "refused-anew", UseLatestRestorableTime=True)
+    refused(answer, "PointInTimeRecoveryUnavailableException")
+    switch_recovery(world.account, world.recoverable, on=True)
+    world.until(lambda: window(world)[0] > earliest or None, LAG, 1)
+    expect(window(world)[0] > earliest, "EarliestRestorableDateTime is as before")
 
 
 def arrived(world: World) -> str:

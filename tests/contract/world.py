@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 # (documented); and between two polls, of what passes quickly and of what does not.
 _TABLE, _BACKUP, _RESTORE = 300.0, 300.0, 2700.0
 _OFTEN, _INTERVAL = 0.5, 5.0
+#: an override
+ON_DEMAND = {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": 8}
 # Something that is there, for a moment.
 Answer = dict[str, Any] | Refusal
 
@@ -247,12 +249,23 @@ class World:
     def recovering(self) -> dict[str, Answer]:
         """The moment when a restore to a point in time has begun: what is answered to each call."""
         target = self.account.name("moment")
-        request = {"SourceTableName": self.recoverable, "TargetTableName": target, "UseLatestRestorableTime": True}
+        request = {
+            "SourceTableName": self.recoverable,
+            "TargetTableName": target,
+            "UseLatestRestorableTime": True,
+            "OnDemandThroughputOverride": ON_DEMAND,
+        }
         answers: dict[str, Answer] = {"begin": self.account.call("restore_table_to_point_in_time", **request)}
         answers["describe"] = self.account.ask("describe_table", TableName=target)
         if self.status(answers["describe"]) == "CREATING":
             answers["again"] = self.account.ask("restore_table_to_point_in_time", **request)
         return answers
+
+    @arranged
+    def recovered(self) -> dict[str, Any]:
+        """The table that was restored to a point in time, once it is ACTIVE."""
+        assert self.recovering
+        return self.until_active("moment", _RESTORE, _INTERVAL)
 
     @arranged
     def system_backup(self) -> dict[str, Any]:
