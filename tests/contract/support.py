@@ -16,7 +16,7 @@ from tests.contract.account import PREFIX, Account
 from tests.contract.rules import ALSO, RULES
 from tests.contract.run import Run
 from tests.simulator.clock import Clock, StillClock
-from tests.simulator.control_plane import ACCOUNT, REGION, ControlPlane
+from tests.simulator.control_plane import REGION, ControlPlane
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -43,6 +43,13 @@ def served(clock: Clock | None = None) -> Iterator[ControlPlane]:
         patch.setattr(PackageClock, "source", clock)
         reach(plane.url, patch)
         yield plane
+
+
+def hurry(plane: ControlPlane) -> None:
+    """Let everything take so little time that little is polled."""
+    plane.creating_for, plane.listing_lag, plane.updating_for = 0.1, 0.5, 0.5
+    plane.tables_creating_for, plane.backups_enabled_after = 0.4, 0.6
+    plane.restoring_for, plane.dropping_for = 4.0, 0.5
 
 
 def reach(url: str, patch: pytest.MonkeyPatch) -> None:
@@ -101,6 +108,3 @@ def state(plane: ControlPlane) -> tuple[list[str], list[str]]:
     """Return all tables and backups of the account, but for the system backup that a run leaves if it is asked to."""
     tables = plane.client().list_tables()["TableNames"]
     return tables, [arn for arn in plane.backup_arns() if not _LEFT.search(arn)]
-
-
-__all__ = ["ACCOUNT", "REGION", "RUN", "SHORT", "Terminal", "documented_policy", "new_run", "reach", "served", "state"]

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.contract.run import DONE, FAILED
-from tests.contract.support import SHORT, Terminal, new_run, reach, served, state
+from tests.contract.support import SHORT, Terminal, hurry, new_run, reach, served, state
 from tests.simulator.clock import StillClock
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def killed(path: Path, number: int) -> bool:
     """Kill a run at a call, and let the next one clean up; return whether the run came so far."""
     clock = StillClock()
     with served(clock) as plane:
+        hurry(plane)
         here, there = _PROCESSES.Pipe()
         process = _PROCESSES.Process(target=run_in_process, args=(there, plane.url, path))
         teller = threading.Thread(target=tell, args=(clock, here))
@@ -139,6 +140,7 @@ def killed(path: Path, number: int) -> bool:
 def stopped(path: Path, number: int, sent: signal.Signals) -> bool:
     """Stop a run by a signal at a call; return whether the run came so far."""
     with served() as plane:
+        hurry(plane)
         has_come = at_change(plane, number, lambda: os.kill(os.getpid(), sent))
         terminal = Terminal()
         code = new_run(path, terminal, rules=RULES).run()

@@ -17,8 +17,9 @@ from tests.contract import never
 from tests.contract.account import Account
 from tests.contract.rule import CONFIRMED, NOT_SEEN, WRONG
 from tests.contract.rules import ALSO, RULES
-from tests.contract.support import ACCOUNT, new_run, reach, served
+from tests.contract.support import new_run, reach, served
 from tests.simulator.clock import StillClock
+from tests.simulator.control_plane import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,9 @@ import pytest
 from tests.contract.__main__ import main
 from tests.contract.account import ANCHOR, LONGEST, PREFIX, TAG
 from tests.contract.run import DONE, FAILED, REFUSED, redacted
-from tests.contract.support import ACCOUNT, REGION, RUN, SHORT, Terminal, documented_policy, new_run, served, state
+from tests.contract.support import RUN, SHORT, Terminal, documented_policy, hurry, new_run, served, state
 from tests.contract.world import plain_table
+from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import INTERNAL_ERROR, Fault
 from tests.simulator.rules import RATES
 
@@ -40,6 +41,7 @@ FEW = [rule for rule in SHORT if rule.name in {"names_are_not_unique", "backups_
 def plane() -> Iterator[ControlPlane]:
     """Serve an account."""
     with served() as plane:
+        hurry(plane)
         yield plane
 
 
