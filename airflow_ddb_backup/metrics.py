@@ -19,7 +19,6 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred, conf
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 #: Airflow's options that turn metrics on
 OPTIONS = ("statsd_on", "statsd_datadog_enabled", "otel_on")
 _PREFIX = "dynamodb_backup"
-_OF_TASKS = ("airflow.sdk.observability.stats", "airflow.stats")
-_OF_TRIGGERERS = ("airflow.observability.stats", "airflow.stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ def count(name: str, number: int = 1, /, **tags: str | None) -> None:
     :param tags: their values; ``None``: not known, and left out
     """
     if is_on():
-        _send(_OF_TASKS, "incr", name, number, tags)
+        _send("incr", name, number, tags)
 
 
 @contextmanager
@@ -173,27 +170,33 @@ class Tally:
 
     def send(self) -> None:
         """Send all that is kept. It may hang."""
-        modules = _OF_TRIGGERERS if self.on_triggerer else _OF_TASKS
         while self._kept:
-            _send(modules, *self._kept.popleft())
+            _send(*self._kept.popleft(), on_triggerer=self.on_triggerer)
 
     def _keep(self, method: str, name: str, value: Any, tags: dict[str, str | None]) -> None:
         if is_on():
             self._kept.append((method, name, value, tags))
 
 
-def _send(modules: tuple[str, ...], method: str, name: str, value: Any, tags: dict[str, str | None]) -> None:
-    """Hand a metric to the ``Stats`` of the first of the modules that this Airflow has."""
+def _send(method: str, name: str, value: Any, tags: dict[str, str | None], *, on_triggerer: bool = False) -> None:
+    """Hand a metric to Airflow's ``Stats``."""
     known = {tag: text for tag, text in tags.items() if text is not None}
     try:
-        getattr(_stats(modules), method)(f"{_PREFIX}.{name}", value, tags=known)
+        getattr(_stats(on_triggerer=on_triggerer), method)(f"{_PREFIX}.{name}", value, tags=known)
     except Exception as error:  # noqa: BLE001  # a metric fails no task
         log.debug("Metric %s could not be sent: %r", name, error)
 
 
-@cache
-def _stats(modules: tuple[str, ...]) -> Any:
-    for name in modules:
-        with suppress(ImportError):
-            return import_module(name).Stats
-    return None
+def _stats(*, on_triggerer: bool) -> Any:
+    """Return the copy of ``Stats`` that this process has set up; before Airflow 3.2 there is one."""
+    with suppress(ImportError):
+        if on_triggerer:
+            from airflow.observability import stats as of_core  # noqa: PLC0415  # only where Airflow sends metrics
+
+            return of_core.Stats
+        from airflow.sdk.observability import stats as of_sdk  # noqa: PLC0415  # as above
+
+        return of_sdk.Stats
+    from airflow.stats import Stats  # noqa: PLC0415  # as above
+
+    return Stats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import sys
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -312,7 +313,8 @@ class TestFailing:
         self, control_plane: ControlPlane, statsd: Listener, context: Context, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An Airflow that has moved them again."""
-        monkeypatch.setattr(metrics, "_OF_TASKS", ("airflow.nowhere",))
+        for module in (TASKS, "airflow.stats"):
+            monkeypatch.setitem(sys.modules, module, None)
         assert create().execute(context) == control_plane.backup_arns()[0]
 
 
