@@ -150,7 +150,7 @@ TASKS = st.builds(
     keep_last=st.integers(0, 2),
     keep_daily=st.integers(0, 2),
     older_than=st.sampled_from([None, None, timedelta(minutes=10), timedelta(days=1)]),
-    minimum_redundancy=st.integers(0, 3),
+    minimum_redundancy=st.sampled_from([0, 0, 1, 1, 2, 3]),
     keep_names=st.sampled_from([(), ("*keep",)]),
     dropped_tables=st.booleans(),
     tagged=st.sampled_from([False, False, True]),
@@ -342,7 +342,9 @@ class Prunes(Machine):
         task=TASKS,
         killed_at=st.one_of(st.just(0), st.just(0), st.integers(1, 20)),
         after=st.booleans(),
-        between=st.dictionaries(st.integers(1, 16), st.lists(ACTS, min_size=1, max_size=2), max_size=3),
+        between=st.dictionaries(
+            st.integers(1, 3) | st.integers(1, 16), st.lists(ACTS, min_size=1, max_size=2), max_size=3
+        ),
         other=st.one_of(st.none(), st.none(), st.none(), st.tuples(st.integers(1, 16), TASKS)),
     )
     def prune(

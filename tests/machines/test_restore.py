@@ -130,6 +130,7 @@ class Try:
     :param source: the ID of the source that it began with, and the settings that it had
     :param before: the call before, with the ID of the table that it was about
     :param alone: nobody else did anything meanwhile
+    :param faultless: no call has gone wrong, as far as it was to
     """
 
     run: ModelRun
@@ -138,6 +139,7 @@ class Try:
     made: list[str] = field(default_factory=list)
     before: tuple[str, str, str | None] = ("", "", None)
     alone: bool = True
+    faultless: bool = True
 
 
 ACTS = st.one_of(
@@ -235,8 +237,9 @@ class Restores(Machine):
         """Do some things, one after another."""
         for name, *arguments in acts:
             getattr(self, name)(*arguments)
-            if self.current and name not in {"fail", "wait"}:
-                self.current.alone = False
+            if self.current:
+                self.current.alone &= name in {"fail", "wait"}
+                self.current.faultless &= name != "fail"
 
     def give(self, name: str) -> None:
         """Give the source a setting."""
@@ -369,7 +372,7 @@ class Restores(Machine):
         """Run one try, and hold it to what it may do and say; return how it has failed."""
         run.tries += 1
         this = Try(run, self.clock.time(), (self.plane.table_ids().get("source"), frozenset(self.on)))
-        this.alone = not self.plane.has_faults
+        this.faultless = not self.plane.has_faults
         self.current = this
         between = {number: partial(self.do, acts) for number, acts in fate.between.items()}
         script = Script(fate.killed_at, fate.after, between, partial(self.sees, this))
@@ -493,7 +496,7 @@ class Restores(Machine):
                 was_on = name in self.had[run.origin]
             if was_on and outcome in {"applied", "same", "begun"}:
                 assert has(self.plane, target, name), f"{name} is lost, and is told as {outcome}"
-            if was_on and source and not self.source_was_dropped:
+            if was_on and source and not self.source_was_dropped and this.faultless:
                 assert outcome != "unavailable", f"{name} can be read, and is told as {outcome}"
 
     def check_target(self, this: Try) -> None:
@@ -523,7 +526,7 @@ class Restores(Machine):
             assert not left, "passed, and its table is there"
         elif left and isinstance(error, PermanentError):
             assert left[0] in str(error), "no retry, and its table is there and is not named"
-            if this.alone:
+            if this.alone and this.faultless:
                 assert run.task.keep_on_failure, "no retry, and its table is there"
         if report and report["verdict"] == "passed":
             assert report["backup_arn"], "passed, and nothing was restored"
