@@ -55,9 +55,9 @@ def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
         monkeypatch.setenv(name, value)
     metrics.is_on.cache_clear()
     yield listener
+    monkeypatch.undo()
     for copy in (TASKS, TRIGGERERS):
         set_up(copy, None)
-    monkeypatch.undo()
     metrics.is_on.cache_clear()
     listener.close()
 
