@@ -100,7 +100,10 @@ class Rolling:
         for table in ("restored", "moment"):
             plane.statuses[f"{name}-{table}"] = "CREATING"
         params = {"name": name, "restored": self._restored, "awaited": awaited}
-        run = self._airflow.api.start_run(dag_id, params)
+        api = self._airflow.api
+        # The earlier version's DAG processor may have found it broken.
+        wait_until(f"the DAG {dag_id}", lambda: (api.get(f"/api/v2/dags/{dag_id}") or {}).get("is_stale") is False)
+        run = api.start_run(dag_id, params)
 
         def are_deferred() -> bool:
             # A trigger that can't be made has failed its task at once.
