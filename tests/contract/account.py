@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from airflow_ddb_backup.clock import Clock, Deadline, headers_of
 from airflow_ddb_backup.rates import RateLimit
-from tests.contract.rule import NotSeenError, WrongError
+from tests.contract.rule import LostError, NotSeenError, WrongError
 from tests.simulator.rules import RATES
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ class Account:
     def ask(self, operation: str, **request: Any) -> dict[str, Any] | Refusal:
         """Make a call within AWS's rates, and return the response or the error.
 
-        :raises NotSeenError: it has failed on its way, or the credentials may not make it
+        :raises LostError: it has failed on its way
+        :raises NotSeenError: the credentials may not make it
         """
         client = self._tagging if operation == "get_resources" else self.client
         limit = self._limits[client.meta.method_to_api_mapping[operation]]
@@ -202,7 +203,7 @@ class Account:
                 return answer
             if not reads or attempt == _READS:
                 message = f"{operation} has failed on its way: {answer}"
-                raise NotSeenError(message)
+                raise LostError(message)
             self.clock.sleep(1)
         raise AssertionError
 
@@ -262,8 +263,13 @@ class Account:
 
     def _has_anchor(self, run: str) -> bool:
         """Return whether the run's first table is there, with its tag."""
-        answer = self.ask("describe_table", TableName=f"{PREFIX}{run}-{ANCHOR}")
-        if isinstance(answer, Refusal):
+        deadline = Deadline.after(_PATIENCE, self.clock)
+        while not isinstance(answer := self.ask("describe_table", TableName=f"{PREFIX}{run}-{ANCHOR}"), Refusal):
+            # A table that is CREATING need not have its tags yet.
+            if answer["Table"]["TableStatus"] != "CREATING" or deadline.passed:
+                break
+            deadline.sleep(_INTERVAL)
+        else:
             return False
         table = answer["Table"]
         if table["TableStatus"] == "DELETING":

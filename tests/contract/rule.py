@@ -21,6 +21,10 @@ class NotSeenError(Exception):
     """Whether the rule holds could not be seen, and why."""
 
 
+class LostError(NotSeenError):
+    """A call has failed on its way, and may have been done."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule of AWS.md.

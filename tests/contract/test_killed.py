@@ -14,7 +14,7 @@ import pytest
 
 from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.contract.run import DONE, FAILED
-from tests.contract.support import SHORT, Terminal, hurry, new_run, reach, served, state
+from tests.contract.support import CHANGING, Terminal, hurry, new_run, reach, served, state
 from tests.simulator.clock import StillClock
 
 if TYPE_CHECKING:
@@ -27,25 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("contract")
 
 CHANGES = re.compile("Create|Delete|Put|Restore|Tag|Update")
-# All that a run makes, changes and deletes is there for these rules.
-RULES = [
-    rule
-    for rule in SHORT
-    if rule.name
-    in {
-        "a_restored_table_is_creating",
-        "an_empty_override_starts_the_restore",
-        "overrides_are_taken",
-        "concurrent_creations_all_succeed",
-        "a_backup_that_is_gone_is_not_restored",
-        "a_table_that_is_updating_can_be_backed_up",
-        "a_dropped_table_is_deleting_for_a_while",
-        "backups_outlive_their_table",
-        "a_restore_to_a_time_names_no_backup",
-        "enabling_again_begins_anew",
-        "a_dropped_table_leaves_a_system_backup",
-    }
-]
 # The calls of a run are shared by so many tests.
 PARTS = 8
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -94,7 +75,7 @@ def run_in_process(told: Connection, url: str, path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PackageClock, "source", ToldClock(told))
         reach(url, patch)
-        new_run(path, rules=RULES).run()
+        new_run(path, rules=CHANGING).run()
 
 
 def at_change(plane: ControlPlane, number: int, do: Callable[[], object]) -> Callable[[], bool]:
@@ -143,7 +124,7 @@ def stopped(path: Path, number: int, sent: signal.Signals) -> bool:
         hurry(plane)
         has_come = at_change(plane, number, lambda: os.kill(os.getpid(), sent))
         terminal = Terminal()
-        code = new_run(path, terminal, rules=RULES).run()
+        code = new_run(path, terminal, rules=CHANGING).run()
         assert state(plane) == ([], []), terminal.text
         assert (code == FAILED) == has_come()
         return has_come()

@@ -16,10 +16,10 @@ import pytest
 from tests.contract.__main__ import main
 from tests.contract.account import ANCHOR, LONGEST, PREFIX, TAG
 from tests.contract.run import DONE, FAILED, REFUSED, redacted
-from tests.contract.support import RUN, SHORT, Terminal, documented_policy, hurry, new_run, served, state
+from tests.contract.support import CHANGING, RUN, SHORT, Terminal, documented_policy, hurry, new_run, served, state
 from tests.contract.world import plain_table
 from tests.simulator.control_plane import ACCOUNT, REGION
-from tests.simulator.faults import INTERNAL_ERROR, Fault
+from tests.simulator.faults import DROPPED_AFTER_COMMIT, INTERNAL_ERROR, Fault
 from tests.simulator.rules import RATES
 
 if TYPE_CHECKING:
@@ -155,6 +155,29 @@ class TestLeft:
         assert f"Run {OLD} has left" in terminal.text
         assert state(plane) == ([], [])
 
+    def test_a_run_that_was_killed_just_after_it_began(self, plane: ControlPlane, path: Path) -> None:
+        """Its first table is CREATING, which need not have its tags yet."""
+        leave(plane, OLD)
+        arn = plane.client().describe_table(TableName=f"{PREFIX}{OLD}-{ANCHOR}")["Table"]["TableArn"]
+        tags = [{"Key": TAG, "Value": OLD}]
+        plane.client().untag_resource(ResourceArn=arn, TagKeys=[TAG])
+        plane.statuses[f"{PREFIX}{OLD}-{ANCHOR}"] = "CREATING"
+
+        def become_active() -> None:
+            del plane.statuses[f"{PREFIX}{OLD}-{ANCHOR}"]
+            plane.client().tag_resource(ResourceArn=arn, Tags=tags)
+
+        described = Counter[str]()
+
+        def count(operation: str) -> None:
+            described[operation] += 1
+            if operation == "DescribeTable" and described[operation] == 2:
+                become_active()
+
+        plane.after = count
+        assert new_run(path, rules=()).run() == DONE
+        assert state(plane) == ([], [])
+
     def test_a_run_that_may_still_be_going_on(self, plane: ControlPlane, path: Path) -> None:
         """Its ID is asked for too."""
         first = new_run(path)
@@ -260,6 +283,18 @@ def kill_at(plane: ControlPlane, call: int, number: signal.Signals) -> None:
     plane.after = count
 
 
+@pytest.mark.parametrize(
+    "operation", ["CreateTable", "CreateBackup", "DeleteTable", "DeleteBackup", "RestoreTableFromBackup"]
+)
+def test_a_lost_response_leaves_nothing(plane: ControlPlane, path: Path, operation: str) -> None:
+    """What the call has made is found by its name."""
+    plane.fail_next(operation, DROPPED_AFTER_COMMIT)
+    assert new_run(path, rules=CHANGING).run() == DONE
+    assert plane.calls[operation] > 1
+    assert sum(one["verdict"] == "confirmed" for one in result(path)["rules"]) >= len(CHANGING) // 2
+    assert state(plane) == ([], [])
+
+
 class TestResult:
     """The file is one to send."""
 
@@ -328,11 +363,13 @@ class TestResult:
 
     def test_a_creation_that_fails_on_its_way_is_not_made_again(self, plane: ControlPlane, path: Path) -> None:
         """The rule is not seen: it may have made a backup."""
-        plane.fail_next("CreateBackup", INTERNAL_ERROR)
+        plane.backups_enabled_after = 0
+        plane.fail_next("CreateBackup", INTERNAL_ERROR, times=2)
         assert new_run(path, rules=FEW[:1]).run() == DONE
         (one,) = result(path)["rules"]
         assert (one["verdict"], "failed on its way" in one["told"]) == ("not seen", True)
-        assert plane.calls["CreateBackup"] == 1
+        # The first is that of every run.
+        assert plane.calls["CreateBackup"] == 2
 
 
 def test_it_runs_under_its_policy(seen: Seen) -> None:
