@@ -50,7 +50,7 @@ soak: $(READY) ## Search for histories that break a promise, each state machine 
 	MINUTES=$(or $(MINUTES),30) EXAMPLES=250 $(BIN)/python -m pytest -m load -n 2 -s tests/machines $(ARGS)
 
 upgrade-test: $(READY) ## Upgrade the package while tasks wait, on real Airflow; FROM=VERSION needs the git history
-	FROM="$(FROM)" $(BIN)/python -m pytest -m cluster -s tests/system/test_upgrade.py $(ARGS)
+	FROM="$(FROM)" $(BIN)/python -m pytest -m upgrade -s $(ARGS)
 
 readers: $(READY) ## Follow the docs' first steps and on-call page word by word, with Airflow: 10 minutes, ports 5555 and 8080
 	$(BIN)/python -m pytest -m reader -s $(ARGS)

@@ -124,7 +124,7 @@ def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[st
     start = time.monotonic()
     with session.chdir(beside):
         # Load is the same on every version.
-        marked = ["-m", "not cluster and not browser and not reader and not load"]
+        marked = ["-m", "not cluster and not browser and not reader and not upgrade and not load"]
         two_cores = ["-n", "2", "--dist", "loadgroup"]
         session.run("python", "-m", "pytest", "--junitxml=report.xml", *two_cores, *marked, *selected)
     report = ET.parse(beside / "report.xml").getroot().find("testsuite")  # noqa: S314  # our own pytest wrote it

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.system.rest_api import Run
     from tests.system.standalone import Airflow
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.upgrade, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 DAGS = Path(__file__).parent / "upgrade_dags"
 # The last version before the trigger of many backups carried a report as such, and that of restores a source.
