@@ -378,7 +378,7 @@ class Backup:
 
     @property
     def indexes(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
-        """The table's indexes of each of :data:`INDEX_KINDS`, in AWS's shape."""
+        """The table's indexes of each of ``INDEX_KINDS``, in AWS's shape."""
         return {kind: tuple((self.source or {}).get(kind) or ()) for kind in INDEX_KINDS}
 
     @property

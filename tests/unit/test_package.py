@@ -227,6 +227,7 @@ OF_SEVERAL = {
     "test_release",
     "test_security",
     "test_signatures",
+    "test_stability",
     "test_stored",
     "test_troubleshooting",
 }
