@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # Seconds (chosen): for a table to become ACTIVE, and be gone; for a backup; for a restore, which takes up to 20 minutes
 # (documented); and between two polls, of what passes quickly and of what does not.
-_TABLE, _BACKUP, _RESTORE = 300.0, 300.0, 2700.0
+_TABLE, _BACKUP, _RESTORE = 600.0, 300.0, 2700.0
 _OFTEN, _INTERVAL = 0.5, 5.0
 #: an override
 ON_DEMAND = {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": 8}
@@ -56,7 +56,7 @@ class World:
 
     account: Account
     failures: dict[str, str] = field(default_factory=dict)
-    #: how many bytes and calls there were is nobody's rule, and how long it took: seconds, by what it was
+    #: how long something took, in seconds
     took: dict[str, float] = field(default_factory=dict)
 
     @arranged
