@@ -128,7 +128,7 @@ def ending(outcomes: Outcomes | None, region: Callable[[], str | None]) -> Itera
     """Count how a try of a task ends; one that skips or defers does not.
 
     :param outcomes: the metrics of its ends; ``None``: it has none
-    :param region: returns the region of the task
+    :param region: returns the region of the task, as far as it is known; it asks nobody, and does not raise
     """
     if outcomes is None or not is_on():
         yield

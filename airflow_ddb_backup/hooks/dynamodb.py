@@ -58,6 +58,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         super().__init__(*args, **{**kwargs, "client_type": "dynamodb"})
         # Where neither the task nor the connection names one: that of the task's ARN.
         self._default_region: str | None = None
+        #: the region that the calls go to, once it is known
+        self.resolved_region: str | None = None
         #: the account that the calls must go to; ``None``: any
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
@@ -141,7 +143,8 @@ class DynamoDBBackupHook(AwsBaseHook):
             raise exceptions.NoRegionSetError.about(context)
         # The connection's, or the environment's: no task has checked it.
         check_connection_setting("region_name", region)
-        return str(region)
+        self.resolved_region = str(region)
+        return self.resolved_region
 
     def open_for(
         self,
@@ -164,7 +167,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
         with self._lock:
-            self._stopped, self.account = False, None
+            self._stopped, self.account, self.resolved_region = False, None, None
             self._forget()
         self._default_region, self.expected_account, self._deletes = arn_region, account_id, deletes
         self._context = context

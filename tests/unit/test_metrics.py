@@ -13,11 +13,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from airflow_ddb_backup import limits, metrics
-from airflow_ddb_backup.exceptions import BackupError, TablesFailedError
+from airflow_ddb_backup.exceptions import BackupError, InvalidValueError, TablesFailedError
 from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBBackupTablesOperator,
     DynamoDBCreateBackupOperator,
@@ -308,6 +309,39 @@ class TestFailing:
         """UDP tells the second datagram that nobody listens."""
         on_worker.close()
         assert create().execute(context) == control_plane.backup_arns()[0]
+
+    @pytest.mark.parametrize("region_name", ["eu-west-1", None, 5])
+    def test_the_exception_is_the_tasks_own(
+        self, control_plane: ControlPlane, on_worker: Listener, context: Context, region_name: Any
+    ) -> None:
+        """Also where no hook can be made to tell the region: a policy of the cluster has set what none can be."""
+        task = create()
+        task.region_name, task.botocore_config = region_name, {"unheard_of": 1}
+        with pytest.raises(InvalidValueError, match="botocore_config"):
+            task.execute(context)
+        tags = {"region": region_name} if region_name == "eu-west-1" else {}
+        assert [one.tags for one in on_worker.sent()] == [tags]
+
+    def test_no_connection_is_looked_up_for_it(
+        self,
+        control_plane: ControlPlane,
+        on_worker: Listener,
+        context: Context,
+        monkeypatch: pytest.MonkeyPatch,
+        execution_timeout: Callable[[], None],
+    ) -> None:
+        """A secrets backend that hangs until the ``execution_timeout`` would then hang for ever."""
+        asked = []
+
+        def hang(_: object, conn_id: str) -> None:
+            asked.append(conn_id)
+            execution_timeout()
+
+        monkeypatch.setattr(EnvironmentVariablesBackend, "get_connection", hang)
+        with pytest.raises(TaskTimeout):
+            create(aws_conn_id="other").execute(context)
+        assert asked == ["other"]
+        assert on_worker.counts()["backups_failed",] == 1
 
     def test_no_stats_at_all(
         self, control_plane: ControlPlane, statsd: Listener, context: Context, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
@@ -16,9 +16,16 @@ from airflow_ddb_backup.connection import ConnectionMixin
 from airflow_ddb_backup.creation.matching import Run, TableBackup
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists
-from airflow_ddb_backup.exceptions import BackupError, BackupNotReusedTimeoutError, BackupTimeoutError, ErrorContext
+from airflow_ddb_backup.exceptions import (
+    BackupError,
+    BackupNotReusedTimeoutError,
+    BackupTimeoutError,
+    ErrorContext,
+    InvalidValueError,
+)
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.models import TABLE_ARN
+from airflow_ddb_backup.parameters import check_connection_setting
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
 if TYPE_CHECKING:
@@ -78,7 +85,15 @@ class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
 
     def counting_its_end(self) -> AbstractContextManager[None]:
         """Return what counts how a try ends."""
-        return metrics.ending(self.outcomes, lambda: self.region_name or self._resolved(ErrorContext()).region)
+        return metrics.ending(self.outcomes, self._known_region)
+
+    def _known_region(self) -> str | None:
+        """Return the region as far as it is known: a metric makes no hook, and looks no connection up."""
+        region = getattr(vars(self).get("hook"), "resolved_region", None) or self.region_name
+        with suppress(InvalidValueError):
+            check_connection_setting("region_name", region)
+            return region
+        return None
 
     def _make(self, kind: type[_Request], of: Callable[[Any], Any], **others: Any) -> _Request:
         """Return what the parameters ask for, a value that checks itself. Its fields have the parameters' names.
