@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Airflow's options that turn metrics on
-OPTIONS = ("statsd_on", "statsd_datadog_enabled", "otel_on")
+#: Airflow's options that turn metrics on, in the order in which it asks for them
+OPTIONS = ("statsd_datadog_enabled", "statsd_on", "otel_on")
 _PREFIX = "dynamodb_backup"
 
 

@@ -195,15 +195,22 @@ class BackupPoller:
         if metrics.is_on():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_METRICS):
-                    await in_thread(self._tally().send)
+                    await self._send_kept()
         try:
             await self._client.close()
         except Exception:
             log.exception("The client could not be closed.")
 
     async def _send_metrics(self) -> None:
-        await in_thread(self._tally().send)
+        await self._send_kept()
         await asyncio.sleep(METRICS_INTERVAL)
+
+    async def _send_kept(self) -> None:
+        tally = self._tally()
+        try:
+            await in_thread(tally.send)
+        except Exception as error:  # noqa: BLE001  # no thread to be had, or a client of the user's that exits
+            log.debug("Metrics could not be sent: %r", error)
 
     def _tally(self) -> metrics.Tally:
         """Return what there is to send, on a triggerer with the number of waits in the region, of all its pollers."""

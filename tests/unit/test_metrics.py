@@ -225,6 +225,15 @@ class TestTasks:
         assert {name for (name,) in on_worker.counts()} == {"calls"}
         assert on_worker.values("backup_duration") == []
 
+    def test_an_option_that_airflow_does_not_read(
+        self, control_plane: ControlPlane, statsd: Listener, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With Datadog on it asks for no other, and an empty one fails none of its tasks."""
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_DATADOG_ENABLED", "True")
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "")
+        metrics.is_on.cache_clear()
+        assert create().execute(context) == control_plane.backup_arns()[0]
+
     def test_nothing_is_sent_where_airflow_sends_nothing(
         self, control_plane: ControlPlane, on_worker: Listener, context: Context, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -291,6 +300,25 @@ class TestTriggerers:
         begun = clock.monotonic()
         await run_triggers(DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + 600))
         assert clock.monotonic() - begun < 600
+
+    @pytest.mark.parametrize("error", [SystemExit, RuntimeError])
+    async def test_a_backend_that_ends_its_thread_ends_no_wait(
+        self,
+        control_plane: ControlPlane,
+        statsd: Listener,
+        clock: Clock,
+        error: type[BaseException],
+        log: Callable[[], str],
+    ) -> None:
+        """A client of the user's own that exits; and where no thread can be started it is the same."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        set_up(TRIGGERERS, SimpleNamespace(incr=fail, gauge=fail, timing=fail))
+        (arn,) = await asyncio.to_thread(control_plane.add_backups, "orders", 1)
+        await run_triggers(DynamoDBBackupTrigger(backup_arn=arn, poll_interval=5, deadline=clock.time() + 600))
+        assert "defect" not in log()
 
 
 class TestFailing:
