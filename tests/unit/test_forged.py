@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.exceptions import BackupError, TriggerFailedError
+from airflow_ddb_backup.exceptions import BackupError, InvalidValueError, TriggerFailedError
 from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import (
     DynamoDBBackupSensor,
@@ -246,15 +246,38 @@ class TestRestore:
         assert tags_of(control_plane, TARGET) == SHOP
 
     @kinds("restore")
-    @pytest.mark.parametrize("name", ["ttl", "resource_policy", "kinesis", "auto_scaling", "unheard_of"])
-    def test_a_setting_that_is_not_asked_for(self, control_plane: ControlPlane, deferred: Deferred, name: str) -> None:
-        """Time to live deletes data, and a resource policy lets others in."""
+    @pytest.mark.parametrize("name", ["ttl", "resource_policy", "kinesis", "auto_scaling", "unheard_of\n"])
+    def test_a_setting_that_is_not_asked_for(
+        self, control_plane: ControlPlane, deferred: Deferred, log: Callable[[], str], name: str
+    ) -> None:
+        """Time to live deletes data, and a resource policy lets others in. It is left out, with a warning."""
         event = copy.deepcopy(deferred.event)
         event["carry"]["values"][name] = "ends"
         control_plane.requests.clear()
-        with pytest.raises(TriggerFailedError, match=REFUSED):
-            deferred.resume(event)
-        assert changes(control_plane) == set()
+        assert deferred.resume(event) == TARGET
+        assert changes(control_plane) == {("TagResource", TARGET)}
+        assert f"does not ask for it now: { ({name})!r}" in log()
+
+    @kinds("restore")
+    def test_a_template_that_renders_to_something_else_by_now(
+        self, control_plane: ControlPlane, deferred: Deferred
+    ) -> None:
+        """What it still asks for is put back: the table is restored, and nothing of it fails the task."""
+        task = deferred.make()
+        task.settings = ["tags", "ttl"]
+        control_plane.requests.clear()
+        known = {"event": deferred.event}
+        assert task.resume_execution("execute_complete", known, context_of(deferred.ti)) == TARGET
+        assert changes(control_plane) == {("TagResource", TARGET)}
+        assert set(deferred.ti.xcoms["settings"]) == {"tags"}
+
+    @kinds("restore")
+    def test_a_template_that_renders_to_nothing_by_now(self, deferred: Deferred) -> None:
+        """The message names the parameter."""
+        task = deferred.make()
+        task.settings = None
+        with pytest.raises(InvalidValueError, match="settings must be"):
+            task.resume_execution("execute_complete", {"event": deferred.event}, context_of(deferred.ti))
 
     @kinds("restore")
     @pytest.mark.parametrize("pushed", ["", 5, ["x"], TARGET + "-2"], ids=repr)

@@ -152,9 +152,11 @@ class TableRestorer(RestoreWaiter):
         :raises TriggerFailedError: the event is not one that this package sends
         """
         table_arn = RestoreResult.from_event(event, self.awaited(context)).unwrap()
+        asked = {*setting_names(self.settings), *(["tags"] if self.tags else [])}
         try:
             settings = SettingsRequest.from_dict((event or {})["carry"])
             self._check_own(context, table_arn, settings)
+            settings = self._as_asked(settings, asked)
         except (KeyError, TypeError, ValueError) as error:
             raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
         source = settings.source
@@ -163,17 +165,23 @@ class TableRestorer(RestoreWaiter):
         return self._finish(context, table_arn, settings)
 
     def _check_own(self, context: Context, table_arn: str, settings: SettingsRequest) -> None:
-        """Make sure that an event is about the table that this task has restored, and what the task puts back there.
+        """Make sure that an event is about the table that this task has restored.
 
         :raises ValueError: it is not
         """
         source, pushed = settings.source, self._pushed(context, XCOM_TABLE_ARN)
         table = TABLE_ARN.fullmatch(table_arn)
         is_target = table and (table["account"], table["table"]) == (source.account, settings.target)
-        asked = {*setting_names(self.settings), *(["tags"] if self.tags else [])}
-        if pushed not in {None, table_arn} or not is_target or not {*settings.values, *settings.unavailable} <= asked:
-            message = f"not about this task's table and settings: {settings!r}"
+        if pushed not in {None, table_arn} or not is_target:
+            message = f"not about this task's table: {settings!r}"
             raise ValueError(message)
+
+    def _as_asked(self, settings: SettingsRequest, asked: Collection[str]) -> SettingsRequest:
+        """Leave out what an event has to put back, and the task does not ask for, or not any more."""
+        if others := {*settings.values, *settings.unavailable}.difference(asked):
+            self.log.warning("Not put back, since the task does not ask for it now: %r", others)
+        values = {name: value for name, value in settings.values.items() if name in asked}
+        return replace(settings, values=values, unavailable=[name for name in settings.unavailable if name in asked])
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         """Return what the task asks for, checked: when the DAG is parsed, and again when it runs.
