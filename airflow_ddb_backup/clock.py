@@ -120,6 +120,14 @@ class Deadline:
         """
         return cls(at, clock := Clock(), clock.monotonic() + at - clock.time())
 
+    @classmethod
+    def latest(cls, seconds: float) -> float:
+        """Return the latest Unix seconds at which a deadline of another process can be, whose clock may be ahead.
+
+        :param seconds: from when it was set
+        """
+        return Clock().time() + seconds + 2 * LARGEST_CLOCK_ERROR
+
     @property
     def left(self) -> float:
         """The seconds that are left, 0 or more."""

@@ -63,7 +63,8 @@ class _WaitTrigger(BaseTrigger):
         earliest = Deadline.after(FIRST_EVENT_AFTER)
         # It comes from a database, and perhaps from another version.
         check_interval("poll_interval", self.poll_interval)
-        check_seconds("deadline", self.deadline, 0, earliest.at + LONGEST_WAIT, "Unix seconds, ten years ahead at most")
+        latest = Deadline.latest(LONGEST_WAIT)
+        check_seconds("deadline", self.deadline, 0, latest, "Unix seconds, ten years ahead at most")
         waits = self._waits(Deadline.at_time(self.deadline))
         # The worker has polled in the ARN's region, or refused it.
         region_name = self.region_name or waits[0].region

@@ -206,9 +206,8 @@ class BackupPoller:
         await asyncio.sleep(METRICS_INTERVAL)
 
     async def _send_kept(self) -> None:
-        tally = self._tally()
         try:
-            await in_thread(tally.send)
+            await in_thread(self._tally().send)
         except Exception as error:  # noqa: BLE001  # no thread to be had, or a client of the user's that exits
             log.debug("Metrics could not be sent: %r", error)
 

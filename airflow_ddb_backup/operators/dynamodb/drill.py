@@ -162,7 +162,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
             ti = context["ti"]
             report = DrillReport.carried(carry["report"], task_digest(*self._task(context)), ti.dag_id, ti.run_id)
             arn, table_id = BackupArn.parse(report.backup["backup_arn"]), carry["table_id"]
-            latest = Deadline.after(LONGEST_RESTORE_TIMEOUT).at
+            latest = Deadline.latest(LONGEST_RESTORE_TIMEOUT)
             deadline = Deadline.at_time(check_seconds("deadline", carry["deadline"], 0, latest))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError, TriggerFailedError) as error:
             with reporting(self, context, XCOM_REPORT, self._report(context).as_dict):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_ddb_backup.clock import Clock as PackageClock
+from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LONGEST_WAIT
 from airflow_ddb_backup.models import BackupArn, RestoreSource
 from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBBackupsTrigger,
@@ -91,6 +92,14 @@ async def test_a_default_connection_that_the_worker_has_found_is_waited_for(
     assert not control_plane.calls
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection)
     assert (await waiting)["status"] == "success"
+
+
+async def test_the_longest_wait_of_a_worker_whose_clock_is_ahead(
+    control_plane: ControlPlane, clock: Clock, backup_arn: str
+) -> None:
+    """Its deadline seems further away than any."""
+    timeout = LONGEST_WAIT + LARGEST_CLOCK_ERROR
+    assert (await event_of(trigger(clock, backup_arn, timeout=timeout)))["status"] == "success"
 
 
 async def test_its_text_shows_no_secret(clock: Clock) -> None:

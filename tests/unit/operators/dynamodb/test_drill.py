@@ -19,6 +19,7 @@ from airflow_ddb_backup.exceptions import (
     RestoreLostError,
     TriggerFailedError,
 )
+from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LONGEST_RESTORE_TIMEOUT
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.control_plane import REGION
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout, context_of
@@ -87,6 +88,15 @@ class TestDeferring:
         assert scratch_tables(control_plane) == []
         worker = drill(ti=FakeTaskInstance(task_id="drill", run_id="another"))
         assert worker.keys() == report.keys()
+
+    def test_a_worker_whose_clock_is_behind(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance
+    ) -> None:
+        """It takes the task back, though the longest timeout now seems longer still."""
+        event = event_of(deferred(ti, timeout=LONGEST_RESTORE_TIMEOUT))
+        clock.sleep(300)
+        event["carry"]["deadline"] += 300 + LARGEST_CLOCK_ERROR
+        assert resume(ti, event)["verdict"] == "passed"
 
     def test_a_complete_table_is_not_waited_for(self, control_plane: ControlPlane, clock: Clock, arn: str) -> None:
         """A small one may be there at once."""
