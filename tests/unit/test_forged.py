@@ -185,6 +185,23 @@ def test_a_success_of_another_backup_is_refused(deferred: Deferred, other: str) 
         deferred.resume({**deferred.event, "backup": details_of(OTHERS[other])})
 
 
+@kinds("create")
+@pytest.mark.parametrize("other", OTHERS)
+def test_an_event_that_is_about_another_backup_throughout_is_refused(deferred: Deferred, other: str) -> None:
+    """The task has pushed its own, which counts, whatever the event carries."""
+    carry = {**deferred.event["carry"], "backup_arn": OTHERS[other]}
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({**deferred.event, "backup": details_of(OTHERS[other]), "carry": carry})
+
+
+@kinds("tables")
+def test_what_an_event_of_many_backups_carries_does_not_count(deferred: Deferred) -> None:
+    """The task has pushed its own, and returns those."""
+    own, others = dict(deferred.ti.xcoms["backup_arns"]), {"orders": OTHERS["another backup"]}
+    event = {**deferred.event, "carry": {**deferred.event["carry"], "backups": others}}
+    assert deferred.resume(event)["backups"] == own
+
+
 @kinds("fresh")
 def test_a_success_of_another_table_is_refused(deferred: Deferred) -> None:
     """Any backup of this one will do."""

@@ -120,7 +120,9 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         :raises BackupLostError: the wait has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        arn = carried(event).get("backup_arn") or self._pushed(context, XCOM_BACKUP_ARN)
+        # What the task has pushed counts, whatever the event carries.
+        if (arn := self._pushed(context, XCOM_BACKUP_ARN)) is None:
+            arn = carried(event).get("backup_arn")
         awaited = {"backup_arn": arn} if arn is not None else {}
         return self._finish(context, WaitResult.from_event(event, awaited=awaited))
 

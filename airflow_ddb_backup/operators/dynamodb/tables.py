@@ -152,7 +152,9 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         try:
             result = BackupsResult.from_event(event)
             others = (event or {})["carry"]
-            backups = others.get("backups") or self._pushed(context, XCOM_BACKUP_ARNS)
+            # What the task has pushed counts, whatever the event carries.
+            if (backups := self._pushed(context, XCOM_BACKUP_ARNS)) is None:
+                backups = others["backups"]
             report = TablesReport.carried(backups, others)
             result.check_is_of(report.done.values())
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError, TriggerFailedError) as error:
