@@ -9,6 +9,7 @@ ambiguous: settling it costs one listing, a second backup costs trust.
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -106,12 +107,15 @@ _NOTHING_SENT: dict[type[BackupError], type[BackupError]] = {
 }
 
 
-def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> BackupError:
+def from_boto(
+    error: Exception, context: ErrorContext, *, sent: bool = True, handled: BaseException | None = None
+) -> BackupError:
     """Return this package's exception for what a call has raised.
 
     :param error: the exception of boto3, botocore, a credential provider or a parser
     :param context: the table, backup and region of the call
     :param sent: whether the request may have left the machine
+    :param handled: what the caller was handling before the call, which is left as it is; ``None``: nothing
     """
     if isinstance(error, boto.ClientError):
         kind = _kind_of_response(error)
@@ -121,7 +125,7 @@ def from_boto(error: Exception, context: ErrorContext, *, sent: bool = True) -> 
     if not sent:
         kind = _NOTHING_SENT.get(kind, kind)
     made = kind.about(context, told(error))
-    _clean(error)
+    _clean(error, handled)
     return made
 
 
@@ -146,12 +150,13 @@ def map_exceptions(context: ErrorContext, sent: Callable[[], bool] = lambda: Tru
     :param sent: whether the request may have left the machine when the exception came
     :raises BackupError: a call has failed
     """
+    handled = sys.exc_info()[1]
     try:
         yield
     except BackupError:
         raise
     except Exception as error:
-        raise from_boto(error, context, sent=sent()) from error
+        raise from_boto(error, context, sent=sent(), handled=handled) from error
 
 
 def _kind_of_response(error: boto.ClientError) -> type[BackupError]:
@@ -188,9 +193,9 @@ def _never_left(error: Exception) -> bool:
     return isinstance(error, _NEVER_CONNECTED) or (isinstance(error, boto.SSLError) and _UNVERIFIED in str(error))
 
 
-def _clean(error: BaseException | None) -> None:
+def _clean(error: BaseException | None, handled: BaseException | None) -> None:
     """Clean the texts of an exception and of those behind it: Airflow logs them all, with the traceback."""
-    seen: list[BaseException] = []
+    seen = [handled]
     # Two may each be the other's reason.
     while error is not None and error not in seen:
         seen.append(error)

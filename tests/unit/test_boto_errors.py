@@ -254,3 +254,15 @@ def test_the_traceback_is_as_clean_as_the_message() -> None:
         assert "secret" not in line
         assert line.isprintable()
         assert len(line) < 2200
+
+
+def test_what_the_caller_was_handling_stays_as_it_is() -> None:
+    """It is the caller's own, not behind the exception of a call that fails meanwhile."""
+    own = ValueError("The caller's own, of //shop@orders.\n" + "x" * 10_000)
+    text = str(own)
+    try:
+        raise own
+    except ValueError:
+        with pytest.raises(BackupError), map_exceptions(SUBJECT):
+            raise client_error("AccessDeniedException") from None
+    assert str(own) == text
