@@ -185,6 +185,15 @@ def test_a_success_of_another_backup_is_refused(deferred: Deferred, other: str) 
         deferred.resume({**deferred.event, "backup": details_of(OTHERS[other])})
 
 
+@kinds("create", "sensor", "fresh")
+def test_one_that_carries_nothing_is_held_to_the_task_itself(deferred: Deferred) -> None:
+    """An earlier version may have sent it; another backup is no success either."""
+    event = {name: value for name, value in deferred.event.items() if name != "carry"}
+    assert deferred.resume(event)
+    with pytest.raises(TriggerFailedError, match=REFUSED):
+        deferred.resume({**event, "backup": details_of(OTHERS["another table"])})
+
+
 @kinds("create")
 @pytest.mark.parametrize("other", OTHERS)
 def test_an_event_that_is_about_another_backup_throughout_is_refused(deferred: Deferred, other: str) -> None:

@@ -81,7 +81,8 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         :raises BackupLostError: the wait has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        return self._result([WaitResult.from_event(event, awaited=carried(event))])
+        # An event of an earlier version carries nothing.
+        return self._result([WaitResult.from_event(event, awaited=carried(event) or self._carry())])
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll each backup once; one that is not found until it is known whether it is gone."""

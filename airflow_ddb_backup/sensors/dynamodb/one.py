@@ -68,7 +68,7 @@ class DynamoDBBackupSensor(ArnsSensor):
         return [] if arn is LATER else [BackupArn.parse(arn)]
 
     def _carry(self) -> Mapping[str, Any]:
-        return {"backup_arn": self._waits[0].key}
+        return {"backup_arn": self._arns()[0].text}
 
     def _trigger(self) -> Callable[..., BaseTrigger]:
         return partial(DynamoDBBackupTrigger, backup_arn=self._waits[0].key)
