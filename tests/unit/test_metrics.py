@@ -361,8 +361,8 @@ class TestFailing:
         """A secrets backend that hangs until the ``execution_timeout`` would then hang for ever."""
         asked = []
 
-        def hang(_: object, conn_id: str) -> None:
-            asked.append(conn_id)
+        def hang(*_: object, **__: object) -> None:
+            asked.append("other")
             execution_timeout()
 
         monkeypatch.setattr(EnvironmentVariablesBackend, "get_connection", hang)
