@@ -28,7 +28,7 @@ demo: $(READY) ## Back up, plan a prune, restore, drill on real Airflow; KEEP=1 
 	$(BIN)/python -m scripts.demo --table "$(TABLE)" --region "$(REGION)" $(if $(KEEP),--keep)
 
 unit: $(READY) ## Run the unit tests on two cores
-	$(BIN)/python -m pytest tests/unit -m "not load" -n 2 $(ARGS)
+	EXAMPLES=10 $(BIN)/python -m pytest tests/unit -m "not load" -n 2 $(ARGS)
 
 test: $(READY) ## Run the whole test suite, and measure its coverage unless ARGS select some of it
 ifeq ($(strip $(ARGS)),)
