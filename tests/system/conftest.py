@@ -77,7 +77,8 @@ def _tell_of_assets(bag: Any) -> None:
 
 
 def _file_of(dag_id: str) -> Path:
-    if dag_id not in _FILES:
+    # A test may have written its file, and removed it.
+    if not (known := _FILES.get(dag_id)) or not known.exists():
         _FILES.update({dag.dag_id: Path(dag.fileloc) for dag in dag_bag().dags.values()})
     return _FILES[dag_id]
 
