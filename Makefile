@@ -18,7 +18,7 @@ EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test aws-test soak soak-airflow upgrade-test readers screenshots matrix bench bench-imports lint format docs wheel sbom release constraints clean
+.PHONY: help demo unit test system-test aws-test soak soak-airflow upgrade-test readers screenshots matrix bench bench-imports lint format docs wheel sbom release release-files installed constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -94,9 +94,18 @@ wheel: $(READY) ## Build the package into dist/
 sbom: $(READY) ## List what a user installs with the wheel in dist/, as CycloneDX, in build/sbom.json
 	$(BIN)/python -m scripts.sbom
 
-release: $(READY) ## Check that tag, version and changelog agree, and build dist/
+release-files: $(READY) ## Check that tag, version and changelog agree, build dist/, and check what a package index would
 	$(BIN)/python scripts/release.py
+	rm -rf dist
 	$(MAKE) wheel
+	$(BIN)/twine check --strict dist/*
+
+installed: $(READY) ## Install what is in dist/ beside the oldest and the newest Airflow, and run a DAG: needs Python 3.11 and 3.13
+	$(BIN)/python -m scripts.installed
+
+release: ## All that is checked before a release: release-files, and installed
+	$(MAKE) release-files
+	$(MAKE) installed
 
 constraints: $(READY) ## Pin versions that the oldest Python takes; ARGS=--upgrade: the newest of them
 	$(RESOLVE) --no-header --no-annotate --no-emit-package pip --no-emit-package setuptools \

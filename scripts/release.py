@@ -1,4 +1,4 @@
-"""``make release``: check that tag, version and changelog say the same. Building is the Makefile's part."""
+"""``make release-files``: check that tag, version and changelog say the same. Building is the Makefile's part."""
 
 from __future__ import annotations
 
