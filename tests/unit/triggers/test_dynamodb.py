@@ -136,7 +136,7 @@ async def test_a_wall_clock_that_is_set_moves_no_wait(
 async def test_kwargs_that_an_older_version_serialized_still_run(
     control_plane: ControlPlane, clock: Clock, backup_arn: str
 ) -> None:
-    """Triggers live on in Airflow's database while the package is upgraded: these are version 0.1.0's."""
+    """Triggers live on in Airflow's database while the package is upgraded: these have no ``carry`` yet."""
     kwargs: dict[str, Any] = {
         "backup_arn": backup_arn,
         "poll_interval": 5,
