@@ -210,6 +210,7 @@ class Restores(Machine):
         plane.restoring_for, plane.dropping_for, plane.updating_for = 200.0, 20.0, 5.0
         plane.on_restore = self.note_restore
         self.source_was_dropped = False
+        self.like_drills: set[str] = set()
         self.had: dict[str, frozenset[str]] = {}
         self.on: set[str] = set()
         self.current: Try | None = None
@@ -273,6 +274,9 @@ class Restores(Machine):
         arns = [arn for arn in self.plane.backup_arns() if arn in self.had]
         if name and name not in self.plane.table_ids() and arns:
             self.plane.ask("RestoreTableFromBackup", TargetTableName=name, BackupArn=arns[number % len(arns)])
+            if name in self.scratch:
+                # By its name and its source it is a drill's.
+                self.like_drills.add(self.plane.table_ids()[name])
 
     def drop_target(self, name: str) -> None:
         """Drop a table of such a name."""
@@ -468,6 +472,8 @@ class Restores(Machine):
         assert run.task.kind == "drill", "a restore drops a table"
         operation, described, table_id = this.before
         assert (operation, described) == ("DescribeTable", name), "dropped without a look"
+        if table_id in self.like_drills:
+            return
         owners = [one for one in self.all_runs if table_id is None or table_id in one.made]
         assert [one for one in owners if one.task.kind == "drill"], "another's table is dropped"
         assert run in owners or owners[0].started < self.now() - 6 * HOUR, "a drill's that may go on is dropped"
