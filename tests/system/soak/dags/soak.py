@@ -20,7 +20,7 @@ from airflow_ddb_backup.operators.dynamodb import (
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor
 
 TABLES = 50
-RETRIED: dict[str, Any] = {"retries": 12, "retry_delay": timedelta(seconds=5)}
+RETRIED: dict[str, Any] = {"retries": 40, "retry_delay": timedelta(seconds=5)}
 TASKS_OF_SINGLE = ("deferred", "on_worker", "unwaited")
 # When the last runs are due.
 ENDS = datetime.fromisoformat(os.environ.get("SOAK_ENDS", "2100-01-01T00:00:00+00:00"))
