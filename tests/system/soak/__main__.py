@@ -167,6 +167,8 @@ def main(minutes: float, seed: int) -> int:
         ends = plane.clock.time() + _STARTING + minutes * 60
         environment = {
             "AIRFLOW_CONN_AWS_DEFAULT": plane.connection(),
+            # The books need those of all runs.
+            "AIRFLOW__CORE__NUM_DAG_RUNS_TO_RETAIN_RENDERED_FIELDS": "10000",
             "SOAK_ENDS": datetime.fromtimestamp(ends, UTC).isoformat(),
         }
         plane.calls.clear()
@@ -178,6 +180,7 @@ def main(minutes: float, seed: int) -> int:
             pruned = soak.settle()
             tasks = soak.tasks()
             end = End(plane.clock.time(), pruned, {name: plane.tags(name) for name in plane.tables()})
+    results.keep(seed, ledger, tasks, end, soak.samples)
     found = Results(
         seed=seed,
         minutes=minutes,
@@ -193,7 +196,7 @@ def main(minutes: float, seed: int) -> int:
         throttled=plane.throttled.total(),
         cpu=soak.cpu / (minutes * 60),
     )
-    results.write(found, ledger, tasks)
+    results.write(found)
     _say(results.text(found))
     return int(not found.held)
 

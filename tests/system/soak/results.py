@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_ddb_backup import __version__
 from benchmarks.drawing import drawing
 from tests.system.cluster import TRIGGERERS
 from tests.system.soak.samples import rise
@@ -18,7 +19,7 @@ from tests.system.soak.samples import rise
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.system.soak.books import Book, Task
+    from tests.system.soak.books import Book, End, Task
     from tests.system.soak.ledger import Ledger
     from tests.system.soak.samples import Sample
 
@@ -96,17 +97,20 @@ def text(found: Results) -> str:
     return "\n".join([*lines, *findings, f"{len(findings)} findings"])
 
 
-def write(found: Results, ledger: Ledger, tasks: Sequence[Task]) -> None:
-    """Write the docs' tables and drawing, and everything there is into ``build/``."""
+def keep(seed: int, ledger: Ledger, tasks: Sequence[Task], end: End, samples: Mapping[str, Sequence[Sample]]) -> None:
+    """Write everything there is into ``build/``: an hour is long, and a book may be wrong."""
     _BUILD.mkdir(exist_ok=True)
     whole = {
-        "figures": _figures(found),
-        "books": [asdict(book) for book in found.books],
-        "samples": found.samples,
         "ledger": asdict(ledger) | {"by_hand": sorted(ledger.by_hand)},
         "tasks": [asdict(task) for task in tasks],
+        "end": asdict(end),
+        "samples": samples,
     }
-    (_BUILD / f"soak-{found.seed}.json").write_text(json.dumps(whole), encoding="utf-8")
+    (_BUILD / f"soak-{seed}.json").write_text(json.dumps(whole), encoding="utf-8")
+
+
+def write(found: Results) -> None:
+    """Write the docs' tables and drawing."""
     _table(_DOCS / "soak.csv", [("the run", ""), *_figures(found).items()])
     books = [(book.promise, f"{book.checked:,}", len(book.findings)) for book in found.books]
     _table(_DOCS / "soak_books.csv", [("promise", "checked", "findings"), *books])
@@ -132,8 +136,9 @@ def write(found: Results, ledger: Ledger, tasks: Sequence[Task]) -> None:
 
 
 def _figures(found: Results) -> dict[str, str]:
-    packages = ("apache-airflow", "apache-airflow-providers-amazon", "aiobotocore", "airflow-ddb-backup")
+    packages = ("apache-airflow", "apache-airflow-providers-amazon", "aiobotocore")
     versions = {f"version of {package}": version(package) for package in packages}
+    versions["version of airflow-ddb-backup"] = __version__
     return {
         "seed": str(found.seed),
         "minutes": f"{found.minutes:g}",

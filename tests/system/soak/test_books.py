@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.dag_bag import dag_bag
+from tests.system.soak import results
 from tests.system.soak.__main__ import DAG_IDS
 from tests.system.soak.books import End, Task, audit
 from tests.system.soak.ledger import Ledger, Made, Restored
@@ -18,6 +20,7 @@ from tests.system.soak.tape import tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 NOW = 1_800_000_000.0
 TABLES = [f"soak-{number:02}" for number in range(50)]
@@ -264,6 +267,19 @@ def test_a_killed_task_needs_no_word() -> None:
     story = Story()
     story.change("failed", log="", killed=True)
     assert not story.findings()
+
+
+def test_all_is_kept_beside_the_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records, tasks, end and samples: whatever a book then makes of them, they are not lost."""
+    monkeypatch.setattr(results, "_BUILD", tmp_path)
+    story = Story()
+    samples = {"triggerer-2": [Sample(0.0, 100.0, 5, 5, 1, 9)]}
+    results.keep(7, story.ledger, list(story.tasks.values()), story.end, samples)
+    kept = json.loads((tmp_path / "soak-7.json").read_text())
+    assert len(kept["ledger"]["made"]) == len(story.ledger.made)
+    assert len(kept["tasks"]) == len(story.tasks)
+    assert kept["end"]["at"] == NOW
+    assert kept["samples"]["triggerer-2"][0][1] == 100.0
 
 
 def test_every_dag_is_unpaused() -> None:
