@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import airflow_ddb_backup
 from tests.system.soak.ledger import table_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _CREATIONS = {
 }
 # The exception that ends a try, in Airflow's log.
 _ENDED_BY = re.compile(r'"exc_type": ?"(\w+)"')
-_EXCEPTIONS = Path(__file__).parents[3] / "airflow_ddb_backup" / "exceptions.py"
+_EXCEPTIONS = Path(airflow_ddb_backup.__file__).with_name("exceptions.py")
 _OWN = set(re.findall(r"^class (\w+)", _EXCEPTIONS.read_text(encoding="utf-8"), re.MULTILINE))
 
 
