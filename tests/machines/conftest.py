@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logging import CRITICAL, getLogger
+from logging import CRITICAL
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +20,7 @@ def search(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> Search:
     """Return what searches for a history that breaks a promise."""
     from airflow.triggers.base import BaseTrigger
@@ -30,5 +31,6 @@ def search(
     # Hours of it would be kept otherwise.
     for kind in (DynamoDBOperator, DynamoDBBackupHook, BaseTrigger):
         monkeypatch.setattr(kind, "log", Silent())
-    monkeypatch.setattr(getLogger("airflow_ddb_backup"), "level", CRITICAL + 1)
+    # Not the attribute: loggers remember which levels are on until one is set.
+    caplog.set_level(CRITICAL + 1, "airflow_ddb_backup")
     return Search({"plane": control_plane, "clock": clock, "wire": Wire(monkeypatch)}, say(capsys))
