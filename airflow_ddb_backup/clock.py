@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,14 +80,14 @@ class Clock:
             self.observe(headers.get("date"), called_at, self.monotonic())
 
     def earliest(self, moment: float) -> datetime:
-        """Return the earliest time that AWS's clock may have shown.
+        """Return the earliest time that AWS's clock may have shown, in whole milliseconds, as AWS gives its times.
 
         Until a response has told, it is the worker's, less the most by which the two may differ.
 
         :param moment: seconds by the monotonic clock
         """
         lowest = self._bounds[0] if self._bounds else self.time() - self.monotonic() - LARGEST_CLOCK_ERROR
-        return datetime.fromtimestamp(moment + lowest, tz=UTC)
+        return datetime.fromtimestamp(math.floor((moment + lowest) * 1000) / 1000, tz=UTC)
 
 
 @dataclass(frozen=True, slots=True)
