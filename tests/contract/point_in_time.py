@@ -34,10 +34,9 @@ def refusal(world: World, target: str, source: str = "", **when: Any) -> Refusal
 @rule(_SECTION)
 def a_time_out_of_the_window_is_refused(world: World) -> None:
     """A restore to a time out of the window is refused: InvalidRestoreTimeException."""
-    earliest, _ = window(world)
-    refused(
-        refusal(world, "refused-time", RestoreDateTime=earliest - timedelta(hours=1)), "InvalidRestoreTimeException"
-    )
+    earliest, latest = window(world)
+    for moment in (earliest - timedelta(hours=1), latest + timedelta(hours=1)):
+        refused(refusal(world, "refused-time", RestoreDateTime=moment), "InvalidRestoreTimeException")
 
 
 @rule(_SECTION)

@@ -148,7 +148,8 @@ def a_table_that_is_deleting_can_be_backed_up(world: World) -> None:
 @rule("Deleting")
 def a_table_that_is_deleting_is_in_use(world: World) -> None:
     """DeleteTable of a table that is DELETING is refused: ResourceInUseException."""
-    refused(while_status(world, world.dropping, "DELETING", "again"), "ResourceInUseException")
+    answer = while_status(world, world.dropping, "DELETING", "again")
+    refused(answer, "ResourceInUseException", f"{_IN_USE} deleted: {world.account.name('dropped')}")
 
 
 @rule("Deleting")

@@ -20,6 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError, SSLError
 
+from tests.contract.world import index
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import (
     BAD_GATEWAY,
@@ -149,19 +150,6 @@ def test_the_type_defaults_to_user_and_a_page_may_be_empty(
     assert sum(map(len, listed(BackupType="ALL"))) == 131
 
 
-def test_lists_are_of_a_table_or_of_the_account(
-    client: Any, control_plane: ControlPlane, clock: Clock, listed: Listed
-) -> None:
-    """AWS.md, "Calls": without TableName the whole account and region; a missing table gives an empty list."""
-    control_plane.create_table("customers")
-    control_plane.create_table("orders", region="eu-west-1")
-    arns = [create(client), create(client, table="customers")]
-    assert listed(TableName="orders") == [arns[:1]]
-    assert sorted(listed()[0]) == sorted(arns)
-    assert listed(TableName="nowhere") == [[]]
-    assert control_plane.client("eu-west-1").list_backups()["BackupSummaries"] == []
-
-
 def test_sizes_are_filled_in_later(client: Any, control_plane: ControlPlane, clock: Clock) -> None:
     """AWS.md, "Calls": 0 is normal; the table's own is known."""
     control_plane.sizes["orders"], control_plane.sized_after = 1024, 3600
@@ -196,14 +184,6 @@ def test_a_new_backup_is_creating_for_a_while(client: Any, control_plane: Contro
         clock.sleep(seconds)
         described = client.describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
         assert described["BackupStatus"] == client.list_backups()["BackupSummaries"][0]["BackupStatus"] == status
-
-
-@pytest.mark.parametrize("status", ["UPDATING", "DELETING"])
-def test_creation_goes_on_while_a_table_changes(client: Any, control_plane: ControlPlane, status: str) -> None:
-    """AWS.md, "Errors": CreateBackup succeeds on an UPDATING and, for a second or two, on a DELETING table."""
-    control_plane.statuses["orders"] = status
-    assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == status
-    assert create(client)
 
 
 def test_a_policy_decides_by_action_and_resource(client: Any, control_plane: ControlPlane) -> None:
@@ -393,8 +373,9 @@ class TestNeighbours:
         assert made["DescribeBackup"] == pytest.approx(70, abs=1)
         assert made["ListBackups"] == pytest.approx(10, abs=1)
 
-    def test_the_rates_are_a_regions(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """AWS.md, "Calls": per account and region."""
+    def test_the_rates_are_a_regions(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
+        """AWS.md, "Calls": per account and region, as the listing is."""
+        create(client)
         elsewhere = control_plane.client("eu-west-1")
         with control_plane.neighbour("ListBackups", per_second=50):
             clock.sleep(10)
@@ -614,19 +595,6 @@ class TestDeleting:
 class TestDropping:
     """AWS.md, "Deleting", of tables."""
 
-    @pytest.mark.parametrize(
-        ("status", "text"), [("CREATING", "created"), ("UPDATING", "updated"), ("DELETING", "deleted")]
-    )
-    def test_one_that_is_in_use_is_refused(
-        self, client: Any, control_plane: ControlPlane, status: str, text: str
-    ) -> None:
-        """Nothing is done."""
-        control_plane.statuses["orders"] = status
-        code, told = refusal(client.delete_table, TableName="orders")
-        assert (code, told.rpartition(": ")[0].endswith(f"Table is being {text}")) == ("ResourceInUseException", True)
-        del control_plane.statuses["orders"]
-        assert client.describe_table(TableName="orders")["Table"]["TableStatus"] == "ACTIVE"
-
     def test_a_scan_counts_items(self, client: Any) -> None:
         """Page by page of a megabyte."""
         for number in range(7):
@@ -640,8 +608,8 @@ class TestPointInTime:
     """AWS.md, "Point-in-time recovery"."""
 
     @pytest.fixture(autouse=True)
-    def _source(self, client: Any, clock: Clock) -> None:
-        recover(client)
+    def _source(self, control_plane: ControlPlane, clock: Clock) -> None:
+        control_plane.switch_recovery("orders")
         clock.sleep(3600)
 
     def test_the_window_moves_on(self, client: Any, clock: Clock) -> None:
@@ -674,50 +642,12 @@ class TestPointInTime:
         clock.sleep(100)
         assert client.describe_table(TableName="latest")["Table"]["TableStatus"] == "ACTIVE"
 
-    def test_what_it_refuses(self, client: Any, control_plane: ControlPlane, clock: Clock) -> None:
-        """A time out of the window, a table that is there or gone, and both times or none."""
-        first, last = window(client)
-        second = timedelta(seconds=1)
-        assert refused(client, RestoreDateTime=first - second) == "InvalidRestoreTimeException"
-        assert refused(client, RestoreDateTime=last + 2 * second) == "InvalidRestoreTimeException"
-        assert refused(client) == "ValidationException"
-        assert refused(client, RestoreDateTime=last, UseLatestRestorableTime=True) == "ValidationException"
-        assert refused(client, target="orders", UseLatestRestorableTime=True) == "TableAlreadyExistsException"
-        control_plane.restoring_for = 10
-        client.restore_table_to_point_in_time(
-            SourceTableName="orders", TargetTableName="target", UseLatestRestorableTime=True
-        )
-        assert refused(client, UseLatestRestorableTime=True) == "TableInUseException"
-        control_plane.drop_table("orders")
-        assert refused(client, target="another", UseLatestRestorableTime=True) == "TableNotFoundException"
-
-    def test_a_table_that_is_dropped_leaves_a_system_backup(self, client: Any, control_plane: ControlPlane) -> None:
-        """And one that is made again under its name starts anew."""
-        control_plane.drop_table("orders")
-        (summary,) = client.list_backups(TableName="orders", BackupType="SYSTEM")["BackupSummaries"]
-        assert summary["BackupName"] == "orders$DeletedTableBackup"
-        control_plane.create_table("orders")
-        described = client.describe_continuous_backups(TableName="orders")["ContinuousBackupsDescription"]
-        assert described["PointInTimeRecoveryDescription"] == {"PointInTimeRecoveryStatus": "DISABLED"}
-
-
-def recover(client: Any, *, on: bool = True) -> None:
-    """Turn point-in-time recovery of ``orders`` on or off."""
-    specification = {"PointInTimeRecoveryEnabled": on}
-    client.update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=specification)
-
 
 def window(client: Any) -> tuple[datetime, datetime]:
     """Return the earliest and the latest time to which ``orders`` can be restored."""
     described = client.describe_continuous_backups(TableName="orders")["ContinuousBackupsDescription"]
     recovery = described["PointInTimeRecoveryDescription"]
     return recovery["EarliestRestorableDateTime"], recovery["LatestRestorableDateTime"]
-
-
-def refused(client: Any, target: str = "target", **when: Any) -> str:
-    """Return the code with which a restore of ``orders`` is refused."""
-    call = client.restore_table_to_point_in_time
-    return refusal(call, SourceTableName="orders", TargetTableName=target, **when)[0]
 
 
 class TestRestoring:
@@ -774,28 +704,6 @@ class TestRestoring:
             client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
         clock.sleep(96)
         client.restore_table_from_backup(TargetTableName="target", BackupArn=source)
-
-    def test_overrides_are_honoured(self, client: Any, source: str) -> None:
-        """An index list keeps only those that it names, and an empty one none."""
-        throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
-        client.restore_table_from_backup(
-            TargetTableName="target",
-            BackupArn=source,
-            BillingModeOverride="PROVISIONED",
-            ProvisionedThroughputOverride=throughput,
-            GlobalSecondaryIndexOverride=[index("by-two", "by")],
-            LocalSecondaryIndexOverride=[],
-        )
-        table = client.describe_table(TableName="target")["Table"]
-        assert table["BillingModeSummary"]["BillingMode"] == "PROVISIONED"
-        assert throughput.items() <= table["ProvisionedThroughput"].items()
-        assert [one["IndexName"] for one in table["GlobalSecondaryIndexes"]] == ["by-two"]
-        assert table["LocalSecondaryIndexes"] == []
-        on_demand = {"MaxReadRequestUnits": 7}
-        client.restore_table_from_backup(
-            TargetTableName="other", BackupArn=source, OnDemandThroughputOverride=on_demand
-        )
-        assert client.describe_table(TableName="other")["Table"]["OnDemandThroughput"] == on_demand
 
 
 class TestSettings:
@@ -871,12 +779,6 @@ class TestScaling:
         control_plane.policy = {"Statement": [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]}
         with pytest.raises(ClientError, match="to perform: cloudwatch:PutMetricAlarm"):
             scaling.register_scalable_target(**target, MinCapacity=2, MaxCapacity=9)
-
-
-def index(name: str, *keys: str) -> dict[str, Any]:
-    """Return an index by one key, or by two."""
-    schema = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
-    return {"IndexName": name, "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}
 
 
 class TestTags:
