@@ -27,6 +27,8 @@ RUN = "20261128t120000-0123abcd"
 #: all rules but the one that makes a hundred backups
 SHORT = [rule for rule in RULES if rule.name != "a_page_has_at_most_a_hundred"]
 POLICY = Path(__file__).parents[2] / "docs" / "iam" / "aws_test.json"
+#: begins the operations that change something
+CHANGES = "Create|Delete|Put|Restore|Tag|Update"
 _LEFT = re.compile(rf"{PREFIX}[^/]+-system/backup/[^/]+-00000000$")
 #: all that a run makes, changes and deletes is there for these rules
 CHANGING = [

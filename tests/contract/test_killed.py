@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import signal
 import threading
 from itertools import count
@@ -14,8 +13,9 @@ import pytest
 
 from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.contract.run import DONE, FAILED
-from tests.contract.support import CHANGING, Terminal, hurry, new_run, reach, served, state
+from tests.contract.support import CHANGES, CHANGING, Terminal, hurry, new_run, reach, served, state
 from tests.simulator.clock import StillClock
+from tests.simulator.faults import after_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("contract")
 
-CHANGES = re.compile("Create|Delete|Put|Restore|Tag|Update")
 # The calls of a run are shared by so many tests.
 PARTS = 8
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -83,15 +82,13 @@ def at_change(plane: ControlPlane, number: int, do: Callable[[], object]) -> Cal
 
     :return: what says whether that has happened
     """
-    made = count(1)
     done = threading.Event()
 
-    def after(operation: str) -> None:
-        if CHANGES.match(operation) and next(made) == number:
-            done.set()
-            do()
+    def note_and_do() -> None:
+        done.set()
+        do()
 
-    plane.after = after
+    plane.after = after_call(number, note_and_do, CHANGES)
     return done.is_set
 
 

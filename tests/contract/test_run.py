@@ -8,7 +8,6 @@ import re
 import signal
 import threading
 from bisect import bisect_left
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +15,21 @@ import pytest
 from tests.contract.__main__ import main
 from tests.contract.account import ANCHOR, LONGEST, PREFIX, TAG
 from tests.contract.run import DONE, FAILED, REFUSED, redacted
-from tests.contract.support import CHANGING, RUN, SHORT, Terminal, documented_policy, hurry, new_run, served, state
+from tests.contract.support import (
+    CHANGES,
+    CHANGING,
+    RUN,
+    SHORT,
+    Terminal,
+    documented_policy,
+    hurry,
+    new_run,
+    served,
+    state,
+)
 from tests.contract.world import plain_table
 from tests.simulator.control_plane import ACCOUNT, REGION
-from tests.simulator.faults import DROPPED_AFTER_COMMIT, INTERNAL_ERROR, Fault
+from tests.simulator.faults import DROPPED_AFTER_COMMIT, INTERNAL_ERROR, Fault, after_call
 from tests.simulator.rules import RATES
 
 if TYPE_CHECKING:
@@ -32,7 +42,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("contract")
 
 OLD = "20240101t120000-0123abcd"
-CHANGES = re.compile("Create|Delete|Put|Restore|Tag|Update")
 #: rules that make a table and some backups
 FEW = [rule for rule in SHORT if rule.name in {"names_are_not_unique", "backups_outlive_their_table"}]
 
@@ -82,7 +91,7 @@ class TestAsking:
         terminal = Terminal(typed)
         assert new_run(path, terminal).run() == REFUSED
         assert terminal.lines[-1] == "Nothing was done."
-        assert not any(CHANGES.match(operation) for operation in plane.calls)
+        assert not any(re.match(CHANGES, operation) for operation in plane.calls)
         assert not path.exists()
 
     def test_a_command_line_takes_the_confirmation(
@@ -114,7 +123,7 @@ class TestOthers:
         assert (seen.code, seen.before) == (DONE, seen.after)
         assert seen.before[0] == ["orders"]
         for operation, body in seen.requests:
-            if CHANGES.match(operation):
+            if re.match(CHANGES, operation):
                 named = [str(value) for key, value in body.items() if re.search("Table(Name|Arn)$|Arn$", key)]
                 assert named
                 assert all(PREFIX in name for name in named)
@@ -167,14 +176,7 @@ class TestLeft:
             del plane.statuses[f"{PREFIX}{OLD}-{ANCHOR}"]
             plane.client().tag_resource(ResourceArn=arn, Tags=tags)
 
-        described = Counter[str]()
-
-        def count(operation: str) -> None:
-            described[operation] += 1
-            if operation == "DescribeTable" and described[operation] == 2:
-                become_active()
-
-        plane.after = count
+        plane.after = after_call(2, become_active, "DescribeTable")
         assert new_run(path, rules=()).run() == DONE
         assert state(plane) == ([], [])
 
@@ -212,7 +214,7 @@ class TestInterrupted:
     @pytest.mark.parametrize(("number", "call"), [(signal.SIGINT, 1), (signal.SIGHUP, 5), (signal.SIGTERM, 25)])
     def test_nothing_is_left(self, plane: ControlPlane, path: Path, number: signal.Signals, call: int) -> None:
         """Whenever it comes."""
-        kill_at(plane, call, number)
+        plane.after = after_call(call, lambda: os.kill(os.getpid(), number), CHANGES)
         terminal = Terminal()
         run = new_run(path, terminal, rules=SHORT)
         assert run.run() == FAILED
@@ -223,7 +225,7 @@ class TestInterrupted:
 
     def test_a_second_signal_ends_the_cleaning(self, plane: ControlPlane, path: Path) -> None:
         """It says what it leaves, and the next run deletes that."""
-        kill_at(plane, 25, signal.SIGINT)
+        plane.after = after_call(25, lambda: os.kill(os.getpid(), signal.SIGINT), CHANGES)
         plane.on_deletion = lambda *_: os.kill(os.getpid(), signal.SIGINT)
         terminal = Terminal()
         run = new_run(path, terminal, rules=SHORT)
@@ -268,19 +270,6 @@ class TestInterrupted:
         before = signal.getsignal(signal.SIGTERM)
         new_run(path, rules=FEW).run()
         assert signal.getsignal(signal.SIGTERM) is before
-
-
-def kill_at(plane: ControlPlane, call: int, number: signal.Signals) -> None:
-    """Send a signal once a call that changes something has taken effect, and its response is not yet sent."""
-    made: Counter[str] = Counter()
-
-    def count(operation: str) -> None:
-        if CHANGES.match(operation):
-            made["all"] += 1
-            if made["all"] == call:
-                os.kill(os.getpid(), number)
-
-    plane.after = count
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 
 class Answer(Enum):
@@ -82,3 +84,19 @@ TRICKLING_AFTER_COMMIT = Fault(Answer.TRICKLING, committed=True)
 # AWS.md, "Errors": a TLS failure after the handshake. Only where the control plane is reached over TLS.
 BROKEN_TLS = Fault(Answer.BROKEN_TLS)
 BROKEN_TLS_AFTER_COMMIT = Fault(Answer.BROKEN_TLS, committed=True)
+
+
+def after_call(number: int, then: Callable[[], object], operations: str = "") -> Callable[[str], None]:
+    """Return what does something once the n-th call has taken effect: for ``ControlPlane.after``.
+
+    :param number: which call, from 1 on
+    :param then: what to do
+    :param operations: a regular expression; calls of operations that begin so are counted
+    """
+    calls = count(1)
+
+    def after(operation: str) -> None:
+        if re.match(operations, operation) and next(calls) == number:
+            then()
+
+    return after

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.operators.dynamodb import DynamoDBRestoreDrillOperator
 from tests.unit.conftest import FakeTaskInstance, context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.simulator.control_plane import ControlPlane
 
 SCRATCH = "airflow-drill-"
@@ -26,17 +23,6 @@ def drill(*, first: bool = True, ti: FakeTaskInstance | None = None, **kwargs: A
     """Run a try of a drill; a later one has another task instance of the same run."""
     ti = ti or FakeTaskInstance(task_id="drill", try_number=1 if first else 2)
     return drill_operator(**kwargs).execute(context_of(ti))
-
-
-def after_call(number: int, then: Callable[[], object], operation: str = "") -> Callable[[str], None]:
-    """Return what does something after the n-th call, of an operation or of all."""
-    calls = count(1)
-
-    def after(called: str) -> None:
-        if operation in {"", called} and next(calls) == number:
-            then()
-
-    return after
 
 
 def put_items(plane: ControlPlane, count: int, size: int = 1) -> None:

@@ -24,11 +24,10 @@ from airflow_ddb_backup.exceptions import (
     TableNotDroppedError,
 )
 from tests.simulator import faults
-from tests.simulator.faults import THROTTLED, Answer, Fault
+from tests.simulator.faults import THROTTLED, Answer, Fault, after_call
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout
 from tests.unit.restoring.drills import (
     SCRATCH,
-    after_call,
     back_up_items,
     drill,
     drill_operator,

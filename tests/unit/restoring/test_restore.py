@@ -32,10 +32,10 @@ from tests.simulator.faults import (
     THROTTLED,
     Answer,
     Fault,
+    after_call,
 )
 from tests.simulator.rules import action_of
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout
-from tests.unit.restoring.drills import after_call
 from tests.unit.restoring.support import (
     ARN,
     DENIED,

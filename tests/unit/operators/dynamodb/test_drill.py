@@ -22,8 +22,9 @@ from airflow_ddb_backup.exceptions import (
 from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LONGEST_RESTORE_TIMEOUT
 from airflow_ddb_backup.operators.dynamodb import DynamoDBCreateBackupOperator
 from tests.simulator.control_plane import REGION
+from tests.simulator.faults import after_call
 from tests.unit.conftest import FakeTaskInstance, TaskTimeout, context_of
-from tests.unit.restoring.drills import after_call, back_up_items, drill, drill_operator, scratch_tables, tables
+from tests.unit.restoring.drills import back_up_items, drill, drill_operator, scratch_tables, tables
 from tests.unit.restoring.support import ARN as SOURCE
 from tests.unit.restoring.support import make_source, restore_by_others
 
