@@ -270,8 +270,19 @@ def test_a_long_event_is_cut() -> None:
         {"status": None, "backup": {}, "message": ""},
         {"status": "success", "backup": None, "message": ""},
         {"status": "success", "backup": {}, "message": ""},
-        {"status": "success", "backup": DETAILS | {"status": "CREATING"}, "message": ""},
-        {"status": "success", "backup": DETAILS | {"backup_arn": None}, "message": ""},
+        *(
+            {"status": "success", "backup": DETAILS | wrong, "message": ""}
+            for wrong in (
+                {"status": "CREATING"},
+                {"backup_arn": None},
+                {"backup_arn": "orders"},
+                {"table_name": "customers"},
+                {"backup_name": None},
+                {"size_bytes": "5"},
+                {"size_bytes": 10**400},
+                {"created_at": "yesterday"},
+            )
+        ),
         *(
             {"status": "success", "backup": {k: DETAILS[k] for k in DETAILS if k != key}, "message": ""}
             for key in DETAILS
