@@ -133,22 +133,6 @@ async def test_a_wall_clock_that_is_set_moves_no_wait(
     assert 19 <= control_plane.calls["DescribeBackup"] <= 21
 
 
-async def test_kwargs_that_an_older_version_serialized_still_run(
-    control_plane: ControlPlane, clock: Clock, backup_arn: str
-) -> None:
-    """Triggers live on in Airflow's database while the package is upgraded: these have no ``carry`` yet."""
-    kwargs: dict[str, Any] = {
-        "backup_arn": backup_arn,
-        "poll_interval": 5,
-        "deadline": clock.time() + 600,
-        "aws_conn_id": "aws_default",
-        "region_name": None,
-        "verify": None,
-        "botocore_config": None,
-    }
-    assert (await event_of(DynamoDBBackupTrigger(**kwargs)))["status"] == "success"
-
-
 async def test_an_available_backup_is_a_success_but_not_in_the_first_seven_seconds(
     control_plane: ControlPlane, clock: Clock, backup_arn: str
 ) -> None:
