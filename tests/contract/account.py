@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from airflow_ddb_backup.clock import Clock, Deadline, headers_of
+from airflow_ddb_backup.clock import Clock, Deadline
 from airflow_ddb_backup.rates import RateLimit
 from tests.contract.rule import LostError, NotSeenError, WrongError
 from tests.simulator.rules import RATES
@@ -278,16 +278,6 @@ class Account:
         tags = self.ask("list_tags_of_resource", ResourceArn=table["TableArn"])
         return not isinstance(tags, Refusal) and {"Key": TAG, "Value": run} in tags["Tags"]
 
-    def clean(self, run: str, say: Callable[[str], object] = lambda _: None) -> dict[str, str]:
-        """Delete all that a run has made, and return what is left, with the reason.
-
-        Passes over all of its names, until for some seconds nothing was found: a listing may be behind.
-
-        :param run: the run's ID
-        :param say: is told what it waits for
-        """
-        return Cleaning(self, run, say).clean()
-
     def at_once(self, count: int, make: Callable[[], Any]) -> list[Any]:
         """Return the results of calls that are made at the same time."""
         with ThreadPoolExecutor(count) as pool:
@@ -296,6 +286,8 @@ class Account:
 
 class Cleaning:
     """Deletes all that a run has made.
+
+    Passes over all of its names, until for some seconds nothing was found: a listing may be behind.
 
     :param account: the account
     :param run: the run's ID
@@ -310,7 +302,7 @@ class Cleaning:
         self.left: dict[str, str] = {}
 
     def clean(self) -> dict[str, str]:
-        """Delete everything, the anchor last, and return what is left."""
+        """Delete everything, the anchor last, and return what is left, with the reason."""
         clock = self._account.clock
         deadline = Deadline.after(_CLEANING, clock)
         if self._repeat(ROLES[1:], deadline, quiet=LAG) and self._repeat(ROLES[:1], deadline, quiet=0):
@@ -403,8 +395,3 @@ def send(call: Callable[..., Any], **request: Any) -> dict[str, Any] | Refusal |
     except (BotoCoreError, HTTPClientError) as error:
         return type(error).__name__
     return response
-
-
-def headers(answer: dict[str, Any]) -> dict[str, str]:
-    """Return the headers of a response."""
-    return dict(headers_of(answer))

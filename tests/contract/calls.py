@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.contract.account import LAG, Refusal, headers, send
+from airflow_ddb_backup.clock import headers_of
+from tests.contract.account import LAG, Refusal, send
 from tests.contract.restoring import refused
 from tests.contract.rule import WrongError, expect, needs, rule, same
 
@@ -329,7 +330,7 @@ def every_response_has_a_date(world: World) -> str:
             answer = call(**request)
         except client.exceptions.ResourceNotFoundException as error:
             answer = error.response
-        told = headers(answer)
+        told = headers_of(answer)
         expect(told.get("x-amzn-requestid"), "there is no request ID")
         expect(told.get("date"), "there is no Date")
         offs.append(parsedate_to_datetime(told["date"]).timestamp() - world.account.clock.time())

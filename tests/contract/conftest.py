@@ -11,8 +11,6 @@ import pytest
 from tests.contract.support import RUN, documented_policy, new_run, served, state
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.contract.run import Run
 
 
@@ -21,7 +19,6 @@ class Seen:
     """What was seen of the run.
 
     :param run: the run
-    :param path: its result
     :param code: its exit code
     :param before: the account's tables and backups before it
     :param after: those after it
@@ -31,7 +28,6 @@ class Seen:
     """
 
     run: Run
-    path: Path
     code: int
     before: tuple[list[str], list[str]]
     after: tuple[list[str], list[str]]
@@ -63,4 +59,4 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         code = run.run()
         requests, throttled = list(plane.requests), sum(plane.throttled.values())
         plane.policy = None
-        return Seen(run, path, code, before, state(plane), requests, times, throttled)
+        return Seen(run, code, before, state(plane), requests, times, throttled)

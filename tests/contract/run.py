@@ -15,7 +15,7 @@ import botocore
 
 from airflow_ddb_backup import __version__
 from airflow_ddb_backup.clock import Deadline
-from tests.contract.account import PREFIX, ROLES, Account, ForeignTablesError
+from tests.contract.account import PREFIX, ROLES, Account, Cleaning, ForeignTablesError
 from tests.contract.rule import CONFIRMED, NOT_SEEN, WRONG, NotSeenError, WrongError
 from tests.contract.rules import ALSO, RULES
 from tests.contract.world import World
@@ -159,7 +159,7 @@ class Run:
             self.left[f"{PREFIX}{run}-…"] = "its cleaning was ended by a signal"
         for run in runs:
             self.say(f"deleting what run {run} has made; a second signal ends that, and leaves it to the next run")
-            left = self.account.clean(run, self.say)
+            left = Cleaning(self.account, run, self.say).clean()
             del self.left[f"{PREFIX}{run}-…"]
             self.left |= left
 

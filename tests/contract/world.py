@@ -195,7 +195,8 @@ class World:
         answers: dict[str, Answer] = {"begin": self.create("young")}
         answers["create"] = self.account.ask("create_backup", TableName=name, **name_it)
         answers["describe"] = self.account.ask("describe_table", TableName=name)
-        answers["drop"] = self.account.ask("delete_table", TableName=self.create_another("younger"))
+        self.create("younger")
+        answers["drop"] = self.account.ask("delete_table", TableName=self.account.name("younger"))
         self.until_active("young", interval=_OFTEN)
         answers["first"] = self.account.ask("create_backup", TableName=name, **name_it)
         specification = {"PointInTimeRecoveryEnabled": True}
@@ -295,11 +296,6 @@ class World:
     def create(self, role: str, **settings: Any) -> dict[str, Any]:
         """Begin to create one of the run's tables."""
         return self.account.call("create_table", **plain_table(self.account.name(role)) | settings)
-
-    def create_another(self, role: str) -> str:
-        """Begin to create one of the run's tables, and return its name."""
-        self.create(role)
-        return self.account.name(role)
 
     def back_up(self, table: str) -> dict[str, Any]:
         """Return a new backup of a table, once it is AVAILABLE."""
