@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machines.support import Search, Silent, Wire, say
+from tests.machines.support import Search, Wire, say
 
 if TYPE_CHECKING:
     from tests.simulator.clock import Clock
@@ -27,6 +27,7 @@ def search(
 
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
     from airflow_ddb_backup.operators.dynamodb.base import DynamoDBOperator
+    from tests.unit.restoring.support import Silent
 
     # Hours of it would be kept otherwise.
     for kind in (DynamoDBOperator, DynamoDBBackupHook, BaseTrigger):

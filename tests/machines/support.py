@@ -112,15 +112,6 @@ class Wire:
                 raise script.found
 
 
-class Silent:
-    """A log that nobody reads."""
-
-    def info(self, *_: object, **__: object) -> None:
-        """Drop a line."""
-
-    debug = warning = error = exception = info
-
-
 @dataclass
 class Counts:
     """How far a search has come.
