@@ -19,6 +19,7 @@ from botocore.httpsession import URLLib3Session
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from tests.simulator import faults
 from tests.unit.conftest import EXAMPLES
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ MINUTES = float(os.environ.get("MINUTES", "0"))
 SEED = int(os.environ.get("SEED", "0")) or SystemRandom().randrange(1, 10**9)
 #: real seconds that a machine may take, with the shrinking of what it finds
 TIMEOUT = 900 + 90 * MINUTES
+#: what may happen to a call that changes something
+LOST = (
+    faults.INTERNAL_ERROR,
+    faults.INTERNAL_ERROR_AFTER_COMMIT,
+    faults.DROPPED_BEFORE_COMMIT,
+    faults.DROPPED_AFTER_COMMIT,
+    faults.HANGING_AFTER_COMMIT,
+    faults.EMPTY_RESPONSE_AFTER_COMMIT,
+    faults.THROTTLED,
+)
 # When each history begins.
 _START = 1_795_000_000.0
 

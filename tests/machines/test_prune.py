@@ -24,7 +24,7 @@ from hypothesis.stateful import initialize, rule
 
 from airflow_ddb_backup.exceptions import BackupError, TooManyDeletionsError
 from airflow_ddb_backup.operators.dynamodb import DynamoDBPruneBackupsOperator
-from tests.machines.support import TIMEOUT, KilledError, Machine, Script
+from tests.machines.support import LOST, TIMEOUT, KilledError, Machine, Script
 from tests.simulator import faults
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Answer, Fault
@@ -42,17 +42,7 @@ KINDS = ("USER", "USER", "USER", "SYSTEM", "AWS_BACKUP")
 AGES = (0.0, 60.0, 3600.0, 86_400.0, 200_000.0)
 TAG = {"backup": "yes"}
 FAULTS = {
-    "DeleteBackup": (
-        faults.INTERNAL_ERROR,
-        faults.INTERNAL_ERROR_AFTER_COMMIT,
-        faults.DROPPED_BEFORE_COMMIT,
-        faults.DROPPED_AFTER_COMMIT,
-        faults.HANGING_AFTER_COMMIT,
-        faults.EMPTY_RESPONSE_AFTER_COMMIT,
-        faults.THROTTLED,
-        Fault(code="AccessDeniedException"),
-        Fault(code="LimitExceededException"),
-    ),
+    "DeleteBackup": (*LOST, Fault(code="AccessDeniedException"), Fault(code="LimitExceededException")),
     "ListBackups": (
         faults.INTERNAL_ERROR,
         faults.EMPTY_RESPONSE,

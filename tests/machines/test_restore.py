@@ -22,7 +22,7 @@ from hypothesis.stateful import Bundle, initialize, rule
 
 from airflow_ddb_backup.exceptions import BackupError, PermanentError
 from airflow_ddb_backup.waiting.awaiting import wait_on_worker
-from tests.machines.support import TIMEOUT, KilledError, Machine, Script
+from tests.machines.support import LOST, TIMEOUT, KilledError, Machine, Script
 from tests.simulator import faults
 from tests.simulator.faults import Fault
 from tests.unit.conftest import FakeTaskInstance, context_of
@@ -49,15 +49,6 @@ OPERATIONS = {
     "point_in_time_recovery": "UpdateContinuousBackups",
     "ttl": "UpdateTimeToLive",
 }
-LOST = (
-    faults.INTERNAL_ERROR,
-    faults.INTERNAL_ERROR_AFTER_COMMIT,
-    faults.DROPPED_BEFORE_COMMIT,
-    faults.DROPPED_AFTER_COMMIT,
-    faults.HANGING_AFTER_COMMIT,
-    faults.EMPTY_RESPONSE_AFTER_COMMIT,
-    faults.THROTTLED,
-)
 DENIED = Fault(code="AccessDeniedException")
 FAULTS = {
     "RestoreTableFromBackup": (*LOST, Fault(code="LimitExceededException")),
