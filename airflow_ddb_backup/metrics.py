@@ -19,7 +19,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred, conf
 
@@ -82,13 +82,6 @@ METRICS = {
 Outcomes = tuple[str | None, str]
 
 
-class Count(Protocol):
-    """Counts something."""
-
-    def __call__(self, name: str, number: int = 1, /, **tags: str | None) -> None:
-        """Add to a counter."""
-
-
 @cache
 def is_on() -> bool:
     """Return whether Airflow sends metrics."""
@@ -107,7 +100,7 @@ def count(name: str, number: int = 1, /, **tags: str | None) -> None:
 
 
 @contextmanager
-def calling(operation: str, region: str | None, count: Count = count) -> Iterator[None]:
+def calling(operation: str, region: str | None, count: Callable[..., None] = count) -> Iterator[None]:
     """Count a call of AWS, and whether it is throttled.
 
     :param operation: such as ``CreateBackup``
