@@ -347,6 +347,7 @@ class TestFailing:
         task.region_name, task.botocore_config = region_name, {"unheard_of": 1}
         with pytest.raises(InvalidValueError, match="botocore_config"):
             task.execute(context)
+        # One that is not known is left out.
         tags = {"region": region_name} if region_name == "eu-west-1" else {}
         assert [one.tags for one in on_worker.sent()] == [tags]
 
@@ -393,12 +394,6 @@ def test_open_telemetry_gets_the_tags_as_attributes(statsd: Listener) -> None:
     assert found["airflow.dynamodb_backup.calls"].value == 2
     assert found["airflow.dynamodb_backup.calls"].attributes == {"operation": "CreateBackup", "region": REGION}
     assert found["airflow.dynamodb_backup.backup_duration"].attributes == {"region": REGION}
-
-
-def test_a_tag_that_is_not_known_is_left_out(on_worker: Listener) -> None:
-    """A task may fail before its region is known."""
-    metrics.count(metrics.BACKUPS_FAILED, region=None)
-    assert [one.tags for one in on_worker.sent()] == [{}]
 
 
 def test_sending_that_hangs_fills_no_memory(statsd: Listener) -> None:
