@@ -120,10 +120,9 @@ class Soak:
         wait_until("the last runs", settled, patience=float("inf"))
 
     def _sample(self, now: float) -> None:
-        port = int(self._plane.url.rpartition(":")[2])
         for name, samples in self.samples.items():
             if tree := self._processes.tree(name):
-                samples.append(sample(now, tree, port))
+                samples.append(sample(now, tree))
         spent = self._processes.cpu_seconds()
         self.cpu += sum(max(0.0, seconds - self._cpu_before.get(name, 0.0)) for name, seconds in spent.items())
         self._cpu_before = spent

@@ -18,7 +18,6 @@ class Sample(NamedTuple):
     :param memory: the sum of their resident set sizes, in MB
     :param threads: their threads
     :param connections: their open TCP connections
-    :param aws: those of them to the control plane
     :param files: their open files, connections among them
     """
 
@@ -26,18 +25,16 @@ class Sample(NamedTuple):
     memory: float
     threads: float
     connections: float
-    aws: float
     files: float
 
 
-def sample(seconds: float, processes: Iterable[psutil.Process], port: int) -> Sample:
+def sample(seconds: float, processes: Iterable[psutil.Process]) -> Sample:
     """Return what processes take now.
 
     :param seconds: after the start
     :param processes: the processes
-    :param port: the control plane's
     """
-    memory, threads, connections, aws, files = 0.0, 0, 0, 0, 0
+    memory, threads, connections, files = 0.0, 0, 0, 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             opened = [one for one in process.net_connections("tcp") if one.status == psutil.CONN_ESTABLISHED]
@@ -45,8 +42,7 @@ def sample(seconds: float, processes: Iterable[psutil.Process], port: int) -> Sa
             threads += process.num_threads()
             files += process.num_fds()
             connections += len(opened)
-            aws += sum(bool(one.raddr) and one.raddr.port == port for one in opened)
-    return Sample(seconds, memory, threads, connections, aws, files)
+    return Sample(seconds, memory, threads, connections, files)
 
 
 def rise(samples: Sequence[Sample], what: str, since: float) -> float:

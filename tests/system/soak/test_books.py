@@ -273,7 +273,7 @@ def test_all_is_kept_beside_the_books(tmp_path: Path, monkeypatch: pytest.Monkey
     """Records, tasks, end and samples: whatever a book then makes of them, they are not lost."""
     monkeypatch.setattr(results, "_BUILD", tmp_path)
     story = Story()
-    samples = {"triggerer-2": [Sample(0.0, 100.0, 5, 5, 1, 9)]}
+    samples = {"triggerer-2": [Sample(0.0, 100.0, 5, 5, 9)]}
     results.keep(7, story.ledger, list(story.tasks.values()), story.end, samples)
     kept = json.loads((tmp_path / "soak-7.json").read_text())
     assert len(kept["ledger"]["made"]) == len(story.ledger.made)
@@ -296,7 +296,7 @@ def test_one_seed_makes_one_tape() -> None:
 
 def test_the_rise_is_an_hours() -> None:
     """What grows by a megabyte a minute grows by sixty in an hour; what was before it was warm does not count."""
-    samples = [Sample(60.0 * minute, 100.0 + minute, 5, 5, 1, 9) for minute in range(30)]
-    cold = [Sample(0.0, 900.0, 5, 5, 1, 9)]
+    samples = [Sample(60.0 * minute, 100.0 + minute, 5, 5, 9) for minute in range(30)]
+    cold = [Sample(0.0, 900.0, 5, 5, 9)]
     assert rise(cold + samples, "memory", 60.0) == pytest.approx(60.0)
     assert rise(cold + samples, "threads", 60.0) == pytest.approx(0.0)
