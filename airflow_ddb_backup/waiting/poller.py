@@ -206,19 +206,16 @@ class BackupPoller:
         await asyncio.sleep(METRICS_INTERVAL)
 
     async def _send_kept(self) -> None:
+        """Send what is kept, on a triggerer with the number of waits in the region, of all its pollers."""
         try:
-            await in_thread(self._tally().send)
+            tally, region = self._client.tally, self._client.region_name
+            if tally.on_triggerer:
+                pollers = [one for one in self._running.values() if one._client.region_name == region]  # noqa: SLF001
+                waits = sum(len(each) for one in pollers for each in one._subscribers.values())  # noqa: SLF001
+                tally.gauge(metrics.WAITS, waits, region=region)
+            await in_thread(tally.send)
         except Exception as error:  # noqa: BLE001  # no thread to be had, or a client of the user's that exits
             log.debug("Metrics could not be sent: %r", error)
-
-    def _tally(self) -> metrics.Tally:
-        """Return what there is to send, on a triggerer with the number of waits in the region, of all its pollers."""
-        tally, region = self._client.tally, self._client.region_name
-        if tally.on_triggerer:
-            pollers = [one for one in self._running.values() if one._client.region_name == region]  # noqa: SLF001
-            waits = sum(len(subscribers) for one in pollers for subscribers in one._subscribers.values())  # noqa: SLF001
-            tally.gauge(metrics.WAITS, waits, region=region)
-        return tally
 
     def _start(self, coroutine: Awaitable[None]) -> asyncio.Task[None]:
         return self._loop.create_task(coroutine, context=contextvars.Context())  # type: ignore[arg-type]  # a coroutine
