@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.waiting.state import Observation, Wait, WaitResult
 
 log = logging.getLogger(__name__)
+# The metrics of how long something takes, by the operation that polls it; a wait for a fresh backup has none.
+_DURATIONS = {"DescribeBackup": metrics.BACKUP_DURATION, "DescribeTable": metrics.RESTORE_DURATION}
 
 
 @dataclass(eq=False, slots=True)
@@ -158,9 +160,9 @@ class BackupPoller:
         self._reschedule(entry)
 
     def _count_success(self, wait: Wait) -> None:
-        duration = wait.duration(self._client.now())
-        if wait.duration_metric and duration is not None:
-            self._client.tally.time(wait.duration_metric, duration, region=wait.region)
+        name, duration = _DURATIONS.get(wait.operation), wait.duration(self._client.now())
+        if name and duration is not None:
+            self._client.tally.time(name, duration, region=wait.region)
 
     def _join(self, wait: Wait, poll_interval: float, first_delay: float) -> Subscriber:
         now = self._now()

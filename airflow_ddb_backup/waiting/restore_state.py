@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_ddb_backup.exceptions import RestoreLostError, RestoreTimeoutError, TableNotFoundError
-from airflow_ddb_backup.metrics import RESTORE_DURATION
 from airflow_ddb_backup.models import TABLE_ARN, TableStatus
 from airflow_ddb_backup.waiting.state import Wait, WaitResult, WaitStatus
 
@@ -48,7 +47,6 @@ class RestoreWait(Wait):
     """
 
     operation = "DescribeTable"
-    duration_metric = RESTORE_DURATION
     _not_found_error = TableNotFoundError
     _lost_error = RestoreLostError
     _timeout_error = RestoreTimeoutError

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from airflow_ddb_backup import exceptions, metrics
+from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, ErrorContext, PermanentError
 from airflow_ddb_backup.limits import (
     DESCRIBE_LAG,
@@ -210,8 +210,6 @@ class Wait(ABC):
 
     #: the AWS operation whose rate a poll takes
     operation: ClassVar[str]
-    #: the metric of how long what is waited for takes; ``None``: there is none
-    duration_metric: ClassVar[str | None] = None
     _not_found_error: ClassVar[type[BackupError]]
     _lost_error: ClassVar[type[BackupError]]
     _timeout_error: ClassVar[type[BackupError]]
@@ -356,7 +354,6 @@ class BackupWait(Wait):
     """
 
     operation = "DescribeBackup"
-    duration_metric = metrics.BACKUP_DURATION
     _not_found_error = exceptions.BackupNotFoundError
     _lost_error = exceptions.BackupLostError
     _timeout_error = exceptions.BackupTimeoutError
