@@ -26,7 +26,7 @@ _AIRFLOW_2_TIMEOUT = "Trigger/execution timeout"
 _AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", _AIRFLOW_2_TIMEOUT})
 
 
-def carried(event: object) -> dict[str, Any]:
+def carry_of(event: object) -> dict[str, Any]:
     """Return what an event carries; empty: nothing that this package sends.
 
     :param event: the payload of a trigger's event
@@ -105,7 +105,7 @@ class DeferredWaitMixin:
         """
         method, kwargs = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method, next_kwargs
         event, present = (next_kwargs or {}).get("event"), context["ti"].try_number
-        if isinstance(event, Mapping) and "try" in (carry := carried(event)):
+        if isinstance(event, Mapping) and "try" in (carry := carry_of(event)):
             made_by, aws = carry.pop("try"), carry.pop("aws", {})
             if made_by != present:
                 self.log.warning("The event is of try %r, this is try %s: running from the top.", made_by, present)

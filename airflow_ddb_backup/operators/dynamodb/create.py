@@ -21,7 +21,7 @@ from airflow_ddb_backup.parameters import literal, rendered
 from airflow_ddb_backup.report import push, size_of
 from airflow_ddb_backup.triggers.dynamodb import DynamoDBBackupTrigger
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker, wait_on_worker
-from airflow_ddb_backup.waiting.deferral import carried
+from airflow_ddb_backup.waiting.deferral import carry_of
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         """
         # What the task has pushed counts, whatever the event carries.
         if (arn := self._pushed(context, XCOM_BACKUP_ARN)) is None:
-            arn = carried(event).get("backup_arn")
+            arn = carry_of(event).get("backup_arn")
         awaited = {"backup_arn": arn} if arn is not None else {}
         return self._finish(context, WaitResult.from_event(event, awaited=awaited))
 

@@ -18,7 +18,7 @@ from airflow_ddb_backup.limits import CALL_SECONDS, DESCRIBE_LAG, LONGEST_WAIT
 from airflow_ddb_backup.parameters import check_interval, check_seconds, rendered
 from airflow_ddb_backup.retries import poll_until
 from airflow_ddb_backup.waiting.awaiting import poll_on_worker
-from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin, carried
+from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin, carry_of
 from airflow_ddb_backup.waiting.state import BackupWait, WaitResult, progress
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         :raises TriggerFailedError: the event is not one that this package sends
         """
         # An event of an earlier version carries nothing.
-        return self._result([WaitResult.from_event(event, awaited=carried(event) or self._carry())])
+        return self._result([WaitResult.from_event(event, awaited=carry_of(event) or self._carry())])
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll each backup once; one that is not found until it is known whether it is gone."""
