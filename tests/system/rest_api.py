@@ -63,7 +63,7 @@ class RestApi:
         """Start a run of a DAG."""
         dag = self.unpause(dag_id)
         when = {} if AIRFLOW_2 else {"logical_date": None}
-        started = self._write("POST", f"{dag}/dagRuns", {"conf": conf, **when})
+        started = self.write("POST", f"{dag}/dagRuns", {"conf": conf, **when})
         return Run(self, dag_id, started["dag_run_id"])
 
     def start_due_run(self, dag_id: str) -> Run:
@@ -74,13 +74,13 @@ class RestApi:
 
     def set_variable(self, key: str, value: str) -> None:
         """Set a variable that is not there yet."""
-        self._write("POST", f"{_PREFIX}/variables", {"key": key, "value": value})
+        self.write("POST", f"{_PREFIX}/variables", {"key": key, "value": value})
 
     def unpause(self, dag_id: str) -> str:
         """Unpause a DAG; return its path."""
         dag = f"{_PREFIX}/dags/{dag_id}"
         wait_until(f"the DAG {dag_id}", lambda: self.get(dag))
-        self._write("PATCH", dag, {"is_paused": False})
+        self.write("PATCH", dag, {"is_paused": False})
         return dag
 
     def runs(self, dag_id: str, **wanted: Any) -> list[tuple[Run, dict[str, Any]]]:
@@ -94,7 +94,7 @@ class RestApi:
             found += page
         return [(Run(self, one["dag_id"], one["dag_run_id"]), one) for one in found]
 
-    def _write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a write; on SQLite another may hold the database for longer than it waits."""
         answers: list[httpx.Response] = []
 
@@ -151,16 +151,15 @@ class Run:
     def clear(self, *, only_failed: bool = False) -> None:
         """Clear all tasks, or those that have failed."""
         body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": only_failed, "reset_dag_runs": True}
-        self._api.http.post(f"{self._dag}/clearTaskInstances", json=body).raise_for_status()
+        self._api.write("POST", f"{self._dag}/clearTaskInstances", body)
 
     def mark(self, task_id: str, state: str) -> None:
         """Set a task's state by hand."""
-        body = {"new_state": state}
-        self._api.http.patch(f"{self._path}/taskInstances/{task_id}", json=body).raise_for_status()
+        self._api.write("PATCH", f"{self._path}/taskInstances/{task_id}", {"new_state": state})
 
     def fail(self) -> None:
         """Mark the run failed, with all tasks that have not ended."""
-        self._api.http.patch(self._path, json={"state": "failed"}).raise_for_status()
+        self._api.write("PATCH", self._path, {"state": "failed"})
 
     def delete(self) -> None:
         """Delete the run."""
