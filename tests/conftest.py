@@ -85,11 +85,19 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``."""
-    system = Path(__file__).parent / "system"
+    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``.
+
+    Coverage is measured in the tests of the package alone, and not of whole DAGs nor of many histories: to measure it
+    doubles a test's time.
+    """
+    system, unit = Path(__file__).parent / "system", Path(__file__).parent / "unit"
     for item in items:
+        names = getattr(item, "fixturenames", ())
+        of_the_package = {system, unit} & {*item.path.parents}
+        if "run_dag" in names or item.get_closest_marker("load") or not of_the_package:
+            item.add_marker(pytest.mark.no_cover)
         if system in item.path.parents:
-            fixtures = _RUNNING.intersection(getattr(item, "fixturenames", ()))
+            fixtures = _RUNNING.intersection(names)
             item.add_marker(pytest.mark.xdist_group(item.path.stem if fixtures else "dag_test"))
 
 
