@@ -84,6 +84,8 @@ def pytest_sessionfinish() -> None:
     gc.freeze()
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``.
 
