@@ -33,7 +33,7 @@ unit: $(READY) ## Run the unit tests on two cores
 # The state machines try the same histories each time, and others by "make soak".
 test: $(READY) ## Run the whole test suite, and measure its coverage unless ARGS select some of it
 ifeq ($(strip $(ARGS)),)
-	SEED=$${SEED:-1} $(BIN)/python -m pytest -n 2 --dist loadgroup --cov
+	SEED=$${SEED:-1} $(BIN)/python -m pytest -n 3 --dist loadgroup --cov
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

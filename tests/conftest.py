@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import tempfile
+import threading
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -22,11 +23,12 @@ from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.simulator.clock import Clock, StillClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.loop import SkippingLoop
 
+UNIT, SYSTEM = Path(__file__).parent / "unit", Path(__file__).parent / "system"
 EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
 # The fixtures of the system tests that start Airflow's processes.
 _RUNNING = {"runs", "running", "standalone"}
@@ -47,7 +49,7 @@ os.environ |= {
 
 (DAGS_FOLDER := Path(_HOME.name, "dags")).mkdir()
 (DAGS_FOLDER / "examples").symlink_to(EXAMPLE_DAGS)
-(DAGS_FOLDER / "tests").symlink_to(Path(__file__).parent / "system" / "dags")
+(DAGS_FOLDER / "tests").symlink_to(SYSTEM / "dags")
 
 # What botocore does for each new session and client, all of them here do once: a tenth of a second to read the models,
 # what it makes of them for each operation, and the names of some hundred events.
@@ -87,20 +89,30 @@ def pytest_sessionfinish() -> None:
 # Before xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``.
-
-    Coverage is measured in the tests of the package alone, and not of whole DAGs nor of many histories: to measure it
-    doubles a test's time.
-    """
-    system, unit = Path(__file__).parent / "system", Path(__file__).parent / "unit"
+    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``."""
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        of_the_package = {system, unit} & {*item.path.parents}
-        if "run_dag" in names or item.get_closest_marker("load") or not of_the_package:
-            item.add_marker(pytest.mark.no_cover)
-        if system in item.path.parents:
-            fixtures = _RUNNING.intersection(names)
+        if SYSTEM in item.path.parents:
+            fixtures = _RUNNING.intersection(getattr(item, "fixturenames", ()))
             item.add_marker(pytest.mark.xdist_group(item.path.stem if fixtures else "dag_test"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure coverage in the tests of the package alone, and not of whole DAGs nor of many histories.
+
+    To measure it takes two to ten times a test's own time. pytest-cov's ``no_cover`` goes on measuring beside xdist.
+    """
+    is_whole = "run_dag" in getattr(item, "fixturenames", ())
+    if {UNIT, SYSTEM} & {*item.path.parents} and not is_whole and not item.get_closest_marker("load"):
+        return (yield)
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+        threading.settrace(of_threads)
 
 
 @pytest.fixture
