@@ -1,4 +1,4 @@
-"""The harness itself: a program that ends by itself is not waited for."""
+"""The harness itself: a program that ends by itself is not waited for, and one process runs all tests of a group."""
 
 from __future__ import annotations
 
@@ -28,3 +28,9 @@ def test_a_program_that_has_ended_is_named_with_its_last_lines(tmp_path: Path) -
     with pytest.raises(EndedError, match="ended by itself: scheduler") as ended:
         run_in(tmp_path, short)
     assert "no memory left" in ended.value.__notes__[0]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all tests")
+def test_one_process_runs_all_tests_of_a_group(request: pytest.FixtureRequest) -> None:
+    """Versions of pytest and xdist that do not fit ignore groups in silence: each process starts an Airflow then."""
+    assert request.node.nodeid.endswith("@dag_test")
