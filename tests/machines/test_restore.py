@@ -99,6 +99,7 @@ class ModelRun:
     :param due: when it was due
     :param started: when it was started, or cleared after it had finished
     :param made: the IDs of the tables that its calls have made
+    :param earlier: those of them that are from before it was started again, and no longer its own
     """
 
     task: Task
@@ -109,6 +110,7 @@ class ModelRun:
     tries: int = 0
     clears: int = 0
     made: list[str] = field(default_factory=list)
+    earlier: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -343,6 +345,8 @@ class Restores(Machine):
         run.clears += 1
         if finished:
             run.started = self.now()
+            # The latest time is another one then.
+            run.earlier = [*run.made] if run.task.kind == "latest" else []
         self.try_once(run, fate)
 
     @rule(run=runs)
@@ -358,7 +362,8 @@ class Restores(Machine):
         """Return whether a try that nobody disturbs has what it needs, and its table's name free or taken by itself."""
         name = self.target_of(run)
         present = self.plane.table_ids().get(name)
-        is_free = present is None or (present in run.made and run.task.if_exists == "reuse")
+        is_own = present in run.made and present not in run.earlier
+        is_free = present is None or (is_own and run.task.if_exists == "reuse")
         if run.task.kind == "backup" and present is None:
             return run.origin in self.plane.backup_arns()
         return is_free and (run.task.kind == "backup" or not self.source_was_dropped)
