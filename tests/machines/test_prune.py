@@ -238,11 +238,13 @@ class Prunes(Machine):
     # What others do.
 
     def do(self, acts: Acts) -> None:
-        """Do some things, one after another."""
+        """Do some things, one after another; a prune does not begin another round by the time that they take."""
+        began = self.clock.time()
         for name, *arguments in acts:
             getattr(self, name)(*arguments)
-            for one in self.tries:
-                one.quiet = False
+        for one in self.tries:
+            one.quiet = False
+            one.asked_at += self.clock.time() - began
 
     def create(self, table: str, name: str, age: float, number: int, kind: str = "USER") -> None:
         """Back a table up, or have backed it up some time ago; beside a prune there is no past to change."""
@@ -350,18 +352,14 @@ class Prunes(Machine):
         self.do(before)
         acts: dict[int, Callable[[], object]] = {number: partial(self.do, some) for number, some in between.items()}
         if other:
-            acts[other[0]] = partial(self.prune_beside, other[1])
+            acts[other[0]] = partial(self.do, [("prune_beside", other[1])])
         self.try_once(task, Script(killed_at, after, acts))
         self.plane.clear_faults()
         self.clock.sleep(30)
 
     def prune_beside(self, task: Task) -> None:
-        """Run another prune between two calls of one, which does not begin another round by that."""
-        began = self.clock.time()
+        """Run another prune between two calls of one."""
         self.try_once(task, Script())
-        for one in self.tries:
-            one.quiet = False
-            one.asked_at += self.clock.time() - began
 
     def try_once(self, task: Task, script: Script) -> None:
         """Run one try of a prune, and hold it to what it may do and say."""
