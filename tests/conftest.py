@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import sys
 import tempfile
@@ -68,8 +69,16 @@ botocore.hooks.EventAliaser._alias_event_name = staticmethod(  # noqa: SLF001  #
 )
 # For each call, the parts of the user agent.
 botocore.useragent.sanitize_user_agent_string_component = cache(botocore.useragent.sanitize_user_agent_string_component)
-_accepts_kwargs = cache(botocore.hooks.accepts_kwargs)
-botocore.hooks.accepts_kwargs = lambda handler: _accepts_kwargs(getattr(handler, "__func__", handler))
+_accepts_kwargs = botocore.hooks.accepts_kwargs
+
+
+def _has_kwargs(handler: Any) -> Any:
+    # No cache: it would keep the handlers of each session, and with them the session.
+    code = getattr(handler, "__code__", None)
+    return code.co_flags & inspect.CO_VARKEYWORDS if code else _accepts_kwargs(handler)
+
+
+botocore.hooks.accepts_kwargs = _has_kwargs
 
 # Beside Airflow, botocore's models and moto, a full collection of garbage takes a quarter of a second.
 gc.set_threshold(10_000, 20, 100)

@@ -20,6 +20,7 @@ import boto3
 import moto.core.responses
 import moto.dynamodb.models.table
 from moto.backends import get_backend
+from moto.core.model_instances import reset_model_data
 from moto.core.request import Request as MotoRequest
 from moto.dynamodb.models.table import Backup
 from moto.iam.models import get_account_id_from
@@ -79,6 +80,8 @@ class ControlPlane:
         self.url = ""
         #: sessions of boto3's clients in this process, whose connections stay open until they are closed
         self.sessions: list[Any] = []
+        # Not of the function, which would keep every control plane there has been.
+        self.client = cache(self._client)
         self.reset(creating_for)
         setattr(moto.dynamodb.models.table, "utcnow", self.utcnow)  # noqa: B010  # moto imports it for itself
 
@@ -88,6 +91,8 @@ class ControlPlane:
         :param creating_for: seconds that a new backup stays CREATING
         """
         _BACKENDS.reset()
+        # moto keeps all objects that it has ever made.
+        reset_model_data()
         self.creating_for = creating_for
         #: whether connections stay open after a response, as AWS's do
         self.keeps_connections = True
@@ -238,8 +243,7 @@ class ControlPlane:
         """Let nothing more go wrong."""
         self._faults.clear()
 
-    @cache  # noqa: B019  # a control plane lives as long as its test
-    def client(self, region: str = REGION, account: str = ACCOUNT) -> Any:
+    def _client(self, region: str = REGION, account: str = ACCOUNT) -> Any:
         """Return a boto3 client, for tests to arrange and check with; for another account by a role there."""
         settings = {"region_name": region, "endpoint_url": self.url}
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
