@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 AUDIT := --progress-spinner off --disable-pip --no-deps $(if $(REQUIRE_AUDIT),--strict)
 
 # constraints.txt must install on the oldest Python that the package claims.
-RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev pyproject.toml
+RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev --group sbom pyproject.toml
 
 # A build of a commit is the same whenever it is made; that of no repository has hatchling's own time.
 EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)

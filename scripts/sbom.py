@@ -47,15 +47,16 @@ def make(wheel: Path, installed: Path, target: Path) -> None:
     :param installed: the folder of its environment
     :param target: the SBOM's file
     """
-    tools = Path(sys.executable).parent
+    uv = Path(sys.executable).parent / "uv"
     shutil.rmtree(installed, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    pins = ["--constraint", str(ROOT / "constraints.txt")]
+    pins = ["--constraints", str(ROOT / "constraints.txt")]
+    alone = ["--isolated", "--python", sys.executable, *pins, "--from", "cyclonedx-bom"]
     listing = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-reproducible", "--output-file", str(target)]
     commands: list[list[str | Path]] = [
-        [tools / "uv", "venv", "--quiet", "--python", sys.executable, installed],
-        [tools / "uv", "pip", "install", "--quiet", "--python", installed, *pins, wheel],
-        [tools / "cyclonedx-py", "environment", "--validate", *listing, installed],
+        [uv, "venv", "--quiet", "--python", sys.executable, installed],
+        [uv, "pip", "install", "--quiet", "--python", installed, *pins, wheel],
+        [uv, "tool", "run", "--quiet", *alone, "cyclonedx-py", "environment", "--validate", *listing, installed],
     ]
     for command in commands:
         subprocess.run(command, check=True)  # noqa: S603  # our own
