@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.client
+import botocore.endpoint_provider
 import botocore.hooks
 import botocore.session
 import botocore.useragent
@@ -53,7 +54,7 @@ os.environ |= {
 (DAGS_FOLDER / "tests").symlink_to(SYSTEM / "dags")
 
 # What botocore does for each new session and client, all of them here do once: a tenth of a second to read the models,
-# what it makes of them for each operation, and the names of some hundred events.
+# what it makes of them for each operation and address, and the names of some hundred events.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
@@ -79,6 +80,19 @@ def _has_kwargs(handler: Any) -> Any:
 
 
 botocore.hooks.accepts_kwargs = _has_kwargs
+
+_RuleSet = botocore.endpoint_provider.RuleSet
+_rule_sets: dict[int, Any] = {}
+
+
+def _rule_set(rules: Any, **others: Any) -> Any:
+    # The loader keeps the rules.
+    if id(rules) not in _rule_sets:
+        _rule_sets[id(rules)] = _RuleSet(rules=rules, **others)
+    return _rule_sets[id(rules)]
+
+
+botocore.endpoint_provider.RuleSet = _rule_set
 
 # Beside Airflow, botocore's models and moto, a full collection of garbage takes a quarter of a second.
 gc.set_threshold(10_000, 20, 100)

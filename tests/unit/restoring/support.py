@@ -68,14 +68,15 @@ def scaling(plane: ControlPlane) -> Any:
 
 def scale(plane: ControlPlane) -> None:
     """Scale the source and its index."""
+    client = scaling(plane)
     for resource, kind in (("table/source", "table"), ("table/source/index/by-one", "index")):
         target = {
             "ServiceNamespace": "dynamodb",
             "ResourceId": resource,
             "ScalableDimension": f"dynamodb:{kind}:ReadCapacityUnits",
         }
-        scaling(plane).register_scalable_target(**target, MinCapacity=2, MaxCapacity=20)
-        scaling(plane).put_scaling_policy(
+        client.register_scalable_target(**target, MinCapacity=2, MaxCapacity=20)
+        client.put_scaling_policy(
             **target,
             PolicyName=f"half of {resource}",
             PolicyType="TargetTrackingScaling",
@@ -84,7 +85,7 @@ def scale(plane: ControlPlane) -> None:
                 "PredefinedMetricSpecification": {"PredefinedMetricType": "DynamoDBReadCapacityUtilization"},
             },
         )
-        scaling(plane).put_scheduled_action(
+        client.put_scheduled_action(
             **target,
             ScheduledActionName=f"mornings of {resource}",
             Schedule="cron(0 6 * * ? *)",
@@ -131,7 +132,8 @@ def give(plane: ControlPlane, name: str) -> None:
 
 def make_source(plane: ControlPlane) -> None:
     """Create a table with an index."""
-    plane.client().create_table(
+    plane.ask(
+        "CreateTable",
         TableName="source",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "by")],
