@@ -248,6 +248,7 @@ def test_a_nasty_value_is_refused_by_name_or_works(control_plane: ControlPlane, 
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.load
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=str)
 @settings(
     max_examples=max(4, EXAMPLES // 12), suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain}

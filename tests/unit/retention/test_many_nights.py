@@ -143,6 +143,7 @@ def example() -> Account:
     return Account(example_s_limit, (100, 500, 2500)).live()
 
 
+@pytest.mark.load
 def test_the_prune_is_never_stuck() -> None:
     """Whatever fails, is paused or made up for: no night's plan is refused for 100, 500 or 2,500 tables."""
     account = example()
@@ -152,6 +153,7 @@ def test_the_prune_is_never_stuck() -> None:
     assert account.most == 24
 
 
+@pytest.mark.load
 def test_what_remains_is_what_the_policy_says() -> None:
     """After every night that pruned, for every kind of table, as if no night had been lost."""
     account = example()
@@ -195,6 +197,7 @@ def test_each_of_several_places_has_the_same_limit() -> None:
         assert limit(template, 2, backed_up) == example_s_limit(backed_up)
 
 
+@pytest.mark.load
 def test_the_default_limit_would_be_stuck() -> None:
     """Why the example has its own: after 55 nights of a broken prune the default refuses each night, for good."""
     account = Account(None).live()

@@ -139,7 +139,7 @@ async def test_few_clients_are_prepared_at_once_and_all_in_turn(
 ) -> None:
     """A triggerer that restarts needs hundreds: a thread each would hold up its loop."""
     prepare, lock, running, most = client.prepare, threading.Lock(), set[int](), list[int]()
-    threads = list[int]()
+    threads, count = list[int](), 4 * PREPARATIONS
 
     def counted(settings: AwsSettings) -> Any:
         with lock:
@@ -153,10 +153,10 @@ async def test_few_clients_are_prepared_at_once_and_all_in_turn(
                 running.discard(id(settings))
 
     monkeypatch.setattr(client, "prepare", counted)
-    arns = [str(arn) for arn in control_plane.add_backups("orders", 40)]
-    assert await statuses(triggers(clock, arns, *map(str, range(40)))) == ["success"] * 40
+    arns = [str(arn) for arn in control_plane.add_backups("orders", count)]
+    assert await statuses(triggers(clock, arns, *map(str, range(count)))) == ["success"] * count
     # None is thrown away.
-    assert len(most) == 40
+    assert len(most) == count
     assert max(most) <= PREPARATIONS
     assert max(threads) <= 2 * PREPARATIONS  # one that has just ended may still be listed
 
