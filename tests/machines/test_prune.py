@@ -271,7 +271,7 @@ class Prunes(Machine):
         """Begin a backup that never becomes AVAILABLE."""
         self.create(table, name, 0.0, 1)
         if table in self.table_ids:
-            arn = max(self.made)
+            arn = next(reversed(self.made))
             self.made[arn].good = False
             self.plane.statuses[arn] = "CREATING"
 
