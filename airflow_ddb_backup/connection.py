@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
 
-from airflow_ddb_backup.exceptions import InvalidValueError, OtherAccountError
+from airflow_ddb_backup.exceptions import BackupError, InvalidValueError, OtherAccountError
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
+from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.parameters import (
     CONNECTION_SETTINGS,
     check_botocore_config,
@@ -88,3 +89,16 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         if account and expected not in {None, account}:
             raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
         return replace(opened, table=context.table)
+
+    def resolved(self, known: ErrorContext, named: object = None) -> ErrorContext:
+        """Return an error context with the region of the calls, if it can be told.
+
+        :param known: the table and backup
+        :param named: the ARN that the task may name
+        """
+        if arn := TABLE_ARN.match(str(named)):
+            return replace(known, region=arn["region"])
+        try:
+            return replace(known, region=self.hook.resolve_region(known))
+        except BackupError:
+            return replace(known, region=self.region_name)

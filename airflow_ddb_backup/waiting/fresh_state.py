@@ -16,6 +16,7 @@ from airflow_ddb_backup.exceptions import (
     ErrorContext,
     FreshBackupTimeoutError,
     InvalidRequestError,
+    OtherAccountError,
     TableNotFoundError,
 )
 from airflow_ddb_backup.limits import FIRST_BACKUP, SWEEP_MARGIN
@@ -120,7 +121,8 @@ class FreshWait(Wait):
 
     def _observe_answer(self, answer: TableBackups) -> WaitResult | None:
         if self.account not in {None, answer.table.account}:
-            return self._lost(f"The calls go to account {answer.table.account!r}, and not to {self.account!r}.")
+            reason = f"The calls go to account {answer.table.account!r}, and not to {self.account!r}."
+            return self._lost(f"{reason} {OtherAccountError.hint}")
         reasons = {backup: self._why_not(backup, answer) for backup in answer.backups}
         self._others = Counter(reason for reason in reasons.values() if reason)
         good = [backup for backup, reason in reasons.items() if reason is None]

@@ -76,7 +76,7 @@ class WaitResult:
     def from_event(
         cls,
         event: Mapping[str, Any] | None,
-        context: ErrorContext | None = None,
+        context: ErrorContext,
         awaited: Mapping[str, Any] | None = None,
     ) -> Self:
         """Read the payload of a trigger's event.
@@ -94,7 +94,7 @@ class WaitResult:
             )
             if result._is_sound() and not is_other:
                 return result
-        raise exceptions.TriggerFailedError.of_event(context or ErrorContext(), event)
+        raise exceptions.TriggerFailedError.of_event(context, event)
 
     def _is_sound(self) -> bool:
         """Return whether the package sends such an event: nothing unknown or incomplete is a success."""

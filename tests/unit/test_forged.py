@@ -177,6 +177,20 @@ def test_what_is_no_event_is_refused(deferred: Deferred) -> None:
             deferred.resume(event)
 
 
+@kinds(*KINDS)
+def test_an_event_that_is_refused_is_told_with_what_it_should_be_about(
+    deferred: Deferred, request: pytest.FixtureRequest
+) -> None:
+    """The table and region, as an event that never came is; of many tables the region."""
+    kind = request.node.callspec.params["deferred"]
+    table = {"restore": "table 'target', ", "drill": "table 'airflow-drill-"}.get(kind, "table 'orders', ")
+    expected = f"{'' if kind in ('tables', 'sensor of many') else table}.*region '{REGION}'"
+    with pytest.raises(TriggerFailedError, match=expected):
+        deferred.resume({"event": None})
+    with pytest.raises(BackupError, match=expected):
+        deferred.make().resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(deferred.ti))
+
+
 @kinds("create", "create without XCom", "sensor")
 @pytest.mark.parametrize("other", OTHERS)
 def test_a_success_of_another_backup_is_refused(deferred: Deferred, other: str) -> None:

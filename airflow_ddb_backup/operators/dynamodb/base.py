@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext, suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
@@ -17,14 +17,12 @@ from airflow_ddb_backup.creation.matching import Run, TableBackup
 from airflow_ddb_backup.creation.names import derive_backup_name
 from airflow_ddb_backup.creation.request import BackupRequest, IfExists
 from airflow_ddb_backup.exceptions import (
-    BackupError,
     BackupNotReusedTimeoutError,
     BackupTimeoutError,
     ErrorContext,
     InvalidValueError,
 )
 from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.parameters import check_connection_setting
 from airflow_ddb_backup.waiting.deferral import DeferredWaitMixin
 
@@ -107,19 +105,6 @@ class DynamoDBOperator(ConnectionMixin, AwsBaseOperator[DynamoDBBackupHook]):
         given = {one.name: getattr(self, one.name) for one in fields(kind) if one.name not in others}
         values = {name: of(value) if name in self.template_fields else value for name, value in given.items()}
         return kind(**values, **others)
-
-    def _resolved(self, known: ErrorContext, named: object = None) -> ErrorContext:
-        """Return an error context with the region of the calls, if it can be told.
-
-        :param known: the table and backup
-        :param named: the ARN that the task may name
-        """
-        if arn := TABLE_ARN.match(str(named)):
-            return replace(known, region=arn["region"])
-        try:
-            return replace(known, region=self.hook.resolve_region(known))
-        except BackupError:
-            return replace(known, region=self.region_name)
 
     @staticmethod
     def _pushed(context: Context, key: str) -> Any:

@@ -124,13 +124,13 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         if (arn := self._pushed(context, XCOM_BACKUP_ARN)) is None:
             arn = carry_of(event).get("backup_arn")
         awaited = {"backup_arn": arn} if arn is not None else {}
-        return self._finish(context, WaitResult.from_event(event, awaited=awaited))
+        return self._finish(context, WaitResult.from_event(event, self.awaited(context), awaited))
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table, backup and region that this task waits for; the ARN is in its XCom."""
         with suppress(ValueError):
             return BackupArn.from_response(self._pushed(context, XCOM_BACKUP_ARN)).context
-        return self._resolved(ErrorContext(str(self.table_name), self._name(context)))
+        return self.resolved(ErrorContext(str(self.table_name), self._name(context)))
 
     def _wait(
         self, context: Context, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline

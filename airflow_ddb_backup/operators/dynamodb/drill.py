@@ -157,7 +157,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         :raises TriggerFailedError: the event is not one that this package sends
         """
         try:
-            result = RestoreResult.from_event(event)
+            result = RestoreResult.from_event(event, self.awaited(context))
             carry = (event or {})["carry"]
             ti = context["ti"]
             report = DrillReport.carried(carry["report"], task_digest(*self._task(context)), ti.dag_id, ti.run_id)
@@ -189,7 +189,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         """Return the scratch table, and the backup if the task names it, as far as their templates still render."""
         backup = None if self.backup_arn is None else str(self.backup_arn)
         known = ErrorContext(self._report(context).restored_table_name or None, backup)
-        return self._resolved(known, backup or self.table_name)
+        return self.resolved(known, backup or self.table_name)
 
     def _report(self, context: Context) -> DrillReport:
         """Return a report that has the names of the tables, as far as the templates render to them."""

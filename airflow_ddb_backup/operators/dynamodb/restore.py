@@ -331,7 +331,7 @@ class DynamoDBRestoreTableFromBackupOperator(TableRestorer):
         """Return the table, backup and region that this task waits for, as far as its templates still render to it."""
         del context
         backup = None if self.backup_arn is None else str(self.backup_arn)
-        return self._resolved(ErrorContext(str(self.target_table_name), backup), backup or self.table_name)
+        return self.resolved(ErrorContext(str(self.target_table_name), backup), backup or self.table_name)
 
     def _choice(self, of: Callable[[Any], Any] = rendered) -> PickRequest:
         """Return which backup the task means, checked.

@@ -123,7 +123,7 @@ class DynamoDBRestoreTableToPointInTimeOperator(TableRestorer):
         del context
         moment = point_in_time(self.source_table_name, self.restore_date_time)
         known = ErrorContext(str(self.target_table_name), point_in_time=moment)
-        return self._resolved(known, self.source_table_name)
+        return self.resolved(known, self.source_table_name)
 
     def _request(self, of: Callable[[Any], Any] = rendered) -> RestoreRequest:
         self._make(MomentRequest, of)

@@ -150,7 +150,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         :raises TriggerFailedError: the event is not one that this package sends
         """
         try:
-            result = BackupsResult.from_event(event)
+            result = BackupsResult.from_event(event, self.awaited(context))
             others = (event or {})["carry"]
             # What the task has pushed counts, whatever the event carries.
             if (backups := self._pushed(context, XCOM_BACKUP_ARNS)) is None:
@@ -183,7 +183,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
         """Return the region that this task waits in, as the ARNs tell."""
         for arn in self._pushed_arns(context).values():
             return ErrorContext(region=arn.region)
-        return self._resolved(ErrorContext())
+        return self.resolved(ErrorContext())
 
     def _pushed_arns(self, context: Context) -> dict[str, BackupArn]:
         """Return the backups that this task has pushed in this try, as far as its XCom can be read."""

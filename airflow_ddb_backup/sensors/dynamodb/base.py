@@ -82,7 +82,8 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
         :raises TriggerFailedError: the event is not one that this package sends
         """
         # An event of an earlier version carries nothing.
-        return self._result([WaitResult.from_event(event, awaited=carry_of(event) or self._carry())])
+        awaited = carry_of(event) or self._carry()
+        return self._result([WaitResult.from_event(event, self.awaited(context), awaited)])
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll each backup once; one that is not found until it is known whether it is gone."""

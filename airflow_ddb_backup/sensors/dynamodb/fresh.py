@@ -75,7 +75,9 @@ class DynamoDBFreshBackupSensor(WaitSensor):
 
     def awaited(self, context: Context) -> ErrorContext:
         """Return the table and region that this task waits for."""
-        return self._waits[0].context if self._waits else ErrorContext(str(self.table_name), None, self.region_name)
+        if self._waits:
+            return self._waits[0].context
+        return self.resolved(ErrorContext(str(self.table_name)), self.table_name)
 
     def _request(self, of: Callable[[Any], Any]) -> FreshRequest:
         """Return the backup that the parameters ask for.

@@ -78,7 +78,7 @@ class DynamoDBBackupsSensor(ArnsSensor):
         :raises BackupLostError: the wait for some has failed
         :raises TriggerFailedError: the event is not one that this package sends
         """
-        result = BackupsResult.from_event(event)
+        result = BackupsResult.from_event(event, self.awaited(context))
         try:
             arns = [BackupArn.from_response(text) for text in (event or {})["carry"]["backup_arns"]]
             about = ErrorContext(region=arns[0].region)

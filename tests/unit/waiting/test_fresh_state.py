@@ -109,7 +109,8 @@ def test_another_account_ends_it(clock: Clock) -> None:
     event = observe(wait(account="210987654321"), backup(1))
     assert event is not None
     assert event["status"] == "error"
-    assert "The calls go to account '123456789012', and not to '210987654321'." in event["message"]
+    reason = "The calls go to account '123456789012', and not to '210987654321'. Check the credentials"
+    assert reason in event["message"]
     assert observe(wait(account=None), backup(1)) is not None
 
 

@@ -19,6 +19,7 @@ from airflow_ddb_backup.exceptions import (
     BackupSensorTimeoutError,
     BackupTimeoutError,
     CredentialsError,
+    ErrorContext,
     InvalidRequestError,
     ThrottledError,
     TriggerFailedError,
@@ -247,7 +248,7 @@ def test_an_event_carries_the_whole_result(at: At) -> None:
     result = at(0).observe(AVAILABLE)
     assert result is not None
     assert set(result.as_event()) == {"status", "backup", "message"}
-    assert WaitResult.from_event(result.as_event()) == result
+    assert WaitResult.from_event(result.as_event(), ErrorContext()) == result
 
 
 DETAILS = AVAILABLE.as_dict()
@@ -256,7 +257,7 @@ DETAILS = AVAILABLE.as_dict()
 def test_a_long_event_is_cut() -> None:
     """It may name thousands of backups."""
     with pytest.raises(TriggerFailedError) as failure:
-        WaitResult.from_event({"status": "x" * 100_000})
+        WaitResult.from_event({"status": "x" * 100_000}, ErrorContext())
     assert len(str(failure.value)) < 3000
 
 
@@ -292,4 +293,4 @@ def test_a_long_event_is_cut() -> None:
 def test_other_events_are_no_success(event: dict[str, Any] | None) -> None:
     """Only what this package sends is believed, and a success only with all details."""
     with pytest.raises(TriggerFailedError, match="not one that this package sends"):
-        WaitResult.from_event(event)
+        WaitResult.from_event(event, ErrorContext())
