@@ -72,11 +72,14 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         for name in CONNECTION_SETTINGS:
             check_connection_setting(name, of(getattr(self, name)))
 
-    def open_hook(self, context: ErrorContext, arn: str | None = None, *, deletes: bool = False) -> ErrorContext:
+    def open_hook(
+        self, context: ErrorContext, arn: str | None = None, *, begun: bool = False, deletes: bool = False
+    ) -> ErrorContext:
         """Open the hook for this execution; return the context with the region of the calls.
 
         :param context: the table and backup of the task
         :param arn: the ARN that the task names; ``None``: it names none
+        :param begun: the task comes back to go on in the ARN's account, where it has begun, and in no other
         :param deletes: the task deletes something, so that its account must be certain
         :raises OtherAccountError: the ARN is of another account than ``account_id``
         :raises BackupError: the connection is not found, or the region is not known or another
@@ -85,7 +88,8 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         # An ARN that is wrong is named, also where the task is about many tables.
         named = replace(context, table=context.table or arn)
         expected = None if self.account_id is None else str(self.account_id)
-        opened = self.hook.open_for(named, region, account_id=expected, deletes=deletes)
+        pinned = account if begun else expected
+        opened = self.hook.open_for(named, region, account_id=pinned, deletes=deletes)
         if account and expected not in {None, account}:
             raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
         return replace(opened, table=context.table)

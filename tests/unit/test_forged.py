@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from airflow_ddb_backup.exceptions import BackupError, InvalidValueError, TriggerFailedError
+from airflow_ddb_backup.exceptions import BackupError, InvalidValueError, OtherAccountError, TriggerFailedError
 from airflow_ddb_backup.operators.dynamodb import DynamoDBBackupTablesOperator, DynamoDBCreateBackupOperator
 from airflow_ddb_backup.sensors.dynamodb import (
     DynamoDBBackupSensor,
@@ -263,6 +263,20 @@ def test_an_event_sets_nothing_but_aws_settings(deferred: Deferred) -> None:
     for aws in NO_SETTINGS:
         with pytest.raises(TriggerFailedError, match=REFUSED):
             deferred.resume({**deferred.event, "carry": {**deferred.event["carry"], "aws": aws}})
+
+
+@kinds("restore", "drill")
+def test_account_id_counts_as_it_renders_after_the_wait(control_plane: ControlPlane, deferred: Deferred) -> None:
+    """Nothing is changed or dropped in an account that it does not name any more."""
+    task = deferred.make()
+    task.account_id = "210987654321"
+    control_plane.requests.clear()
+    expected = f"table '.*', region '{REGION}'. The ARN is of account '{ACCOUNT}', account_id is '210987654321'. Check"
+    with pytest.raises(OtherAccountError, match=expected):
+        task.resume_execution("execute_complete", {"event": deferred.event}, context_of(deferred.ti))
+    assert changes(control_plane) == set()
+    task.account_id = ACCOUNT
+    assert task.resume_execution("execute_complete", {"event": deferred.event}, context_of(deferred.ti))
 
 
 class TestRestore:

@@ -170,7 +170,7 @@ class DynamoDBRestoreDrillOperator(RestoreWaiter):
         with reporting(self, context, XCOM_REPORT, report.as_dict):
             about = ErrorContext(report.restored_table_name, arn.text)
             # A restore stays in the account of its backup.
-            about = self.hook.open_for(about, arn.region, account_id=arn.account, deletes=True)
+            about = self.open_hook(about, arn.text, begun=True, deletes=True)
             checks = DrillChecks(self.checks, self.min_items, self.validate, self.keep_on_failure)
             return self._finish(context, Drill(self.hook, checks, report, about, deadline, self.log), result, table_id)
 

@@ -159,9 +159,8 @@ class TableRestorer(RestoreWaiter):
             settings = self._as_asked(settings, asked)
         except (KeyError, TypeError, ValueError) as error:
             raise exceptions.TriggerFailedError.of_event(self.awaited(context), event) from error
-        source = settings.source
         # A restore stays in the account of its source.
-        self.hook.open_for(settings.context, source.region, account_id=source.account)
+        self.open_hook(settings.context, settings.source.table_arn, begun=True)
         return self._finish(context, table_arn, settings)
 
     def _check_own(self, context: Context, table_arn: str, settings: SettingsRequest) -> None:
