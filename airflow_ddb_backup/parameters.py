@@ -334,7 +334,7 @@ def check_botocore_config(value: object) -> None:
     """Check the arguments of botocore's ``Config``.
 
     A deferred task stores them in Airflow's database, so they must be plain JSON, deferrable or not. botocore itself
-    checks few of their values before a call.
+    checks few of their values before a call. A refusal shows none of these: a proxy's address may hold its password.
 
     :param value: a dict of arguments of :class:`botocore.config.Config`, or ``None``
     :raises InvalidValueError: it is neither, JSON can't hold it, or ``Config`` would refuse it
@@ -343,13 +343,15 @@ def check_botocore_config(value: object) -> None:
         return
     rule = "a dict of arguments of botocore.config.Config with plain JSON values, or None"
     if not isinstance(value, dict):
-        raise InvalidValueError.of("botocore_config", value, rule)
-    # A proxy's address may hold its password.
-    shown = {name: "…" if name == "proxies" else one for name, one in value.items()}
+        raise InvalidValueError.of("botocore_config", type(value), rule)
+    shown = dict.fromkeys(value, "…")
     try:
         Config(**json.loads(json.dumps(value, allow_nan=False)))
-    except Exception as error:
-        raise InvalidValueError.of("botocore_config", shown, f"{rule} ({error})") from error
+    except TypeError as error:
+        # An argument that there is not, or a value that JSON can't hold: these messages have no values.
+        raise InvalidValueError.of("botocore_config", shown, f"{rule} ({error})") from None
+    except Exception:  # noqa: BLE001  # whatever it is, its message may show a value
+        raise InvalidValueError.of("botocore_config", shown, rule) from None
     for name in ("connect_timeout", "read_timeout", "max_pool_connections"):
         number = value.get(name, 1)
         if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:

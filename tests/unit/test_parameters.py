@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
+PROXY = "http://shop:hunter2@proxy"
 BACKUP_ARN = f"{TABLE_ARN}/backup/01795422913684-770da1ee"
 LEGAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 # JSON in UTF-8 holds no lone surrogates.
@@ -390,13 +392,29 @@ class TestAws:
 
     @pytest.mark.parametrize(
         "wrong",
-        [{"read_timeot": 9}, {"read_timeout": -1}, {"proxies": {"http": 5, "https": "http://shop:hunter2@proxy"}}],
+        [
+            {"proxy": PROXY},
+            {"proxies": PROXY},
+            {"proxies": {"http": 5, "https": PROXY}},
+            {"proxies": {"https": PROXY}, "read_timeot": 9},
+            {"proxies": {"https": PROXY}, "read_timeout": -1},
+            {"s3": {"addressing_style": PROXY}},
+            {"retries": {"mode": PROXY}},
+            {"retries": PROXY},
+            [PROXY],
+            f'{{"proxies": {{"https": "{PROXY}"}}}}',
+        ],
     )
-    def test_a_refusal_shows_no_proxy_s_password(self, wrong: dict[str, object]) -> None:
-        """Airflow's import errors are shown to everybody."""
+    def test_a_refusal_shows_no_proxy_s_password(self, wrong: object) -> None:
+        """Airflow's import errors are shown to everybody, with their tracebacks."""
         with pytest.raises(InvalidValueError, match="botocore_config must be") as refusal:
-            check_botocore_config({"proxies": {"https": "http://shop:hunter2@proxy"}, **wrong})
-        assert "hunter2" not in str(refusal.value)
+            check_botocore_config(wrong)
+        assert "hunter2" not in "".join(format_exception(refusal.value))
+
+    def test_a_refusal_shows_the_keys(self) -> None:
+        """A typo is seen by them."""
+        with pytest.raises(InvalidValueError, match=r"unexpected keyword argument 'proxy'\); got {'proxy': '…'}"):
+            check_botocore_config({"proxy": PROXY})
 
     @pytest.mark.parametrize("value", [None, {}, {"read_timeout": 9}, {"retries": {"mode": "standard"}}])
     def test_arguments_of_a_config_pass(self, value: dict[str, object] | None) -> None:
