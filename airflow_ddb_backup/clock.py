@@ -61,7 +61,7 @@ class Clock:
         """
         try:
             seconds = parsedate_to_datetime(date or "").timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         lowest, highest = seconds - received_at, seconds + 1 - called_at
         if self._bounds and max(lowest, self._bounds[0]) <= min(highest, self._bounds[1]):

@@ -60,8 +60,9 @@ def shown(value: object) -> str:
     """
     try:
         text = repr(value)
-    except RecursionError:
-        text = f"a {type(value).__name__} in too many others"
+    except (RecursionError, ValueError):
+        # Python shows no integer of more than 4,300 digits.
+        text = f"a value of type {type(value).__name__} that is too deep or too long to show"
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
 
 

@@ -185,6 +185,9 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 60.0, 7200.0
 LONGEST_RESTORE_TIMEOUT = timedelta(days=7).total_seconds()
 #: seconds that Airflow's own arithmetic can still hold in a ``timedelta``; longer than anyone waits (chosen)
 LONGEST_WAIT = timedelta(days=3650).total_seconds()
+#: the largest whole number that is taken for one, in parameters and what others send: that of 64 bits, as AWS's Long
+#: (chosen: Python shows none of more than 4,300 digits)
+LARGEST_NUMBER = 0x7FFF_FFFF_FFFF_FFFF
 #: no backup is older (documented: those are of 2017 and later), and Python's dates and seconds can hold it (chosen)
 LONGEST_AGE = timedelta(days=36500)
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html
@@ -225,5 +228,3 @@ PAGE_READ = 10
 #: reports and tables on one page (chosen; 2,500 tables take 0.2 s of the server and 0.3 s of the browser: measured by
 #: ``tests/system/test_web_ui.py``)
 PAGE_REPORTS, PAGE_TABLES = 50, 10_000
-#: the largest number that the page takes for one: that of 64 bits
-LARGEST_NUMBER = 0x7FFF_FFFF_FFFF_FFFF

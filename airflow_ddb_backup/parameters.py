@@ -159,27 +159,26 @@ def check_interval(parameter: str, value: object) -> float:
 
 
 def check_span(parameter: str, value: object) -> timedelta | None:
-    """Return a length of time that may be left out.
+    """Return how old something may be, as :func:`check_age` does, or ``None`` where that may be left out.
 
     :param parameter: the name of the parameter
     :param value: a ``timedelta`` above 0, or ``None``
     :raises InvalidValueError: it is neither
     """
-    if value is None or (isinstance(value, timedelta) and value > timedelta(0)):
-        return value
-    raise InvalidValueError.of(parameter, value, "a timedelta above 0, or None")
+    return None if value is None else check_age(parameter, value, "a timedelta above 0, or None")
 
 
-def check_age(parameter: str, value: object) -> timedelta:
+def check_age(parameter: str, value: object, rule: str = "a timedelta above 0") -> timedelta:
     """Return how old something may be: a century at most, which is as good as any longer time.
 
     :param parameter: the name of the parameter
     :param value: a ``timedelta`` above 0
+    :param rule: the same, for the message
     :raises InvalidValueError: it is not
     """
     if isinstance(value, timedelta) and value > timedelta(0):
         return min(value, limits.LONGEST_AGE)
-    raise InvalidValueError.of(parameter, value, "a timedelta above 0")
+    raise InvalidValueError.of(parameter, value, rule)
 
 
 def check_moment(parameter: str, value: object) -> datetime:
@@ -226,12 +225,13 @@ def check_count(parameter: str, value: object, lowest: int = 0, *, text: bool = 
     :param value: the number, or the plain text that a template renders it to
     :param lowest: the lowest that it may be
     :param text: it may be such a text
-    :raises InvalidValueError: it is not one, or lower
+    :raises InvalidValueError: it is not one, or lower, or of more than 64 bits
     """
     number: Any = int(value) if text and isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value) else value
-    if value is LATER or (type(number) is int and number >= lowest):
+    if value is LATER or (type(number) is int and lowest <= number <= limits.LARGEST_NUMBER):
         return cast("int", number)
-    raise InvalidValueError.of(parameter, value, f"a whole number, {lowest} or more")
+    most = "to 2**63 - 1" if type(number) is int and number > lowest else "or more"
+    raise InvalidValueError.of(parameter, value, f"a whole number, {lowest} {most}")
 
 
 def check_flag(parameter: str, value: object) -> bool:
@@ -307,7 +307,11 @@ def check_structure(
     rule = f"a dict with {' and '.join(keys) if all_keys else ' or '.join(keys)}, {numbers}, or None"
     counts = dict(value) if isinstance(value, Mapping) else {}
     fits = counts and set(counts) <= set(keys) and (not all_keys or len(counts) == len(keys))
-    if not fits or not all(type(one) is int and (one > 0 or (unlimited and one == -1)) for one in counts.values()):
+
+    def is_right(one: object) -> bool:
+        return type(one) is int and (0 < one <= limits.LARGEST_NUMBER or (unlimited and one == -1))
+
+    if not fits or not all(map(is_right, counts.values())):
         raise InvalidValueError.of(parameter, value, rule)
     return counts
 

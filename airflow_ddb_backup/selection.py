@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_ddb_backup import exceptions, parameters
 from airflow_ddb_backup.exceptions import BackupError
-from airflow_ddb_backup.limits import MOST_TAG_VALUES, MOST_TAGS, NAMED, TABLE_PATIENCE
+from airflow_ddb_backup.limits import LARGEST_NUMBER, MOST_TAG_VALUES, MOST_TAGS, NAMED, TABLE_PATIENCE
 from airflow_ddb_backup.models import TABLE_ARN
 from airflow_ddb_backup.retries import read_pages, retrying
 
@@ -221,12 +221,16 @@ def _check_tags(value: object) -> dict[str, tuple[str, ...]] | None:
     tags = {}
     for key in parameters.check_texts("table_tags", list(value), f"{rule}, without braces", _BRACES.isdisjoint):
         several = isinstance(value[key], Sequence | AbstractSet) and not isinstance(value[key], str | bytes)
-        # A template that renders to native objects makes a number of a value that is all digits.
-        texts = [str(one) if type(one) is int else one for one in (value[key] if several else [value[key]])]
+        texts = [_text_of(one) for one in (value[key] if several else [value[key]])]
         if not 0 < len(texts) <= MOST_TAG_VALUES:
             raise exceptions.InvalidValueError.of("table_tags", value, rule)
         tags[key] = parameters.check_texts("table_tags", texts, f"{rule}, without braces", _BRACES.isdisjoint)
     return tags
+
+
+def _text_of(value: object) -> object:
+    # A template that renders to native objects makes a number of a value that is all digits.
+    return str(value) if type(value) is int and abs(value) <= LARGEST_NUMBER else value
 
 
 def _name_of(text: str) -> str:

@@ -54,10 +54,11 @@ class BackupRequest:
             self,
             if_exists=parameters.check_choice("if_exists", self.if_exists, IfExists),
             require_point_in_time_recovery=required,
+            reuse_within=parameters.check_span("reuse_within", self.reuse_within),
             poll_interval=parameters.check_interval("poll_interval", self.poll_interval),
             timeout=parameters.check_timeout(self.timeout),
         )
-        if parameters.check_span("reuse_within", self.reuse_within) and self.if_exists is not IfExists.REUSE:
+        if self.reuse_within and self.if_exists is not IfExists.REUSE:
             rule = f"None with if_exists={self.if_exists.value!r}, which reuses no backup"
             raise InvalidValueError.of("reuse_within", self.reuse_within, rule)
 

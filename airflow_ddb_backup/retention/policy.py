@@ -64,7 +64,7 @@ class RetentionPolicy:
         for name in (*KEEP_COUNTS, "minimum_redundancy"):
             check_count(name, getattr(self, name), text=False)
         for name in ("keep_within", "older_than"):
-            check_span(name, getattr(self, name))
+            set_checked(self, **{name: check_span(name, getattr(self, name))})
         check_patterns("keep_names", self.keep_names)
         set_checked(self, timezone=_check_zone(self.timezone))
 

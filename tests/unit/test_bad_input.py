@@ -45,6 +45,7 @@ NASTY: list[Any] = [
     0,
     -1,
     10**30,
+    10**5000,
     float("nan"),
     float("inf"),
     "",
@@ -78,6 +79,8 @@ NASTY: list[Any] = [
     {"aws:backup": "x"},
     {"ReadCapacityUnits": 1},
     {"ReadCapacityUnits": 10**30, "WriteCapacityUnits": 1},
+    {"ReadCapacityUnits": 10**5000, "WriteCapacityUnits": 1},
+    {"backup": 10**5000},
     {"read_timeout": "x"},
     {"proxies": 5},
     {"region_name": 5},
@@ -244,7 +247,7 @@ def test_a_nasty_value_is_refused_by_name_or_works(control_plane: ControlPlane, 
         try:
             Attempt(control_plane, arn, parameter, value).check()
         except Exception as error:  # noqa: BLE001  # each is a finding
-            wrong.append(f"{value!r:.60}: {type(error).__name__}: {error}"[:400])
+            wrong.append(f"{exceptions.shown(value):.60}: {type(error).__name__}: {error}"[:400])
     assert not wrong, "\n".join(wrong)
 
 

@@ -129,11 +129,11 @@ def test_a_wrong_value_that_is_no_text_is_told_its_type() -> None:
 
 
 def test_a_wrong_value_is_shown_in_part() -> None:
-    """An XCom may be of megabytes, or of any depth."""
+    """An XCom may be of megabytes, of any depth, or a number of any length."""
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    for value in ("x" * 10**7, deep):
+    for value in ("x" * 10**7, deep, 10**5000, [10**5000]):
         assert len(str(InvalidValueError.of("backup_arn", value, "an ARN"))) < 2200
 
 

@@ -626,6 +626,11 @@ class TestReuse:
 
     WITHIN = timedelta(hours=1)
 
+    def test_any_age_will_do(self, control_plane: ControlPlane, ti: FakeTaskInstance) -> None:
+        """However long ago that may be."""
+        (before,) = control_plane.add_backups("orders", 1, age=86_400 * 365)
+        assert run(ti, reuse_within=timedelta.max) == before
+
     def test_a_run_that_is_cleared_after_its_rewrite_began_takes_the_oldest(
         self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
     ) -> None:
