@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR
+from airflow_ddb_backup.limits import LARGEST_CLOCK_ERROR, LARGEST_DRIFT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +27,16 @@ class Clock:
     """The worker's clock, and AWS's, as far as the ``Date`` headers of its responses tell.
 
     A header has whole seconds, and its response some time to travel: each bounds the difference between the two clocks
-    from both sides, and the narrowest bounds of all responses hold. AWS's clock is compared with a monotonic one, since
-    a machine's time may be set at any moment.
+    from both sides, and the narrowest bounds of all responses hold. They widen with their age, since the clocks drift
+    apart. AWS's clock is compared with a monotonic one, since a machine's time may be set at any moment.
     """
 
     #: has ``time()``, ``monotonic()`` and ``sleep()``; the tests have one of their own
     source: ClassVar[Any] = time
 
     def __init__(self) -> None:
-        self._bounds: tuple[float, float] | None = None
+        #: AWS's clock less the monotonic one, at the least and at the most, and when that was
+        self._bounds: tuple[float, float, float] | None = None
 
     def time(self) -> float:
         """Return Unix seconds: for what crosses to another process, and for the log."""
@@ -64,10 +65,13 @@ class Clock:
         except (ValueError, OverflowError):
             return
         lowest, highest = seconds - received_at, seconds + 1 - called_at
-        if self._bounds and max(lowest, self._bounds[0]) <= min(highest, self._bounds[1]):
-            lowest, highest = max(lowest, self._bounds[0]), min(highest, self._bounds[1])
+        if self._bounds:
+            least, most, at = self._bounds
+            drift = LARGEST_DRIFT * abs(received_at - at)
+            if max(lowest, least - drift) <= min(highest, most + drift):
+                lowest, highest = max(lowest, least - drift), min(highest, most + drift)
         # Otherwise AWS's hosts differ by that much, and the newest response counts.
-        self._bounds = lowest, highest
+        self._bounds = lowest, highest, received_at
 
     def observe_response(self, response: Mapping[str, Any], called_at: float) -> None:
         """Use the ``Date`` header of a response that has just come.
@@ -86,7 +90,11 @@ class Clock:
 
         :param moment: seconds by the monotonic clock
         """
-        lowest = self._bounds[0] if self._bounds else self.time() - self.monotonic() - LARGEST_CLOCK_ERROR
+        if self._bounds:
+            least, _, at = self._bounds
+            lowest = least - LARGEST_DRIFT * abs(moment - at)
+        else:
+            lowest = self.time() - self.monotonic() - LARGEST_CLOCK_ERROR
         return datetime.fromtimestamp(math.floor((moment + lowest) * 1000) / 1000, tz=UTC)
 
 

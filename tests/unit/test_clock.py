@@ -38,7 +38,7 @@ def test_the_narrowest_bounds_of_all_responses_hold() -> None:
     clock = Clock()
     clock.observe(DATE, AT - 100, AT - 90)
     clock.observe(DATE, AT - 100.2, AT - 100)
-    assert earliest(clock, 0) == pytest.approx(100)
+    assert earliest(clock, AT - 100) == pytest.approx(AT)
 
 
 def test_a_response_that_contradicts_those_before_counts() -> None:
@@ -46,7 +46,7 @@ def test_a_response_that_contradicts_those_before_counts() -> None:
     clock = Clock()
     clock.observe(DATE, AT - 100, AT - 100)
     clock.observe(DATE, AT + 50, AT + 50)
-    assert earliest(clock, 0) == pytest.approx(-50)
+    assert earliest(clock, AT + 50) == pytest.approx(AT)
 
 
 def test_a_backup_of_that_very_moment_is_not_from_before() -> None:
@@ -66,6 +66,18 @@ def test_aws_s_clock_is_not_before_its_bound(offset: float, calls: list[tuple[fl
         clock.observe(date, now, now + there + back)
         now += there + back
         assert earliest(clock, now) - 1e-3 <= now + offset <= earliest(clock, now) + 1 + 20 + 2e-3
+
+
+@pytest.mark.parametrize("ppm", [-500, -20, 20, 50, 100, 500])
+def test_a_clock_that_drifts_for_hours_is_bounded_still(ppm: int) -> None:
+    """As a worker's does while NTP corrects it; a bound of long ago is no narrower than those since."""
+    clock = Clock()
+    for now in range(0, 7200, 7):
+        true = AT + 0.3 + now * (1 - ppm * 1e-6)
+        clock.observe(format_datetime(datetime.fromtimestamp(int(true), tz=UTC), usegmt=True), now - 0.02, now + 0.02)
+        for moment in (now, now + 600):
+            late = AT + 0.3 + moment * (1 - ppm * 1e-6)
+            assert late - 3 < earliest(clock, moment) <= late + 1e-3
 
 
 class WallClock:
