@@ -58,7 +58,7 @@ DESCRIBE_INTERVAL = 2.5
 #: a setting is read with a lag (documented for tags and time to live, without a number)
 SETTING_LAG = 30.0
 SETTING_INTERVAL = 2.0
-#: seconds that a clock may gain or lose on another in a second while NTP corrects it: 500 parts per million (documented,
+#: seconds that a clock gains or loses in a second, at most, while NTP corrects it: 500 parts per million (documented,
 #: https://www.ntp.org/documentation/4.2.8-series/ntpd/)
 LARGEST_DRIFT = 500e-6
 #: AWS's clock is known from the Date headers of its responses, which have whole seconds

@@ -8,6 +8,9 @@ from json import dumps
 
 from airflow_ddb_backup.limits import DIGEST_LENGTH, LONGEST_NAME, LONGEST_PARTS, TASK_DIGEST_LENGTH
 
+# A word between dots that has the shape of a task's digest.
+_DIGEST_ALIKE = re.compile(rf"(?<![^.])[0-9a-f]{{{TASK_DIGEST_LENGTH}}}(?![^.])")
+
 
 def derived_prefix(namespace: str, dag_id: str, task_id: str) -> str:
     """Return what the derived names of one task begin with, and no other task's: it ends with the dot after a digest.
@@ -18,6 +21,8 @@ def derived_prefix(namespace: str, dag_id: str, task_id: str) -> str:
     """
     ids = namespace, dag_id, task_id
     parts = [_legal(each)[:longest] for each, longest in zip(ids, LONGEST_PARTS, strict=True) if each]
+    # The first word between dots that reads as a digest is the task's: no ID can lengthen another task's prefix.
+    parts = [_DIGEST_ALIKE.sub(lambda word: f"-{word[0][1:]}", part) for part in parts]
     return ".".join([*parts, task_digest(*ids), ""])
 
 

@@ -74,6 +74,12 @@ def test_a_task_s_prefix_depends_on_the_task_alone(who: tuple[str, str, str, str
         (("", "магазин", "копия"), ("", "склад--", "копия")),
         (("", "d" * 51, "b"), ("", "d" * 52, "b")),
         (("", "shop", "backup"), ("blue", "shop", "backup")),
+        (("", "shop", "back_up"), ("", "shop.back_up.dc16f0b62c", "x")),
+        (("", "shop", "back_up"), ("", "shop", "back_up.dc16f0b62c.x")),
+        (("", "shop", "back_up"), ("shop", "back_up", "dc16f0b62c")),
+        (("", "shop", "back_up"), ("shop", "back_up.dc16f0b62c", "x")),
+        (("", "d" * 39, "b"), ("", "d" * 39 + "." + task_digest("", "d" * 39, "b"), "b")),
+        (("", "s", "b"), ("s", "b", task_digest("", "s", "b") + "." + "x" * 50)),
     ],
 )
 def test_a_task_s_prefix_is_no_other_task_s(task: tuple[str, str, str], other: tuple[str, str, str]) -> None:
