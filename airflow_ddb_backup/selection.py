@@ -65,7 +65,7 @@ class TableSelection:
     """The tables that a task is about, as its parameters say. It checks itself.
 
     :param table_names: names, ARNs and patterns; ``None``: none
-    :param exclude: names, ARNs and patterns of those that are left out
+    :param exclude: names and patterns of those that are left out; no ARNs, which may be of other tables
     :param table_tags: a value, or the values, that each tag may have; a table needs one of each. ``None``: any tags
     :param max_tables: refuse a larger selection, 1 or more
     :param if_empty: what to do when there is no table
@@ -83,7 +83,7 @@ class TableSelection:
         parameters.set_checked(
             self,
             table_names=parameters.check_patterns("table_names", names, arns=True),
-            exclude=parameters.check_patterns("exclude", self.exclude, arns=True),
+            exclude=parameters.check_patterns("exclude", self.exclude),
             table_tags=_check_tags(self.table_tags),
             max_tables=parameters.check_count("max_tables", self.max_tables, 1),
             if_empty=parameters.check_choice("if_empty", self.if_empty, IfEmpty),

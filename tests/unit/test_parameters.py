@@ -346,7 +346,7 @@ class TestLists:
 
     def test_a_table_may_be_named_by_its_arn(self) -> None:
         """Where the parameter is about tables."""
-        assert check_patterns("exclude", [TABLE_ARN], arns=True) == (TABLE_ARN,)
+        assert check_patterns("table_names", [TABLE_ARN], arns=True) == (TABLE_ARN,)
         with pytest.raises(InvalidValueError, match="keep_names must be a list of names"):
             check_patterns("keep_names", [TABLE_ARN])
 

@@ -66,7 +66,7 @@ class DynamoDBBackupTablesOperator(BackupCreator):
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
         ``[]`` are an empty selection (templated)
-    :param exclude: names, ARNs and patterns of tables that are left out (templated)
+    :param exclude: names and patterns of tables that are left out (templated); no ARNs, which may be of other tables
     :param table_tags: a value, or a list of values, for each key; a table must match every key. ``None``: any tags
         (templated)
     :param max_tables: a larger selection is refused, 1 or more (templated)
