@@ -41,6 +41,7 @@ _T = TypeVar("_T")
 _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
+_READS = ("Describe", "List", "Get", "Scan")
 _OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
@@ -64,8 +65,9 @@ class DynamoDBBackupHook(AwsBaseHook):
         self.expected_account: str | None = None
         #: the account that they go to, once a response has told
         self.account: str | None = None
-        # The clients whose responses have told the account.
-        self._confirmed: set[Any] = set()
+        # The first call that has told it, and whether a present client has.
+        self._proof: tuple[str, dict[str, Any]] | None = None
+        self._is_confirmed = False
         self._deletes = False
         #: whether the Airflow connection has been found: then it must be found whenever it is read
         self.connection_found = False
@@ -105,8 +107,11 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @property
     def region_name(self) -> str | None:
-        """The region of the task or the connection, else of the task's ARN; ``None``: boto3's default."""
-        region: str | None = super().region_name or self._default_region
+        """The region of the task or the connection, else of the task's ARN; ``None``: boto3's default.
+
+        It stays as it was resolved: a connection that is read again may name another.
+        """
+        region: str | None = self.resolved_region or super().region_name or self._default_region
         return region
 
     @property
@@ -122,7 +127,11 @@ class DynamoDBBackupHook(AwsBaseHook):
 
     @cached_property
     def conn(self) -> Any:
-        """A client for users' own calls: with botocore's retries, and to the regional host too."""
+        """A client for users' own calls: with botocore's retries, and to the regional host too.
+
+        :raises OtherAccountError: it would be another account's than the calls before it
+        """
+        self._confirm(self._context)
         session = self.get_session(region_name=self.region_name)
         return self._client(session, _DYNAMODB, self._regional_config(session))
 
@@ -167,7 +176,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
         with self._lock:
-            self._stopped, self.account, self.resolved_region = False, None, None
+            self._stopped, self.account, self._proof, self.resolved_region = False, None, None, None
             self._forget()
         self._default_region, self.expected_account, self._deletes = arn_region, account_id, deletes
         self._context = context
@@ -199,8 +208,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             return self._clients[service]
 
     def _forget(self) -> None:
-        self._clients = {}
-        self._confirmed = set()
+        self._clients, self._is_confirmed = {}, False
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -393,19 +401,49 @@ class DynamoDBBackupHook(AwsBaseHook):
         service: str = _DYNAMODB,
         **request: Any,
     ) -> _T:
+        is_change = not operation.startswith(_READS)
+        self._confirm(context, request.get("TableName") if is_change else None)
+        return self._send(operation, context, read, service, request)
+
+    def _confirm(self, context: ErrorContext, table_name: str | None = None) -> None:
+        """Ask clients that were opened again which account they are of, by the call that has told it before.
+
+        The connection was read again, and may be another account's by now: what that account does not have would pass
+        for gone, and what it has for this one's.
+
+        :param context: the table, backup and region, for messages
+        :param table_name: a table that is to be changed: where nothing has told the account that the task must have,
+            it is described first
+        :raises OtherAccountError: another, or it tells none
+        """
+        known = self.account or self.expected_account
+        first = ("DescribeTable", {"TableName": table_name}) if table_name and known else None
+        while (proof := self._proof or first) and not self._is_confirmed:
+            operation, request = proof
+            asked = self._clients
+            detail = f"{operation} tells no account, which must be {known!r}."
+            try:
+                self._send(operation, context, lambda response: response, _DYNAMODB, request)
+            except (exceptions.TableNotFoundError, exceptions.BackupNotFoundError) as error:
+                if self._proof is None:
+                    raise
+                raise exceptions.OtherAccountError.about(context, detail) from error
+            if asked is self._clients and not self._is_confirmed:
+                raise exceptions.OtherAccountError.about(context, detail)
+
+    def _send(
+        self,
+        operation: str,
+        context: ErrorContext,
+        read: Callable[[Mapping[str, Any]], _T],
+        service: str,
+        request: Mapping[str, Any],
+    ) -> _T:
         limit = self._limits.get(operation)
         # A thread that waits longer than this would hold up its table's other work.
         if limit and not limit.acquire(self.call_seconds):
             raise exceptions.ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
         client = self.open(context, service)
-        is_known, reads = self.account or self.expected_account, operation.startswith(("Describe", "List", "Get"))
-        while is_known and "TableName" in request and client not in self._confirmed and not reads:
-            # Opened again since, the connection may be another account's: ask before anything is made or changed.
-            self.describe_table(context, request["TableName"])
-            asked, client = client, self.open(context, service)
-            if client is asked and client not in self._confirmed:
-                detail = f"The table's ARN tells no account, which must be {is_known!r}."
-                raise exceptions.OtherAccountError.about(context, detail)
         if self._stopped:
             message = f"{operation} was not called, since the task has ended: {context}."
             raise BackupError(message)
@@ -417,7 +455,8 @@ class DynamoDBBackupHook(AwsBaseHook):
                 response: Mapping[str, Any] = getattr(client, xform_name(operation))(**given)
                 _check_origin(response, operation, context)
                 self.clock.observe_response(response, called_at)
-                self._observe_account(response, context, client)
+                if self._observe_account(response, context, client) and operation.startswith(_READS):
+                    self._proof = self._proof or (operation, given)
                 return read(response)
         except BackupError as error:
             self.clock.observe_response(getattr(error.__cause__, "response", None) or {}, called_at)
@@ -436,13 +475,15 @@ class DynamoDBBackupHook(AwsBaseHook):
                 if self._clients.get(service) is client:
                     self._forget()
 
-    def _observe_account(self, response: Mapping[str, Any], context: ErrorContext, client: Any) -> None:
+    def _observe_account(self, response: Mapping[str, Any], context: ErrorContext, client: Any) -> bool:
         """Learn from a response's ARNs which account it is of; it must be one for all of an execution.
 
+        :return: whether it has told that for the first time since the clients were opened
         :raises OtherAccountError: another than ``account_id``, or than before
         """
-        if client in self._confirmed or (account := _account_of(response)) is None:
-            return
+        is_present = client in self._clients.values()
+        if (self._is_confirmed and is_present) or (account := _account_of(response)) is None:
+            return False
         if self.expected_account not in {None, account}:
             detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
             raise exceptions.OtherAccountError.about(context, detail)
@@ -452,8 +493,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         if self.account is None:
             self.log.info("AWS account %s, region %s", account, self._context.region)
         self.account = account
-        # A client that is replaced meanwhile tells nothing of the present one.
-        self._confirmed.add(client)
+        with self._lock:
+            # One that was replaced meanwhile tells nothing of those in its place.
+            self._is_confirmed = self._is_confirmed or client in self._clients.values()
+        return True
 
     def limited_config(self, session: Any, **options: Any) -> Config:
         """Return a client's configuration: the user's, without botocore's retries and with short timeouts.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
@@ -25,7 +26,12 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBRestoreTableFromBackupOperator,
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
-from tests.simulator.faults import Fault
+from tests.simulator.control_plane import REGION
+from tests.simulator.faults import Fault, after_call
+from tests.unit.conftest import FakeTaskInstance, context_of
+from tests.unit.restoring.drills import back_up_items, drill, scratch_tables
+from tests.unit.restoring.support import give, make_source
+from tests.unit.restoring.support import operator as restore_operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,7 +211,7 @@ def test_a_connection_that_leads_elsewhere_meanwhile_ends_a_prune(
     role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
     plane.before("ListBackups", lambda: monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role))
     plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
-    with pytest.raises(OtherAccountError, match=f"go to account '{OTHER}', and went to '{ACCOUNT}' before"):
+    with pytest.raises(OtherAccountError, match=f"ListBackups tells no account, which must be '{ACCOUNT}'"):
         prune(plane).execute(context)
     assert len(plane.backup_arns()) == 3
 
@@ -325,8 +331,120 @@ class TestOpenedAgain:
 
         plane.before("DescribeTable", change)
         before = self.state(plane)
-        # What is called by an ARN is refused by AWS itself.
-        told = "Access is denied" if task is prune else f"to account '{OTHER}', and went to '{ACCOUNT}' before"
-        with pytest.raises(BackupError, match=told):
+        with pytest.raises(OtherAccountError, match=f"to account '{OTHER}', and went to '{ACCOUNT}' before"):
             task(plane, aws_conn_id="shop").execute(context)
         assert self.state(plane) == before
+
+
+def create_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Back a table up, and hold that the backup is there."""
+    arn = DynamoDBCreateBackupOperator(task_id="back_up", table_name="shop-1", **settings).execute(
+        context_of(FakeTaskInstance())
+    )
+    assert arn in plane.backup_arns()
+
+
+def create_many_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Back tables up, and hold that none is taken for gone."""
+    made = DynamoDBBackupTablesOperator(task_id="back_up", table_names=["shop-*"], **settings)
+    report = made.execute(context_of(FakeTaskInstance()))
+    assert (len(report["backups"]), report["skipped"]) == (6, {})
+
+
+def delete_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Delete a backup, and hold that it is gone."""
+    made = delete(plane, **settings)
+    made.execute(context_of(FakeTaskInstance()))
+    assert made.backup_arn not in plane.backup_arns()
+
+
+def prune_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Prune, and hold that what is told as deleted is gone."""
+    report = prune(plane, **settings).execute(context_of(FakeTaskInstance()))
+    assert len(report["deleted"]) == 4
+    assert not set(report["deleted"]) & set(plane.backup_arns())
+
+
+def restore_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Restore a table with its auto scaling."""
+    give(plane, "auto_scaling")
+    ti = FakeTaskInstance()
+    restore_operator(plane.backup_arns()[-1], settings=["auto_scaling"], **settings).execute(context_of(ti))
+    assert ti.xcoms["settings"] == {"auto_scaling": "applied"}
+
+
+def drill_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Drill, and hold that the scratch table is gone, and that one's own check is given no client of another place."""
+    seen: list[str] = []
+
+    def validate(client: Any, _: str) -> None:
+        seen.extend(client.list_tables()["TableNames"])
+
+    try:
+        assert drill(validate=validate, **settings)["verdict"] == "passed"
+        assert scratch_tables(plane) == []
+    finally:
+        assert not seen or "source" in seen
+
+
+def check_truly(plane: ControlPlane, **settings: Any) -> None:
+    """Tell which tables have a fresh backup, and hold that all are told."""
+    made = DynamoDBBackupCoverageOperator(task_id="check", table_names=["shop-*"], **settings)
+    assert len(made.execute(context_of(FakeTaskInstance()))["tables"]) == 6
+
+
+@pytest.mark.load
+@pytest.mark.usefixtures("fast_loop")
+@pytest.mark.parametrize("place", ["account", "region"])
+@pytest.mark.parametrize(
+    "run_truly",
+    [create_truly, create_many_truly, delete_truly, prune_truly, restore_truly, drill_truly, check_truly],
+)
+def test_a_connection_that_is_read_again_leads_nowhere_else(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, place: str, run_truly: Callable[..., None]
+) -> None:
+    """After any call: nothing is made or changed in the other place, and what it does not have is not told as gone.
+
+    A task may fail, and say why.
+    """
+    plane = control_plane
+    # The first responses may tell no account yet.
+    for number in [*range(3, 20), *range(20, 90, 5)]:
+        plane.reset()
+        keys = plane.role_keys(OTHER)
+        secret = {"password": keys["aws_secret_access_key"], "aws_session_token": keys["aws_session_token"]}
+        lower = {
+            "account": plane.connection(access_key=keys["aws_access_key_id"], **secret),
+            "region": plane.connection(region="eu-west-1", access_key="renewed"),
+        }[place]
+        make_source(plane)
+        for table in range(1, 7):
+            plane.create_table(f"shop-{table}")
+        plane.add_backups("shop-1", 5, "nightly-1", age=86_400)
+        back_up_items(plane)
+        for there in ({"account": OTHER}, {"region": "eu-west-1"}):
+            plane.create_table("target", **there)
+            plane.create_table("shop-1", **there)
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
+        changed: list[int] = []
+
+        def change(lower: str = lower, changed: list[int] = changed) -> None:
+            plane.expired_keys.add("simulated")
+            monkeypatch.setenv("AIRFLOW_CONN_SHOP", lower)
+            changed.append(1)
+
+        plane.after = after_call(number, change)
+        try:
+            run_truly(plane, aws_conn_id="shop")
+        except BackupError:
+            assert changed, "undisturbed, it fails"
+        plane.after = lambda _: None
+        for there in ({"account": OTHER}, {"region": "eu-west-1"}):
+            assert plane.backup_arns(**there) == []
+            assert sorted(plane.tables(**there)) == ["shop-1", "target"]
+        plane.expired_keys.clear()
+        client = boto3.client("application-autoscaling", region_name=REGION, endpoint_url=plane.url, **keys)
+        assert client.describe_scalable_targets(ServiceNamespace="dynamodb")["ScalableTargets"] == []
+        if not changed:
+            return
+    pytest.fail("it makes too many calls")
