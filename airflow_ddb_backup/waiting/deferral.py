@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_ddb_backup.exceptions import InvalidValueError, TriggerFailedError, printable
+from airflow_ddb_backup.exceptions import InvalidValueError, TriggerFailedError, printable, shown
 from airflow_ddb_backup.limits import AIRFLOW_LIMIT_AFTER
 from airflow_ddb_backup.parameters import check_connection_setting
 from airflow_ddb_backup.waiting.awaiting import last_polls_limit
@@ -47,6 +47,12 @@ def _are_settings(aws: object) -> bool:
     return True
 
 
+def _task_instance(context: Context) -> list[Any]:
+    """Return what names a task instance, in every version of Airflow."""
+    ti = context["ti"]
+    return [ti.dag_id, ti.run_id, ti.task_id, ti.map_index]
+
+
 class DeferredWaitMixin:
     """A task that can wait on the triggerer. Comes before the Airflow base class."""
 
@@ -80,8 +86,8 @@ class DeferredWaitMixin:
         :param poll_interval: seconds between polls
         :param deadline: when time is up; the trigger keeps it, and says why
         :param region_name: the region that the worker used: the triggerer's environment may name another
-        :param carry: what the worker has decided; the trigger's event returns it, with the try and the AWS settings
-            that were rendered
+        :param carry: what the worker has decided; the trigger's event returns it, with the task instance, its try and
+            the AWS settings that were rendered
         """
         aws = {"aws_conn_id": self.aws_conn_id, "region_name": region_name, "verify": self.verify}
         made = trigger(
@@ -89,7 +95,7 @@ class DeferredWaitMixin:
             deadline=deadline.at,
             botocore_config=self.botocore_config,
             connection_found=self.hook.connection_found,  # type: ignore[attr-defined]  # the base class has it
-            carry={"try": context["ti"].try_number, "aws": aws, **(carry or {})},
+            carry={"of": _task_instance(context), "try": context["ti"].try_number, "aws": aws, **(carry or {})},
             **aws,
         )
         polls = last_polls_limit(len(made.serialize()[1].get("backup_arns", "1")))
@@ -101,13 +107,19 @@ class DeferredWaitMixin:
         """Come back from the triggerer; Airflow calls this in place of ``execute``.
 
         Airflow 3.0 and 3.1.0 resume a retry with the event of an earlier try: the task then runs from the top.
-        Otherwise it has the AWS settings from before: templates may render to something else by now.
+        Otherwise it has the AWS settings from before: templates may render to something else by now. An event of
+        another task instance, whose trigger had the same ID, fails the try: from the top a first try would begin again
+        what a later one finds.
         """
         method, kwargs = self.wait_failed.__name__ if next_method == _AIRFLOW_FAILED else next_method, next_kwargs
-        event, present = (next_kwargs or {}).get("event"), context["ti"].try_number
+        event, present, own = (next_kwargs or {}).get("event"), context["ti"].try_number, _task_instance(context)
         if isinstance(event, Mapping) and "try" in (carry := carry_of(event)):
-            made_by, aws = carry.pop("try"), carry.pop("aws", {})
-            if made_by != present:
+            # An event of an earlier version does not tell whose it is.
+            made_by, aws, of = carry.pop("try"), carry.pop("aws", {}), carry.pop("of", own)
+            if of != own:
+                self.log.error("The event is of task instance %s, this is %s.", shown(of), own)
+                kwargs = {"event": {"refused": event}}
+            elif made_by != present:
                 self.log.warning("The event is of try %r, this is try %s: running from the top.", made_by, present)
                 method, kwargs = "execute", {}
             elif _are_settings(aws):

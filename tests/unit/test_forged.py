@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -239,6 +239,27 @@ def test_a_failure_of_another_backup_is_refused(deferred: Deferred, other: str) 
     failed = {OTHERS[other]: {"status": "error", "message": "gone"}}
     with pytest.raises(TriggerFailedError, match=REFUSED):
         deferred.resume({**deferred.event, "status": "error", "failed": failed})
+
+
+@kinds(*KINDS)
+def test_an_event_of_another_task_instance_is_refused(
+    control_plane: ControlPlane, deferred: Deferred, log: Callable[[], str]
+) -> None:
+    """Airflow finds the task by its trigger's ID, which SQLite gives anew. Nothing is begun again, nor changed."""
+    own = deferred.ti
+    control_plane.requests.clear()
+    for other in (
+        {"dag_id": "x"},
+        {"run_id": "x"},
+        {"task_id": "x"},
+        {"map_index": 0},
+        {"map_index": 1, "try_number": 2},
+    ):
+        deferred.ti = replace(own, **other)
+        with pytest.raises(TriggerFailedError, match=REFUSED):
+            deferred.resume()
+        assert f"The event is of task instance {[own.dag_id, own.run_id, own.task_id, -1]}, this is" in log()
+    assert changes(control_plane) == set()
 
 
 NO_SETTINGS: list[Any] = [

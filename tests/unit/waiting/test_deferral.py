@@ -81,7 +81,8 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     awaited = control_plane.backup_arns("eu-west-1")[-1]
     aws = {name: SETTINGS[name] for name in ("aws_conn_id", "region_name", "verify")}
     # The operator's is in its XCom.
-    carry = {"try": 1, "aws": aws} | ({"backup_arn": awaited} if kind is DynamoDBBackupSensor else {})
+    own = ["shop", "manual__2026-11-23", "back_up", -1]
+    carry = {"of": own, "try": 1, "aws": aws} | ({"backup_arn": awaited} if kind is DynamoDBBackupSensor else {})
     kwargs = {
         "backup_arn": awaited,
         "poll_interval": 7,

@@ -220,6 +220,7 @@ class TestWaiting:
             "source": source,
             "table_name": "target",
             "carry": {
+                "of": ["shop", "manual__2026-11-23", "restore", -1],
                 "try": 1,
                 "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
                 "source": source,

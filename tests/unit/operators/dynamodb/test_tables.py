@@ -128,6 +128,7 @@ class TestAll:
         assert kwargs == {
             "backup_arns": control_plane.backup_arns(),
             "carry": {
+                "of": ["shop", "manual__2026-11-23", "back_up", -1],
                 "try": 1,
                 "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
                 "skipped": {},
