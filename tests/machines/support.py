@@ -62,12 +62,14 @@ class Script:
     :param after: it is killed once that call has taken effect, and before it is sent otherwise
     :param between: what others do just before calls, by the number of the call
     :param sees: called with each call before it is sent: its operation, and its body
+    :param ended: called once a call has ended, by a response or none
     """
 
     killed_at: int = 0
     after: bool = False
     between: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     sees: Callable[[str, bytes], object] = lambda *_: None
+    ended: Callable[[], object] = lambda: None
     calls: int = 0
     is_dead: bool = False
     #: what was found between its calls: the package would take an exception there for the call's
@@ -87,7 +89,10 @@ class Wire:
             if script is None:
                 return send(session, request)
             self._begin(script, request)
-            response = send(session, request)
+            try:
+                response = send(session, request)
+            finally:
+                script.ended()
             if script.calls == script.killed_at:
                 script.is_dead = True
                 raise KilledError

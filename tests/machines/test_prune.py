@@ -380,7 +380,7 @@ class Prunes(Machine):
         one.quiet = not (lags or self.plane.has_faults)
         candidates = self.candidates(task)
         self.tries.append(one)
-        script.sees = partial(self.sees, one)
+        script.sees, script.ended = partial(self.sees, one), partial(self.ended, one)
         self.note_gone()
         # A listing that is behind shows what was deleted just before, and so "deleted" has what was deleted already.
         there = set(self.plane.backup_arns())
@@ -412,7 +412,6 @@ class Prunes(Machine):
         now = self.clock.time()
         if now - one.asked_at >= _ROUND:
             one.looked = None
-        one.asked_at = now
         request = json.loads(body)
         if operation == "ListTagsOfResource":
             table = request["ResourceArn"].rpartition("/")[2]
@@ -426,6 +425,10 @@ class Prunes(Machine):
                 self.check_deletion(one, made)
                 # What has no effect, or an unknown one, is told by what is there at the end.
                 one.deleted.append(made.arn)
+
+    def ended(self, one: Try) -> None:
+        """Take in that a call of a try has ended, which may have taken long: that is no pause between rounds."""
+        one.asked_at = self.clock.time()
 
     def check_deletion(self, one: Try, made: Made) -> None:
         """Hold that a prune deletes nothing but what it was written to delete, and no last good backup."""
