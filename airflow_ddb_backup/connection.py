@@ -19,12 +19,13 @@ from airflow_ddb_backup.parameters import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from airflow.providers.common.compat.sdk import XComArg
 
     from airflow_ddb_backup.exceptions import ErrorContext
 
-# The parameters that may be left out: what a template renders to None must not pass for that.
+# The parameters that may be left out: what a template renders to None, or a mapped task gets, must not pass for that.
 _OPTIONAL = (
     "aws_conn_id",
     "region_name",
@@ -52,25 +53,40 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
     """
 
     aws_hook_class = DynamoDBBackupHook
+    _named: set[str]
+
+    def __new__(cls, *_args: Any, **kwargs: Any) -> Self:
+        """Note which parameters are given: in ``__init__`` a default looks the same."""
+        task = super().__new__(cls)
+        vars(task)["_named"] = kwargs.keys() & set(_OPTIONAL)
+        return task
 
     def __init__(self, *, account_id: str | XComArg | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.account_id = account_id
 
     def check_connection(self, of: Callable[[Any], Any]) -> None:
-        """Check the connection settings, and that no template has rendered a parameter that was given to ``None``.
+        """Check the connection settings, and that no parameter that was given has become ``None``.
+
+        A template may render one to that, or another task's output be that, which a mapped task gets.
 
         :param of: :func:`~.parameters.literal`, when the task is made, or :func:`~.parameters.rendered`
         :raises InvalidValueError: one is wrong
         """
         if of is literal:
             self._given = [name for name in _OPTIONAL if getattr(self, name, None) is not None]
-        for name in self._given:
+        for name in [*self._given, *(() if of is literal else self._mapped())]:
             if getattr(self, name) is None:
-                raise InvalidValueError.of(name, None, "not None once it is rendered")
+                raise InvalidValueError.of(name, None, "not None once it is rendered or mapped")
         check_botocore_config(self.botocore_config)
         for name in CONNECTION_SETTINGS:
             check_connection_setting(name, of(getattr(self, name)))
+
+    def _mapped(self: Any) -> list[str]:
+        """Return the parameters that a mapped task gets of each value that it is mapped over."""
+        dag = self.get_dag()
+        partial = getattr(dag.get_task(self.task_id), "partial_kwargs", None) if dag else None
+        return [] if partial is None else sorted(name for name in self._named if partial.get(name, name) is not None)
 
     def open_hook(
         self, context: ErrorContext, arn: str | None = None, *, begun: bool = False, deletes: bool = False

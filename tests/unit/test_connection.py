@@ -168,7 +168,7 @@ def test_a_connection_that_renders_to_nothing_is_refused(
     """Only a literal None means the worker's own credentials."""
     made = task(plane, aws_conn_id="{{ params.connection }}")
     made.aws_conn_id = rendered
-    told = "not None once it is rendered; got None" if rendered is None else "the ID of an Airflow connection"
+    told = "not None once it is rendered or mapped; got None" if rendered is None else "the ID of an Airflow connection"
     with pytest.raises(InvalidValueError, match=f"aws_conn_id must be.*{told}"):
         made.execute(context)
     assert not plane.calls
