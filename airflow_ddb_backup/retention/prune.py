@@ -289,8 +289,8 @@ class Prune:
 class _Deletions:
     """Deletes what a plan does not keep; see :class:`~.retries.Work`.
 
-    Before the first deletion of a table in each round, its tags and the backups that must stay are confirmed: minutes
-    may have passed, and listings lag.
+    Before the first deletion of a table in each round, its tags and its ``minimum_redundancy`` newest are confirmed:
+    minutes may have passed, and listings lag.
     """
 
     def __init__(self, prune: Prune, plan: Plan) -> None:
@@ -350,7 +350,7 @@ class _Deletions:
         return f"{len(self._report.done)} of {len(self._groups)} deleted so far"
 
     def _confirm(self, group: Group) -> bool | BackupError:
-        """Return whether a table may lose backups: it has the tags, and the backups that must stay are there."""
+        """Return whether a table may lose backups: it has the tags, and the newest that must stay are there."""
         try:
             if not self._has_tags(group.decisions[0].backup.arn):
                 self._log.warning("Nothing is deleted, since it lacks the tags: table %s", group)

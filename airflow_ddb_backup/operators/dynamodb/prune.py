@@ -32,13 +32,13 @@ class DynamoDBPruneBackupsOperator(DynamoDBOperator):
         :ref:`howto/operator:DynamoDBPruneBackupsOperator`
 
     Counts and deletes only AVAILABLE on-demand backups whose names start with the prefix, table by table. The plan is
-    made from every page of every listing before the first deletion; just before a table's deletions its tags and the
-    backups that must stay are read again.
+    made from every page of every listing before the first deletion; just before a table's deletions its tags and its
+    ``minimum_redundancy`` newest backups are read again.
 
     The report is ``{"plan_only": bool, "kept": int, "deleted": [arn], "in_use": [arn], "failed": {arn: message},
-    "kept_bytes": int, "deleted_bytes": int, "account", "region", "error", "text"}``. With ``plan_only``, ``deleted`` is
-    what a real run would delete. A task that fails pushes it as XCom ``report``, whatever made it fail: ``error`` is
-    the reason, and ``text`` a message for people, ready to be sent.
+    "kept_bytes": int, "deleted_bytes": int, "account", "region", "error", "text"}``. ``kept`` counts those
+    of the plan. With ``plan_only``, ``deleted`` is what a real run would delete. A task that fails pushes it as XCom
+    ``report``, whatever made it fail: ``error`` is the reason, and ``text`` a message for people, ready to be sent.
 
     :param table_names: names, ARNs, and shell patterns such as ``orders-*``; all tables is ``["*"]``, ``None`` and
         ``[]`` are an empty selection (templated)
