@@ -109,7 +109,7 @@ def test_the_page_of_policies_says_what_they_cost() -> None:
 
 @pytest.fixture
 def _in_november(clock: Clock, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "_start", datetime(2026, 11, 25, 2, 5, tzinfo=UTC).timestamp())
+    monkeypatch.setattr(clock, "_start", datetime(2026, 11, 25, 2, 5, 30, tzinfo=UTC).timestamp())
     numbers = count(1)
     control_plane.make_backup_id = lambda: f"0179{next(numbers):010}-5f18e9c8"
 
@@ -127,7 +127,7 @@ def test_the_log_of_a_prune(
     for table, ages in (("orders", (40, 25, 9, 8, 7, 6, 2, 1, 0)), (customers, (17, 16, 15))):
         for age in ages:
             night = datetime(2026, 11, 25, tzinfo=UTC) - timedelta(days=age)
-            (arn,) = control_plane.add_backups(table, 1, f"nightly-{night:%Y-%m-%d}", age=DAY * age + 300)
+            (arn,) = control_plane.add_backups(table, 1, f"nightly-{night:%Y-%m-%d}", age=DAY * age + 330)
             if age == 25:
                 control_plane.restoring.add(arn)
     prune(context, table_names=["orders", customers], keep_daily=3, keep_weekly=2, plan_only=plan_only)
