@@ -381,8 +381,8 @@ class Waits(Machine):
                 self.plane.add_neighbour(operation, 0)
                 self.disturb()
             self.check()
-            while running := self.running():
-                self.run(45 if self.now() < max(wait.deadline for wait in running) + 200 else 0)
+            while self.running():
+                self.run(45)
                 self.check()
             self.check_nothing_is_left()
         finally:
