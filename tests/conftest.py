@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -20,6 +21,7 @@ import botocore.session
 import botocore.useragent
 import pytest
 from blockbuster import blockbuster_ctx
+from packaging.version import Version
 
 from airflow_ddb_backup.clock import Clock as PackageClock
 from tests.simulator.clock import Clock, StillClock
@@ -43,6 +45,8 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": f"{_HOME.name}/dags",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    # Nobody could tell its colours from those of a forged name.
+    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -212,6 +216,15 @@ def _secrets_maskers() -> list[Any]:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Return what reads the log so far; Airflow 3 prints it, Airflow 2 uses the standard library's."""
-    # Airflow 2 prints it as well.
-    printed = import_module("airflow").__version__.startswith("3.")
-    return lambda: (capsys.readouterr().out if printed else "") + caplog.text
+    release = Version(import_module("airflow").__version__).release[:2]
+
+    def read() -> str:
+        printed, recorded = capsys.readouterr().out, caplog.text
+        if release < (3, 0):
+            return recorded
+        if release > (3, 0):
+            return printed + recorded
+        # It prints the standard library's as well.
+        return recorded + re.sub(r"^\[\d{4}-.*\n", "", printed, flags=re.MULTILINE)
+
+    return read
