@@ -19,7 +19,7 @@ from tests.dag_bag import examples
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Fault
 from tests.system.mail import text_of
-from tests.system.rest_api import AIRFLOW_2
+from tests.system.rest_api import AIRFLOW_2, AIRFLOW_3_0
 from tests.unit.classes import public_classes
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class TestNightly:
         assert "<p>back_up: There is no report: the task was killed, or did not begin.</p>" in text_of(mail)
         assert run.run_id in unescape(text_of(mail))
         # Airflow 3.0 has no address for a run without its processes.
-        assert re.search(r'href="(http|None)', text_of(mail))
+        assert ('href="None' if AIRFLOW_3_0 else 'href="http') in text_of(mail)
 
     def test_a_failed_prune(self, run_dag: RunDag, control_plane: ControlPlane, mailbox: list[EmailMessage]) -> None:
         """The mail says what could not be deleted, and the run is not green."""
@@ -322,7 +322,9 @@ def test_restore_drill(run_dag: RunDag, control_plane: ControlPlane, log: Callab
     control_plane.add_backups("orders", 1)
     run = run_dag("example_dynamodb_backup_restore_drill", **{DATE: datetime(2026, 2, 1, tzinfo=UTC)})
     assert run.state == "failed"
-    alert = next(line for line in log().splitlines() if "The restore drill has failed: " in line)
+    alert, *others = dict.fromkeys(line for line in log().splitlines() if "The restore drill has failed: " in line)
+    # Airflow 3.0 prints it in a second format.
+    assert AIRFLOW_3_0 or not others
     assert "validate has raised ValueError: an order without a total" in alert
     assert control_plane.client().list_tables()["TableNames"] == ["orders"]
 
