@@ -168,14 +168,17 @@ def fail(
 
 
 def remove_all(session: Session) -> None:
-    """Remove all assets and their events, and all runs, from the metadata database.
+    """Remove all assets and their events, all runs, and all versions of DAGs, from the metadata database.
+
+    ``DAG.test`` of Airflow 3.1 and 3.2 makes assets known only where the DAG has no version yet.
 
     :param session: of the metadata database
     """
     from airflow.models.asset import AssetEvent, AssetModel, TaskOutletAssetReference
+    from airflow.models.dag_version import DagVersion
     from airflow.models.dagrun import DagRun
     from sqlalchemy import delete
 
-    for model in (AssetEvent, TaskOutletAssetReference, AssetModel, DagRun):
+    for model in (AssetEvent, TaskOutletAssetReference, AssetModel, DagRun, DagVersion):
         session.execute(delete(model))
     session.commit()
