@@ -104,8 +104,8 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         # An ARN that is wrong is named, also where the task is about many tables.
         named = replace(context, table=context.table or arn)
         expected = None if self.account_id is None else str(self.account_id)
-        pinned = account if begun else expected
-        opened = self.hook.open_for(named, region, account_id=pinned, deletes=deletes)
+        begun_in = account if begun else None
+        opened = self.hook.open_for(named, region, account_id=expected, begun_in=begun_in, deletes=deletes)
         if account and expected not in {None, account}:
             raise OtherAccountError.about(opened, f"The ARN is of account {account!r}, account_id is {expected!r}.")
         return replace(opened, table=context.table)

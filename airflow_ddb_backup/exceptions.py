@@ -146,10 +146,20 @@ class AccountNotCertainError(ConfigurationError):
     )
 
 
-class OtherAccountError(PermanentError):
+class AccountError(BackupError):
+    """Nothing more may be sent, since the account is another than it must be, or may be."""
+
+
+class OtherAccountError(AccountError, PermanentError):
     """The account is another than it must be."""
 
     hint = "Check the credentials of the Airflow connection, or correct account_id."
+
+
+class AccountNotConfirmedError(AccountError):
+    """The Airflow connection has changed, and may be another account's."""
+
+    hint = "Nothing more was sent. A retry begins with the connection as it is now; account_id keeps it to its account."
 
 
 class InvalidValueError(PermanentError, ValueError):

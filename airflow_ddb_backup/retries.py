@@ -220,7 +220,7 @@ class _Attempt(Generic[_Item]):
             return False
         try:
             self._work.step(item)
-        except exceptions.OtherAccountError:
+        except exceptions.AccountError:
             # It is no failure of this item: nothing more may be done there.
             raise
         except BackupError as failure:

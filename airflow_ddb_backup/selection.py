@@ -185,7 +185,7 @@ def select_tables(
         try:
             arn = retry_of_one(hook.describe_table, about, table.arn or table.name).arn
             tags = read_pages(lambda cursor: retry_of_one(hook.list_tags, about, arn, cursor), about)
-        except exceptions.OtherAccountError:
+        except exceptions.AccountError:
             raise
         except BackupError as error:
             report.fail(table.name, error, log)

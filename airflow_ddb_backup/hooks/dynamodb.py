@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 import botocore.session
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -61,13 +62,16 @@ class DynamoDBBackupHook(AwsBaseHook):
         self._default_region: str | None = None
         #: the region that the calls go to, once it is known
         self.resolved_region: str | None = None
-        #: the account that the calls must go to; ``None``: any
+        #: the ``account_id`` of the task; ``None``: any will do
         self.expected_account: str | None = None
-        #: the account that they go to, once a response has told
+        #: the account that the calls go to, once the task or a response has told
         self.account: str | None = None
-        # The first call that has told it, and whether a present client has.
-        self._proof: tuple[str, dict[str, Any]] | None = None
+        # The first call that has told it, and its service; and whether a present client has.
+        self._proof: tuple[str, str, Mapping[str, Any]] | None = None
         self._is_confirmed = False
+        # What the connection gave to each client, and to the one that last told the account.
+        self._given: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
+        self._told_with: tuple[Any, ...] | None = None
         self._deletes = False
         #: whether the Airflow connection has been found: then it must be found whenever it is read
         self.connection_found = False
@@ -98,7 +102,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             self.connection_found = bool(config)
             return config
         is_default = self.aws_conn_id == self.default_conn_name and not self.connection_found
-        if is_default and not (self._deletes and self.expected_account is None):
+        if is_default and not (self._deletes and self.expected_account is None and self.account is None):
             return config
         # The base class has put it there.
         del self.__dict__["conn_config"]
@@ -161,6 +165,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         arn_region: str | None = None,
         *,
         account_id: str | None = None,
+        begun_in: str | None = None,
         deletes: bool = False,
     ) -> ErrorContext:
         """Open the hook for a task, and forget what an earlier execution of the same object has opened.
@@ -168,6 +173,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param context: the table and backup of the task
         :param arn_region: the region of the ARN that the task names; ``None``: it names none
         :param account_id: the account that the calls must go to; ``None``: any
+        :param begun_in: the account where the task has begun, and goes on; ``None``: it begins
         :param deletes: the task deletes something, so that its account must be certain
         :return: the same with the region that the calls go to
         :raises ConnectionNotFoundError: the Airflow connection is not found
@@ -176,7 +182,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         :raises OtherRegionError: the ARN is of another region; AWS ignores that part of it
         """
         with self._lock:
-            self._stopped, self.account, self._proof, self.resolved_region = False, None, None, None
+            self._stopped, self.account, self._proof, self.resolved_region = False, begun_in, None, None
+            self._told_with = None
             self._forget()
         self._default_region, self.expected_account, self._deletes = arn_region, account_id, deletes
         self._context = context
@@ -406,30 +413,37 @@ class DynamoDBBackupHook(AwsBaseHook):
         return self._send(operation, context, read, service, request)
 
     def _confirm(self, context: ErrorContext, table_name: str | None = None) -> None:
-        """Ask clients that were opened again which account they are of, by the call that has told it before.
+        """Ask clients of a changed connection which account they are of, by the call that has told it before.
 
-        The connection was read again, and may be another account's by now: what that account does not have would pass
-        for gone, and what it has for this one's.
+        A connection that was read again may be another account's by now: what that account does not have would pass
+        for gone, and what it has for this one's. One that gives the same as before leads to the same.
 
         :param context: the table, backup and region, for messages
         :param table_name: a table that is to be changed: where nothing has told the account that the task must have,
             it is described first
-        :raises OtherAccountError: another, or it tells none
+        :raises OtherAccountError: another, or nothing tells it
+        :raises AccountNotConfirmedError: what has told it is gone
         """
         known = self.account or self.expected_account
-        first = ("DescribeTable", {"TableName": table_name}) if table_name and known else None
+        first = (_DYNAMODB, "DescribeTable", {"TableName": table_name}) if table_name and known else None
         while (proof := self._proof or first) and not self._is_confirmed:
-            operation, request = proof
+            if self._given[self.open(context)] == self._told_with:
+                return
+            service, operation, request = proof
             asked = self._clients
+            kind = exceptions.AccountNotConfirmedError if self._proof else exceptions.OtherAccountError
             detail = f"{operation} tells no account, which must be {known!r}."
             try:
-                self._send(operation, context, lambda response: response, _DYNAMODB, request)
+                self._send(operation, context, lambda response: response, service, request)
             except (exceptions.TableNotFoundError, exceptions.BackupNotFoundError) as error:
                 if self._proof is None:
                     raise
-                raise exceptions.OtherAccountError.about(context, detail) from error
+                raise kind.about(context, detail) from error
+            except exceptions.AmbiguousOutcomeError as error:
+                # It is only read: what it is asked before has not been sent.
+                raise exceptions.UnreachableError(*error.args) from error
             if asked is self._clients and not self._is_confirmed:
-                raise exceptions.OtherAccountError.about(context, detail)
+                raise kind.about(context, detail)
 
     def _send(
         self,
@@ -456,7 +470,7 @@ class DynamoDBBackupHook(AwsBaseHook):
                 _check_origin(response, operation, context)
                 self.clock.observe_response(response, called_at)
                 if self._observe_account(response, context, client) and operation.startswith(_READS):
-                    self._proof = self._proof or (operation, given)
+                    self._proof = self._proof or (service, operation, given)
                 return read(response)
         except BackupError as error:
             self.clock.observe_response(getattr(error.__cause__, "response", None) or {}, called_at)
@@ -490,12 +504,13 @@ class DynamoDBBackupHook(AwsBaseHook):
         if self.account not in {None, account}:
             detail = f"The calls go to account {account!r}, and went to {self.account!r} before."
             raise exceptions.OtherAccountError.about(context, detail)
-        if self.account is None:
+        if self._told_with is None:
             self.log.info("AWS account %s, region %s", account, self._context.region)
         self.account = account
         with self._lock:
             # One that was replaced meanwhile tells nothing of those in its place.
             self._is_confirmed = self._is_confirmed or client in self._clients.values()
+            self._told_with = self._given[client]
         return True
 
     def limited_config(self, session: Any, **options: Any) -> Config:
@@ -529,6 +544,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001  # boto3 has no other way
         parsers.set_parser_defaults(timestamp_parser=_read_time)
         client = self._client(session, service, self.limited_config(session))
+        config = self.conn_config
+        self._given[client] = config.login, config.password, config.extra_config
         client.meta.events.register("before-send", self._note_sending)
         return client
 

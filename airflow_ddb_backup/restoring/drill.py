@@ -386,7 +386,7 @@ class Drill:
                 if not self.checks.keep_on_failure:
                     self._drop(table, deadline)
                 self.report.left_overs[name] = _KEPT if self.checks.keep_on_failure else _DROPPED
-            except exceptions.OtherAccountError:
+            except exceptions.AccountError:
                 raise
             except BackupError as error:
                 self.report.left_overs[name] = str(error)

@@ -234,7 +234,7 @@ class Prune:
             if must_exist or table.name in about:
                 try:
                     existing[table.name] = self._describe(table)
-                except (exceptions.DeletionTimeoutError, exceptions.OtherAccountError):
+                except (exceptions.DeletionTimeoutError, exceptions.AccountError):
                     raise
                 except BackupError as error:
                     if must_exist or not isinstance(error, exceptions.TableNotFoundError):

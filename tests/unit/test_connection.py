@@ -12,10 +12,12 @@ from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_ddb_backup.exceptions import (
     AccountNotCertainError,
+    AccountNotConfirmedError,
     BackupError,
     ConnectionNotFoundError,
     InvalidValueError,
     OtherAccountError,
+    PermanentError,
 )
 from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBBackupCoverageOperator,
@@ -27,10 +29,10 @@ from airflow_ddb_backup.operators.dynamodb import (
 )
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
 from tests.simulator.control_plane import REGION
-from tests.simulator.faults import Fault, after_call
+from tests.simulator.faults import INTERNAL_ERROR, Fault, after_call
 from tests.unit.conftest import FakeTaskInstance, context_of
 from tests.unit.restoring.drills import back_up_items, drill, scratch_tables
-from tests.unit.restoring.support import give, make_source
+from tests.unit.restoring.support import enable_recovery, give, make_source, now, run
 from tests.unit.restoring.support import operator as restore_operator
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from tests.simulator.clock import Clock
     from tests.simulator.control_plane import ControlPlane
 
 ACCOUNT, OTHER = "123456789012", "210987654321"
@@ -211,7 +214,7 @@ def test_a_connection_that_leads_elsewhere_meanwhile_ends_a_prune(
     role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
     plane.before("ListBackups", lambda: monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role))
     plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
-    with pytest.raises(OtherAccountError, match=f"ListBackups tells no account, which must be '{ACCOUNT}'"):
+    with pytest.raises(AccountNotConfirmedError, match=f"ListBackups tells no account, which must be '{ACCOUNT}'"):
         prune(plane).execute(context)
     assert len(plane.backup_arns()) == 3
 
@@ -334,6 +337,123 @@ class TestOpenedAgain:
         with pytest.raises(OtherAccountError, match=f"to account '{OTHER}', and went to '{ACCOUNT}' before"):
             task(plane, aws_conn_id="shop").execute(context)
         assert self.state(plane) == before
+
+
+def expire_after(plane: ControlPlane, operation: str, then: Callable[[], object] = lambda: None) -> None:
+    """Have the session end once, after the first call of an operation, and something else happen too."""
+    ended: list[str] = []
+
+    def after(called: str) -> None:
+        if called == operation and not ended:
+            ended.append(called)
+            then()
+            plane.expired_keys.add("simulated")
+
+    plane.after = after
+    plane.on_refusal = lambda _: plane.expired_keys.clear()
+
+
+@pytest.mark.usefixtures("fast_loop")
+class TestOpenedAgainTheSame:
+    """A connection that gives the same as before leads to the same account: nothing needs to tell it again."""
+
+    def test_nothing_is_asked_for_its_sake(self, plane: ControlPlane, context: Context) -> None:
+        """Each page of the listing and each table is read once."""
+        for number in range(20):
+            plane.create_table(f"table-{number}")
+            plane.add_backups(f"table-{number}", 1, "nightly-1", age=60)
+        plane.calls.clear()
+        expire_after(plane, "DescribeTable")
+        report = check(plane, table_names=["table-*"]).execute(context)
+        assert report["counts"]["fresh"] == 20
+        refused = plane.calls["DescribeTable"] - 20
+        assert (refused > 0, plane.calls["ListBackups"]) == (True, 1)
+
+    def test_a_table_that_is_gone_by_then_stops_no_other(self, plane: ControlPlane, context: Context) -> None:
+        """It was the first to tell the account."""
+        names = [f"shop-{number}" for number in range(6)]
+        for name in names:
+            plane.create_table(name)
+        expire_after(plane, "DescribeTable", lambda: plane.drop_table(names[0]))
+        made = DynamoDBBackupTablesOperator(task_id="back_up", table_names=["shop-*"], wait_for_completion=False)
+        assert sorted(made.execute(context)["backups"]) == names[1:]
+
+    def test_a_left_over_that_a_drill_has_dropped_stops_it_not(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """That table was the first to tell the account."""
+        plane = control_plane
+        make_source(plane)
+        back_up_items(plane)
+        plane.restoring_for = 3600
+        with pytest.raises(TaskDeferred):
+            drill(ti=FakeTaskInstance(task_id="drill", run_id="killed"), deferrable=True)
+        clock.sleep(86_400)
+        expire_after(plane, "RestoreTableFromBackup")
+        report = drill(ti=FakeTaskInstance(task_id="drill", run_id="next"))
+        assert (report["verdict"], scratch_tables(plane)) == ("passed", [])
+
+    def test_the_damaged_table_may_be_dropped_while_its_restore_goes_on(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """It was the first to tell the account."""
+        plane = control_plane
+        make_source(plane)
+        enable_recovery(plane, clock)
+        plane.restoring_for = 3600
+        moment = now(clock).replace(microsecond=0).isoformat()
+        clock.sleep(900)
+        expire_after(plane, "RestoreTableToPointInTime", lambda: plane.drop_table("source"))
+        assert run(moment).endswith("table/target")
+
+
+class TestRenewed:
+    """New keys in the connection may be another account's, until a response tells."""
+
+    @pytest.fixture
+    def renew_after(self, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Return what has new keys of the same account in the connection, once the old are refused."""
+        new = plane.connection(access_key="renewed")
+
+        def renew_after(operation: str, then: Callable[[], object] = lambda: None) -> None:
+            def renew(_: str) -> None:
+                monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", new)
+                then()
+
+            expire_after(plane, operation)
+            plane.on_refusal = renew
+
+        return renew_after
+
+    @pytest.mark.parametrize("operation", ["GetResources", "DescribeTable", "CreateBackup"])
+    def test_tables_that_tags_select_go_on(
+        self, plane: ControlPlane, context: Context, renew_after: Callable[..., None], operation: str
+    ) -> None:
+        """The account is asked of the service that had told it."""
+        for name in ("shop-1", "shop-2"):
+            plane.create_table(name)
+            plane.tag_table(name, backup="nightly")
+        renew_after(operation)
+        tags = {"backup": "nightly"}
+        made = DynamoDBBackupTablesOperator(task_id="back_up", table_names=["shop-*"], table_tags=tags)
+        assert sorted(made.execute(context)["backups"]) == ["shop-1", "shop-2"]
+        assert plane.calls["GetResources"] > 1
+
+    def test_errors_while_the_account_is_asked_are_not_those_of_a_creation(
+        self, plane: ControlPlane, context: Context, renew_after: Callable[..., None]
+    ) -> None:
+        """Nothing was made, so that nothing is looked for."""
+        renew_after("DescribeTable", lambda: plane.fail_next("DescribeTable", INTERNAL_ERROR, 6))
+        assert create(plane).execute(context)
+        assert plane.calls["DescribeTable"] > 6
+        assert plane.calls["ListBackups"] == 0
+
+    def test_what_no_longer_tells_the_account_is_left_to_a_retry(
+        self, plane: ControlPlane, context: Context, renew_after: Callable[..., None]
+    ) -> None:
+        """The table was dropped, or it is another account's connection: nobody knows."""
+        renew_after("DescribeTable", lambda: plane.drop_table("orders"))
+        with pytest.raises(AccountNotConfirmedError, match="A retry begins with the connection as it is now") as raised:
+            create_many(plane).execute(context)
+        assert not isinstance(raised.value, PermanentError)
 
 
 def create_truly(plane: ControlPlane, **settings: Any) -> None:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.rst"
 PACKAGE = Path(exceptions.__file__).parent
 # They only group the others.
-GROUPS = {PermanentError, SomeFailedError, TransientError}
+GROUPS = {exceptions.AccountError, PermanentError, SomeFailedError, TransientError}
 # What nobody knows when an error comes about.
 UNKNOWN = {
     "InvalidValueError": {"table", "backup", "region"},
@@ -280,6 +280,18 @@ def too_slow(plane: ControlPlane, context: Context) -> object:
     return retried(plane, context)
 
 
+def keys_renewed(plane: ControlPlane, context: Context) -> object:
+    """Back up a table that is dropped while the connection's keys are renewed."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def renew(_: str) -> None:
+            patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", plane.connection(access_key="renewed"))
+            plane.drop_table("orders")
+
+        plane.after, plane.on_refusal = lambda _: plane.expired_keys.add("simulated"), renew
+        return execute(RIGHT, plane, context)
+
+
 def trigger_failed(plane: ControlPlane, context: Context) -> object:
     """Resume after a trigger has raised."""
     failure = {"error": "Trigger failure", "traceback": ["ImportError"]}
@@ -493,6 +505,7 @@ def ttl_changed(plane: ControlPlane, _: Context) -> object:
 #: errors that need more than the operator's ``execute``
 SPECIAL: dict[str, Callable[[ControlPlane, Context], object]] = {
     "ListBackupsDeniedError": retried,
+    "AccountNotConfirmedError": keys_renewed,
     "CreationTimeoutError": too_slow,
     "BackupNotFoundError": not_found,
     "BackupLostError": lost,

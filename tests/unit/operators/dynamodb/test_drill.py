@@ -147,7 +147,8 @@ class TestDeferring:
         control_plane.create_table(trigger["table_name"], account=other)
         role = control_plane.connection(role_arn=f"arn:aws:iam::{other}:role/backup")
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", role)
-        with pytest.raises(OtherAccountError):
+        told = "The calls go to account '210987654321', and went to '123456789012' before"
+        with pytest.raises(OtherAccountError, match=told):
             resume(ti, event_of(trigger))
         assert not control_plane.calls["DeleteTable"]
 
