@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,10 @@ _OPTIONAL = (
 )
 
 
+def _has_none(value: object) -> bool:
+    return value is None or (isinstance(value, list | tuple) and None in value)
+
+
 class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
     """A task that calls AWS. Comes before the Airflow base class.
 
@@ -58,12 +63,16 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
     def __new__(cls, *_args: Any, **kwargs: Any) -> Self:
         """Note which parameters are given: in ``__init__`` a default looks the same."""
         task = super().__new__(cls)
-        vars(task)["_named"] = kwargs.keys() & set(_OPTIONAL)
+        if kwargs:
+            # A copy is made without any, and gets the original's attributes.
+            vars(task)["_named"] = kwargs.keys() & set(_OPTIONAL)
         return task
 
     def __init__(self, *, account_id: str | XComArg | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.account_id = account_id
+        # Airflow 2.11 copies the attributes in their order, and its own must be the first.
+        self._named = vars(self).pop("_named")
 
     def check_connection(self, of: Callable[[Any], Any]) -> None:
         """Check the connection settings, and that no parameter that was given has become ``None``.
@@ -76,17 +85,27 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         if of is literal:
             self._given = [name for name in _OPTIONAL if getattr(self, name, None) is not None]
         for name in [*self._given, *(() if of is literal else self._mapped())]:
-            if getattr(self, name) is None:
+            # A subclass may have a parameter of that name, and no attribute.
+            if getattr(self, name, name) is None:
                 raise InvalidValueError.of(name, None, "not None once it is rendered or mapped")
         check_botocore_config(self.botocore_config)
         for name in CONNECTION_SETTINGS:
             check_connection_setting(name, of(getattr(self, name)))
 
     def _mapped(self: Any) -> list[str]:
-        """Return the parameters that a mapped task gets of each value that it is mapped over."""
+        """Return the parameters that a mapped task gets of each value that it is mapped over.
+
+        A ``None`` that the DAG's author has written, in ``partial()`` or among the values, is meant.
+        """
         dag = self.get_dag()
-        partial = getattr(dag.get_task(self.task_id), "partial_kwargs", None) if dag else None
-        return [] if partial is None else sorted(name for name in self._named if partial.get(name, name) is not None)
+        task: Any = dag.get_task(self.task_id) if dag else None
+        if not hasattr(task, "partial_kwargs"):
+            return []
+        values = task.expand_input.value
+        # Of expand(), or each of expand_kwargs(); what another task returns is neither.
+        rows = [task.partial_kwargs, *(values if isinstance(values, list | tuple) else [values])]
+        meant = {name for row in rows if isinstance(row, Mapping) for name, value in row.items() if _has_none(value)}
+        return sorted(self._named - meant)
 
     def open_hook(
         self, context: ErrorContext, arn: str | None = None, *, begun: bool = False, deletes: bool = False

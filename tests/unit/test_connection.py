@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_ddb_backup.exceptions import (
@@ -185,6 +186,54 @@ def test_another_account_than_the_expected_one_is_refused(plane: ControlPlane, c
     assert OtherAccountError.summary in str(raised.value)
     assert not CHANGES & set(plane.calls)
     assert len(plane.backup_arns()) == 3
+
+
+def mapped(context: Context, how: str, name: str, value: object) -> Any:
+    """Return a task of those that are mapped over some values in the DAG's file."""
+    with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        if how == "expand":
+            part: Any = DynamoDBCreateBackupOperator.partial(task_id="back_up", table_name="orders")
+            return part.expand(**{name: ["other", value]}).unmap({name: value})
+        row = {"table_name": "orders", name: value}
+        return DynamoDBCreateBackupOperator.partial(task_id="back_up").expand_kwargs([row]).unmap(row)
+
+
+@pytest.mark.parametrize("how", ["expand", "expand_kwargs"])
+@pytest.mark.parametrize("name", ["region_name", "account_id", "backup_name", "verify"])
+def test_a_none_among_the_values_of_the_dag_s_file_is_meant(
+    plane: ControlPlane, context: Context, how: str, name: str
+) -> None:
+    """As it is in ``partial()``; another task's is refused (tests/system/test_mapped.py)."""
+    assert mapped(context, how, name, None).execute(context)
+
+
+class BackUpWithArchive(DynamoDBBackupTablesOperator):
+    """A team's own task, with a parameter that its base class does not have."""
+
+    def __init__(self, *, table_name: str, **kwargs: Any) -> None:
+        super().__init__(table_names=[table_name, f"{table_name}-archive"], **kwargs)
+
+
+@pytest.mark.parametrize("where", ["expand", "partial"])
+def test_a_subclass_may_have_a_parameter_of_its_own(plane: ControlPlane, context: Context, where: str) -> None:
+    """Which is no attribute, though other operators have one of that name."""
+    plane.create_table("orders-archive")
+    own, rest = {"table_name": "orders"}, {"backup_name": "nightly"}
+    over, same = (own, rest) if where == "expand" else (rest, own)
+    with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        part: Any = BackUpWithArchive.partial(task_id="back_up", **same)
+        task = part.expand(**{name: [value] for name, value in over.items()}).unmap(over)
+    assert len(task.execute(context)["backups"]) == 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_can_be_copied(plane: ControlPlane, task: Any) -> None:
+    """Airflow 2.11 makes a part of a DAG of copies, and copies those: for "airflow tasks clear --task-regex"."""
+    with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        made = task(plane)
+    part = dag.partial_subset(made.task_id).partial_subset(made.task_id)
+    assert part.task_ids == [made.task_id]
+    assert deepcopy(deepcopy(made)).aws_conn_id == "aws_default"
 
 
 def test_a_connection_that_leads_elsewhere_meanwhile_ends_many_tables(
