@@ -137,7 +137,10 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         """
         if arn := TABLE_ARN.match(str(named)):
             return replace(known, region=arn["region"])
+        if isinstance(self.region_name, str):
+            # Also that of the wait that a task comes back from: then the connection is not read for a message's sake.
+            return replace(known, region=self.region_name)
         try:
             return replace(known, region=self.hook.resolve_region(known))
         except BackupError:
-            return replace(known, region=self.region_name)
+            return known

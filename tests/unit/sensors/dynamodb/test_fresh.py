@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_ddb_backup.exceptions import (
     BackupLostError,
@@ -242,6 +243,30 @@ class TestDeferral:
         assert self.deferred(context, table_name=ARN)["account"] == "123456789012"
         assert self.deferred(context, account_id="123456789012")["account"] == "123456789012"
         assert self.deferred(context)["account"] is None
+
+    def test_a_success_needs_no_connection(
+        self, control_plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its secrets backend may be slow, or down by then."""
+        carry = self.deferred(context)["carry"]
+        backup = {
+            "backup_arn": f"{ARN}/backup/01795422913684-770da1ee",
+            "backup_name": "nightly",
+            "table_name": "orders",
+            "status": "AVAILABLE",
+            "size_bytes": 1,
+            "created_at": "2026-11-23T07:00:00+00:00",
+        }
+        event = {"status": "success", "message": "", "carry": carry, "backup": backup}
+        asked: list[str] = []
+
+        def find(_: object, conn_id: str, **__: object) -> None:
+            asked.append(conn_id)
+
+        monkeypatch.setattr(EnvironmentVariablesBackend, "get_connection", find)
+        task = sensor(deferrable=True)
+        assert task.resume_execution("execute_complete", {"event": event}, context) == backup
+        assert asked == []
 
 
 class TestParameters:
