@@ -72,7 +72,7 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
         super().__init__(**kwargs)
         self.account_id = account_id
         # Airflow 2.11 copies the attributes in their order, and its own must be the first.
-        self._named = vars(self).pop("_named")
+        self._named = vars(self).pop("_named", set())
 
     def check_connection(self, of: Callable[[Any], Any]) -> None:
         """Check the connection settings, and that no parameter that was given has become ``None``.
@@ -103,9 +103,14 @@ class ConnectionMixin(AwsBaseHookMixin[DynamoDBBackupHook]):
             return []
         values = task.expand_input.value
         # Of expand(), or each of expand_kwargs(); what another task returns is neither.
-        rows = [task.partial_kwargs, *(values if isinstance(values, list | tuple) else [values])]
-        meant = {name for row in rows if isinstance(row, Mapping) for name, value in row.items() if _has_none(value)}
-        return sorted(self._named - meant)
+        rows = values if isinstance(values, list | tuple) else [values]
+        written = [task.partial_kwargs, *(rows if all(isinstance(row, Mapping) for row in rows) else ())]
+
+        def is_meant(name: str) -> bool:
+            given = [row.get(name, name) for row in written]
+            return any(map(_has_none, given)) and not any(hasattr(one, "resolve") for one in given)
+
+        return sorted(name for name in self._named if not is_meant(name))
 
     def open_hook(
         self, context: ErrorContext, arn: str | None = None, *, begun: bool = False, deletes: bool = False

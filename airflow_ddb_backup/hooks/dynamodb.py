@@ -21,13 +21,14 @@ import botocore.session
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore import xform_name
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.endpoint import DEFAULT_TIMEOUT
 from botocore.utils import parse_timestamp
 
 from airflow_ddb_backup import exceptions, metrics, models
-from airflow_ddb_backup.boto_errors import map_exceptions
+from airflow_ddb_backup.boto_errors import map_exceptions, told
 from airflow_ddb_backup.clock import REQUEST_ID, Clock, headers_of
-from airflow_ddb_backup.exceptions import BackupError, ErrorContext
+from airflow_ddb_backup.exceptions import BackupError, ErrorContext, PermanentError
 from airflow_ddb_backup.limits import CALL_SECONDS, DOCUMENTED_RATES
 from airflow_ddb_backup.models import Backup, BackupArn, Page, RestoreSource, Table
 from airflow_ddb_backup.parameters import check_connection_setting
@@ -66,12 +67,11 @@ class DynamoDBBackupHook(AwsBaseHook):
         self.expected_account: str | None = None
         #: the account that the calls go to, once the task or a response has told
         self.account: str | None = None
-        # The first call that has told it, and its service; and whether a present client has.
+        # The last call that has told it, and its service.
         self._proof: tuple[str, str, Mapping[str, Any]] | None = None
-        self._is_confirmed = False
-        # What the connection gave to each client, and to the one that last told the account.
+        # What the connection gave to each client, and to those that have told the account.
         self._given: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
-        self._told_with: tuple[Any, ...] | None = None
+        self._told: list[tuple[Any, ...]] = []
         self._deletes = False
         #: whether the Airflow connection has been found: then it must be found whenever it is read
         self.connection_found = False
@@ -135,7 +135,7 @@ class DynamoDBBackupHook(AwsBaseHook):
 
         :raises OtherAccountError: it would be another account's than the calls before it
         """
-        self._confirm(self._context)
+        self._client_for(self._context)
         session = self.get_session(region_name=self.region_name)
         return self._client(session, _DYNAMODB, self._regional_config(session))
 
@@ -183,7 +183,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         with self._lock:
             self._stopped, self.account, self._proof, self.resolved_region = False, begun_in, None, None
-            self._told_with = None
+            self._told = []
             self._forget()
         self._default_region, self.expected_account, self._deletes = arn_region, account_id, deletes
         self._context = context
@@ -215,7 +215,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             return self._clients[service]
 
     def _forget(self) -> None:
-        self._clients, self._is_confirmed = {}, False
+        self._clients = {}
         for cached in ("conn_config", "conn", "_client"):
             self.__dict__.pop(cached, None)
 
@@ -408,17 +408,26 @@ class DynamoDBBackupHook(AwsBaseHook):
         service: str = _DYNAMODB,
         **request: Any,
     ) -> _T:
+        self._wait_for_rate(operation, context)
         is_change = not operation.startswith(_READS)
-        self._confirm(context, request.get("TableName") if is_change else None)
-        return self._send(operation, context, read, service, request)
+        client = self._client_for(context, service, request.get("TableName") if is_change else None)
+        return self._send(client, operation, context, read, request)
 
-    def _confirm(self, context: ErrorContext, table_name: str | None = None) -> None:
-        """Ask clients of a changed connection which account they are of, by the call that has told it before.
+    def _wait_for_rate(self, operation: str, context: ErrorContext) -> None:
+        limit = self._limits.get(operation)
+        # A thread that waits longer than this would hold up its table's other work.
+        if limit and not limit.acquire(self.call_seconds):
+            raise exceptions.ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
+
+    def _client_for(self, context: ErrorContext, service: str = _DYNAMODB, table_name: str | None = None) -> Any:
+        """Return a client of the account that has been told; one of a changed connection is asked for it first.
 
         A connection that was read again may be another account's by now: what that account does not have would pass
-        for gone, and what it has for this one's. One that gives the same as before leads to the same.
+        for gone, and what it has for this one's. One that gives the same as before leads to the same. The call that
+        has told the account before is asked.
 
         :param context: the table, backup and region, for messages
+        :param service: boto3's name of the service
         :param table_name: a table that is to be changed: where nothing has told the account that the task must have,
             it is described first
         :raises OtherAccountError: another, or nothing tells it
@@ -426,38 +435,37 @@ class DynamoDBBackupHook(AwsBaseHook):
         """
         known = self.account or self.expected_account
         first = (_DYNAMODB, "DescribeTable", {"TableName": table_name}) if table_name and known else None
-        while (proof := self._proof or first) and not self._is_confirmed:
-            if self._given[self.open(context)] == self._told_with:
-                return
-            service, operation, request = proof
-            asked = self._clients
-            kind = exceptions.AccountNotConfirmedError if self._proof else exceptions.OtherAccountError
+        while True:
+            client = self.open(context, service)
+            proof = self._proof
+            question = proof or first
+            if question is None or self._given[client] in self._told:
+                return client
+            asked_service, operation, request = question
+            kind = exceptions.AccountNotConfirmedError if proof else exceptions.OtherAccountError
             detail = f"{operation} tells no account, which must be {known!r}."
+            self._wait_for_rate(operation, context)
+            asked = self.open(context, asked_service)
             try:
-                self._send(operation, context, lambda response: response, service, request)
-            except (exceptions.TableNotFoundError, exceptions.BackupNotFoundError) as error:
-                if self._proof is None:
-                    raise
-                raise kind.about(context, detail) from error
+                self._send(asked, operation, context, lambda response: response, request)
             except exceptions.AmbiguousOutcomeError as error:
                 # It is only read: what it is asked before has not been sent.
-                raise exceptions.UnreachableError(*error.args) from error
-            if asked is self._clients and not self._is_confirmed:
+                raise exceptions.UnreachableError.about(context, told(error.__cause__ or error)) from error
+            except (PermanentError, exceptions.BackupNotFoundError) as error:
+                if proof is None or isinstance(error, exceptions.AccountError):
+                    raise
+                raise kind.about(context, f"{told(error.__cause__ or error)} {detail}") from error
+            if self._given[asked] not in self._told:
                 raise kind.about(context, detail)
 
     def _send(
         self,
+        client: Any,
         operation: str,
         context: ErrorContext,
         read: Callable[[Mapping[str, Any]], _T],
-        service: str,
         request: Mapping[str, Any],
     ) -> _T:
-        limit = self._limits.get(operation)
-        # A thread that waits longer than this would hold up its table's other work.
-        if limit and not limit.acquire(self.call_seconds):
-            raise exceptions.ThrottledError.about(context, f"Too many {operation} calls are queued in this task.")
-        client = self.open(context, service)
         if self._stopped:
             message = f"{operation} was not called, since the task has ended: {context}."
             raise BackupError(message)
@@ -470,33 +478,33 @@ class DynamoDBBackupHook(AwsBaseHook):
                 _check_origin(response, operation, context)
                 self.clock.observe_response(response, called_at)
                 if self._observe_account(response, context, client) and operation.startswith(_READS):
-                    self._proof = self._proof or (service, operation, given)
+                    self._proof = client.meta.service_model.service_name, operation, given
                 return read(response)
         except BackupError as error:
             self.clock.observe_response(getattr(error.__cause__, "response", None) or {}, called_at)
-            self._learn_from(error, limit, client, service)
+            self._learn_from(error, operation, client)
             if isinstance(error, exceptions.AmbiguousOutcomeError):
                 error.began_at = called_at
             raise
 
-    def _learn_from(self, error: BackupError, limit: RateLimit | None, client: Any, service: str) -> None:
+    def _learn_from(self, error: BackupError, operation: str, client: Any) -> None:
         """Slow down after a throttled call; after refused credentials or a dead endpoint, open a new client."""
+        limit = self._limits.get(operation)
         if limit and isinstance(error, exceptions.ThrottledError):
             limit.throttled()
         if isinstance(error, exceptions.CredentialsError | exceptions.UnreachableError):
             with self._lock:
                 # Unless another thread has done so since this one was used.
-                if self._clients.get(service) is client:
+                if client in self._clients.values():
                     self._forget()
 
     def _observe_account(self, response: Mapping[str, Any], context: ErrorContext, client: Any) -> bool:
         """Learn from a response's ARNs which account it is of; it must be one for all of an execution.
 
-        :return: whether it has told that for the first time since the clients were opened
+        :return: whether it tells that
         :raises OtherAccountError: another than ``account_id``, or than before
         """
-        is_present = client in self._clients.values()
-        if (self._is_confirmed and is_present) or (account := _account_of(response)) is None:
+        if (account := _account_of(response)) is None:
             return False
         if self.expected_account not in {None, account}:
             detail = f"The calls go to account {account!r}, account_id is {self.expected_account!r}."
@@ -504,13 +512,11 @@ class DynamoDBBackupHook(AwsBaseHook):
         if self.account not in {None, account}:
             detail = f"The calls go to account {account!r}, and went to {self.account!r} before."
             raise exceptions.OtherAccountError.about(context, detail)
-        if self._told_with is None:
+        if not self._told:
             self.log.info("AWS account %s, region %s", account, self._context.region)
         self.account = account
-        with self._lock:
-            # One that was replaced meanwhile tells nothing of those in its place.
-            self._is_confirmed = self._is_confirmed or client in self._clients.values()
-            self._told_with = self._given[client]
+        if self._given[client] not in self._told:
+            self._told.append(self._given[client])
         return True
 
     def limited_config(self, session: Any, **options: Any) -> Config:
@@ -544,8 +550,10 @@ class DynamoDBBackupHook(AwsBaseHook):
         parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001  # boto3 has no other way
         parsers.set_parser_defaults(timestamp_parser=_read_time)
         client = self._client(session, service, self.limited_config(session))
-        config = self.conn_config
-        self._given[client] = config.login, config.password, config.extra_config
+        credentials = session.get_credentials()
+        # Those of a role, a web identity or a machine are new each time, and of what the connection names.
+        is_new = credentials is None or isinstance(credentials, RefreshableCredentials)
+        self._given[client] = None if is_new else credentials.access_key, self.conn_config.extra_config
         client.meta.events.register("before-send", self._note_sending)
         return client
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.providers.common.compat.sdk import task as task_decorator
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 
 from airflow_ddb_backup.exceptions import (
@@ -16,10 +17,13 @@ from airflow_ddb_backup.exceptions import (
     AccountNotConfirmedError,
     BackupError,
     ConnectionNotFoundError,
+    CredentialsError,
+    ErrorContext,
     InvalidValueError,
     OtherAccountError,
     PermanentError,
 )
+from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
 from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBBackupCoverageOperator,
     DynamoDBBackupTablesOperator,
@@ -28,6 +32,7 @@ from airflow_ddb_backup.operators.dynamodb import (
     DynamoDBPruneBackupsOperator,
     DynamoDBRestoreTableFromBackupOperator,
 )
+from airflow_ddb_backup.rates import RateLimit
 from airflow_ddb_backup.sensors.dynamodb import DynamoDBBackupSensor, DynamoDBBackupsSensor, DynamoDBFreshBackupSensor
 from tests.simulator.control_plane import REGION
 from tests.simulator.faults import INTERNAL_ERROR, Fault, after_call
@@ -38,6 +43,7 @@ from tests.unit.restoring.support import operator as restore_operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -224,6 +230,32 @@ def test_a_subclass_may_have_a_parameter_of_its_own(plane: ControlPlane, context
         part: Any = BackUpWithArchive.partial(task_id="back_up", **same)
         task = part.expand(**{name: [value] for name, value in over.items()}).unmap(over)
     assert len(task.execute(context)["backups"]) == 2
+
+
+def test_a_none_of_another_task_is_refused_beside_rows_of_the_file(plane: ControlPlane, context: Context) -> None:
+    """``expand_kwargs`` takes a list of rows and of tasks that return rows."""
+    row = {"table_name": "orders", "region_name": None}
+
+    def find() -> dict[str, Any]:
+        return row
+
+    with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        rows: Any = [row, task_decorator(find)()]
+        made: Any = DynamoDBCreateBackupOperator.partial(task_id="back_up").expand_kwargs(rows)
+    with pytest.raises(InvalidValueError, match="region_name must be not None"):
+        made.unmap(row).execute(context)
+
+
+class BackUpOrders(DynamoDBCreateBackupOperator):
+    """A team's own task, whose parameters are all fixed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(task_id="back_up_orders", table_name="orders", **kwargs)
+
+
+def test_a_subclass_needs_no_arguments(plane: ControlPlane, context: Context) -> None:
+    """It may fix even its task_id."""
+    assert BackUpOrders().execute(context)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -453,6 +485,31 @@ class TestOpenedAgainTheSame:
         expire_after(plane, "RestoreTableToPointInTime", lambda: plane.drop_table("source"))
         assert run(moment).endswith("table/target")
 
+    def test_a_call_that_waits_for_its_rate_goes_to_no_other_account(
+        self, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another thread has the connection read again meanwhile."""
+        plane.create_table("orders", account=OTHER)
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
+        hook, about = DynamoDBBackupHook("shop"), ErrorContext("orders")
+        hook.open_for(about, account_id=ACCOUNT)
+        hook.describe_table(about, "orders")
+
+        def wait(_: object, __: float) -> bool:
+            role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
+            monkeypatch.setenv("AIRFLOW_CONN_SHOP", role)
+            waiting.undo()
+            plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
+            with pytest.raises(CredentialsError):
+                hook.describe_table(about, "orders")
+            return True
+
+        with monkeypatch.context() as waiting:
+            waiting.setattr(RateLimit, "acquire", wait)
+            with pytest.raises(OtherAccountError):
+                hook.create_backup(about, "orders", "nightly")
+        assert plane.backup_arns(account=OTHER) == []
+
 
 class TestRenewed:
     """New keys in the connection may be another account's, until a response tells."""
@@ -472,11 +529,11 @@ class TestRenewed:
 
         return renew_after
 
-    @pytest.mark.parametrize("operation", ["GetResources", "DescribeTable", "CreateBackup"])
+    @pytest.mark.parametrize("operation", ["GetResources", "DescribeTable"])
     def test_tables_that_tags_select_go_on(
         self, plane: ControlPlane, context: Context, renew_after: Callable[..., None], operation: str
     ) -> None:
-        """The account is asked of the service that had told it."""
+        """The account is asked by the call that had told it last, of whatever service."""
         for name in ("shop-1", "shop-2"):
             plane.create_table(name)
             plane.tag_table(name, backup="nightly")
@@ -484,7 +541,7 @@ class TestRenewed:
         tags = {"backup": "nightly"}
         made = DynamoDBBackupTablesOperator(task_id="back_up", table_names=["shop-*"], table_tags=tags)
         assert sorted(made.execute(context)["backups"]) == ["shop-1", "shop-2"]
-        assert plane.calls["GetResources"] > 1
+        assert (plane.calls["GetResources"] > 1) is (operation == "GetResources")
 
     def test_errors_while_the_account_is_asked_are_not_those_of_a_creation(
         self, plane: ControlPlane, context: Context, renew_after: Callable[..., None]
@@ -495,14 +552,43 @@ class TestRenewed:
         assert plane.calls["DescribeTable"] > 6
         assert plane.calls["ListBackups"] == 0
 
+    @pytest.mark.parametrize("why", ["dropped", "denied", "refused"])
     def test_what_no_longer_tells_the_account_is_left_to_a_retry(
-        self, plane: ControlPlane, context: Context, renew_after: Callable[..., None]
+        self, plane: ControlPlane, context: Context, renew_after: Callable[..., None], why: str
     ) -> None:
         """The table was dropped, or it is another account's connection: nobody knows."""
-        renew_after("DescribeTable", lambda: plane.drop_table("orders"))
+        code = {"denied": "AccessDeniedException", "refused": "ValidationException"}.get(why)
+        renew_after(
+            "DescribeTable",
+            lambda: plane.fail_next("DescribeTable", Fault(code=code)) if code else plane.drop_table("orders"),
+        )
         with pytest.raises(AccountNotConfirmedError, match="A retry begins with the connection as it is now") as raised:
             create_many(plane).execute(context)
         assert not isinstance(raised.value, PermanentError)
+
+
+@pytest.mark.parametrize("conn_id", ["shop", None])
+def test_a_profile_that_is_another_account_s_by_then_gets_no_backup(
+    plane: ControlPlane, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, conn_id: str | None
+) -> None:
+    """A tool for signing in writes the keys of each login into one profile, and the connection stays as it is."""
+    file, other = tmp_path / "credentials", plane.role_keys(OTHER)
+    plane.create_table("orders", account=OTHER)
+
+    def sign_in(**keys: str) -> None:
+        lines = "\n".join(f"{name} = {value}" for name, value in keys.items())
+        file.write_text(f"[default]\n{lines}\n[saml]\n{lines}\n")
+
+    sign_in(aws_access_key_id="simulated", aws_secret_access_key="simulated")
+    settings = {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_ENDPOINT_URL": plane.url}
+    settings["AIRFLOW_CONN_SHOP"] = '{"conn_type": "aws", "extra": {"profile_name": "saml"}}'
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    expire_after(plane, "DescribeTable")
+    plane.on_refusal = lambda _: sign_in(**other)
+    with pytest.raises(OtherAccountError, match=f"go to account '{OTHER}', and went to '{ACCOUNT}' before"):
+        create(plane, aws_conn_id=conn_id, region_name=REGION).execute(context)
+    assert plane.backup_arns(account=OTHER) == []
 
 
 def create_truly(plane: ControlPlane, **settings: Any) -> None:
