@@ -14,7 +14,7 @@ from ast import literal_eval
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import botocore.session
@@ -44,6 +44,7 @@ _DYNAMODB = "dynamodb"
 _TAGGING = "resourcegroupstaggingapi"
 _DYNAMODB_ARN = re.compile(r"arn:[a-z0-9-]+:dynamodb:[a-z0-9-]*:(?P<account>[0-9]{12}):")
 _READS = ("Describe", "List", "Get", "Scan")
+_Question = tuple[str, str, "Mapping[str, Any]"]
 _OWN_ARNS = frozenset({"BackupArn", "ResourceARN", "TableArn"})
 
 
@@ -68,7 +69,8 @@ class DynamoDBBackupHook(AwsBaseHook):
         #: the account that the calls go to, once the task or a response has told
         self.account: str | None = None
         # The last call that has told it, and its service.
-        self._proof: tuple[str, str, Mapping[str, Any]] | None = None
+        self._proof: _Question | None = None
+        self._asking = threading.Lock()
         # What the connection gave to each client, and to those that have told the account.
         self._given: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
         self._told: list[tuple[Any, ...]] = []
@@ -102,7 +104,7 @@ class DynamoDBBackupHook(AwsBaseHook):
             self.connection_found = bool(config)
             return config
         is_default = self.aws_conn_id == self.default_conn_name and not self.connection_found
-        if is_default and not (self._deletes and self.expected_account is None and self.account is None):
+        if is_default and not (self._deletes and self.expected_account is None):
             return config
         # The base class has put it there.
         del self.__dict__["conn_config"]
@@ -437,26 +439,32 @@ class DynamoDBBackupHook(AwsBaseHook):
         first = (_DYNAMODB, "DescribeTable", {"TableName": table_name}) if table_name and known else None
         while True:
             client = self.open(context, service)
-            proof = self._proof
-            question = proof or first
-            if question is None or self._given[client] in self._told:
+            if (self._proof or first) is None or self._given[client] in self._told:
                 return client
-            asked_service, operation, request = question
-            kind = exceptions.AccountNotConfirmedError if proof else exceptions.OtherAccountError
-            detail = f"{operation} tells no account, which must be {known!r}."
-            self._wait_for_rate(operation, context)
-            asked = self.open(context, asked_service)
-            try:
-                self._send(asked, operation, context, lambda response: response, request)
-            except exceptions.AmbiguousOutcomeError as error:
-                # It is only read: what it is asked before has not been sent.
-                raise exceptions.UnreachableError.about(context, told(error.__cause__ or error)) from error
-            except (PermanentError, exceptions.BackupNotFoundError) as error:
-                if proof is None or isinstance(error, exceptions.AccountError):
-                    raise
-                raise kind.about(context, f"{told(error.__cause__ or error)} {detail}") from error
-            if self._given[asked] not in self._told:
-                raise kind.about(context, detail)
+            # One thread asks for all of them.
+            with self._asking:
+                if self._given[self.open(context, service)] not in self._told:
+                    self._ask(context, first)
+
+    def _ask(self, context: ErrorContext, first: _Question | None) -> None:
+        proof, known = self._proof, self.account or self.expected_account
+        service, operation, request = cast("_Question", proof or first)
+        kind = exceptions.AccountNotConfirmedError if proof else exceptions.OtherAccountError
+        detail = f"{operation} tells no account, which must be {known!r}."
+        self._wait_for_rate(operation, context)
+        client = self.open(context, service)
+        try:
+            self._send(client, operation, context, lambda response: response, request)
+        except exceptions.AmbiguousOutcomeError as error:
+            # It is only read: what it is asked before has not been sent.
+            cause = error.__cause__ or error
+            raise exceptions.UnreachableError.about(context, told(cause)) from cause
+        except (PermanentError, exceptions.BackupNotFoundError) as error:
+            if proof is None or isinstance(error, exceptions.AccountError):
+                raise
+            raise kind.about(context, f"{told(error.__cause__ or error)} {detail}") from error
+        if self._given[client] not in self._told:
+            raise kind.about(context, detail)
 
     def _send(
         self,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Airflow resumes a task by this name when its trigger has failed or the deferral has timed out, on 2.11 and 3.x alike.
 _AIRFLOW_FAILED = "__fail__"
+_FOUND = "connection_found"
 _AIRFLOW_2_TIMEOUT = "Trigger/execution timeout"
 _AIRFLOW_TIMEOUTS = frozenset({"Trigger timeout", _AIRFLOW_2_TIMEOUT})
 
@@ -37,11 +38,12 @@ def carry_of(event: object) -> dict[str, Any]:
 
 def _are_settings(aws: object) -> bool:
     """Return whether these are AWS settings, and nothing else that a task could be given."""
-    if not isinstance(aws, Mapping) or not set(aws) <= {"aws_conn_id", "region_name", "verify"}:
+    if not isinstance(aws, Mapping) or not set(aws) <= {"aws_conn_id", "region_name", "verify", _FOUND}:
         return False
     try:
         for name, value in aws.items():
-            check_connection_setting(name, value)
+            if name != _FOUND:
+                check_connection_setting(name, value)
     except InvalidValueError:
         return False
     return True
@@ -95,7 +97,12 @@ class DeferredWaitMixin:
             deadline=deadline.at,
             botocore_config=self.botocore_config,
             connection_found=self.hook.connection_found,  # type: ignore[attr-defined]  # the base class has it
-            carry={"of": _task_instance(context), "try": context["ti"].try_number, "aws": aws, **(carry or {})},
+            carry={
+                "of": _task_instance(context),
+                "try": context["ti"].try_number,
+                "aws": {**aws, _FOUND: self.hook.connection_found},  # type: ignore[attr-defined]
+                **(carry or {}),
+            },
             **aws,
         )
         polls = last_polls_limit(len(made.serialize()[1].get("backup_arns", "1")))
@@ -124,6 +131,8 @@ class DeferredWaitMixin:
                 method, kwargs = "execute", {}
             elif _are_settings(aws):
                 vars(self).update(aws)
+                # One that was there must be there again, and not pass for the worker's own credentials.
+                self.hook.connection_found = vars(self).pop(_FOUND, False) is True  # type: ignore[attr-defined]
                 kwargs = {"event": {**event, "carry": carry}}
             else:
                 # As any other that this package does not send: the task says so, and pushes its report.

@@ -82,7 +82,9 @@ def test_the_trigger_gets_the_wait_and_all_aws_settings(
     aws = {name: SETTINGS[name] for name in ("aws_conn_id", "region_name", "verify")}
     # The operator's is in its XCom.
     own = ["shop", "manual__2026-11-23", "back_up", -1]
-    carry = {"of": own, "try": 1, "aws": aws} | ({"backup_arn": awaited} if kind is DynamoDBBackupSensor else {})
+    carry = {"of": own, "try": 1, "aws": aws | {"connection_found": True}} | (
+        {"backup_arn": awaited} if kind is DynamoDBBackupSensor else {}
+    )
     kwargs = {
         "backup_arn": awaited,
         "poll_interval": 7,

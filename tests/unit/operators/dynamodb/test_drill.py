@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, TaskDeferred
 
 from airflow_ddb_backup.exceptions import (
+    ConnectionNotFoundError,
     DrillFailedForGoodError,
     DrillTimeoutError,
     ForeignTableError,
@@ -151,6 +152,20 @@ class TestDeferring:
         with pytest.raises(OtherAccountError, match=told):
             resume(ti, event_of(trigger))
         assert not control_plane.calls["DeleteTable"]
+
+    def test_a_secrets_backend_that_is_down_on_resume_fails_the_try(
+        self, control_plane: ControlPlane, clock: Clock, arn: str, ti: FakeTaskInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """``aws_default`` was found when the drill began: the worker's own credentials do not stand in for it."""
+        event = event_of(deferred(ti))
+        monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", control_plane.url)
+        for name, value in control_plane.role_keys("210987654321").items():
+            monkeypatch.setenv(name.upper(), value)
+        calls = control_plane.calls.total()
+        with pytest.raises(ConnectionNotFoundError, match="aws_conn_id is 'aws_default'"):
+            resume(ti, event)
+        assert control_plane.calls.total() == calls
 
     def test_left_overs_that_failed_before_the_wait_fail_the_task_after_it(
         self, control_plane: ControlPlane, clock: Clock, arn: str

@@ -222,7 +222,12 @@ class TestWaiting:
             "carry": {
                 "of": ["shop", "manual__2026-11-23", "restore", -1],
                 "try": 1,
-                "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
+                "aws": {
+                    "aws_conn_id": "aws_default",
+                    "region_name": REGION,
+                    "verify": None,
+                    "connection_found": True,
+                },
                 "source": source,
                 "target": "target",
                 "values": {"tags": {"team": "shop", "tier": "1"}},

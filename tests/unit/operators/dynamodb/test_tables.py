@@ -130,7 +130,12 @@ class TestAll:
             "carry": {
                 "of": ["shop", "manual__2026-11-23", "back_up", -1],
                 "try": 1,
-                "aws": {"aws_conn_id": "aws_default", "region_name": REGION, "verify": None},
+                "aws": {
+                    "aws_conn_id": "aws_default",
+                    "region_name": REGION,
+                    "verify": None,
+                    "connection_found": True,
+                },
                 "skipped": {},
                 "table_bytes": 0,
             },
