@@ -208,6 +208,8 @@ class TestLeft:
         assert state(plane) == ([], [])
 
 
+# A signal may come where Python ignores exceptions, such as in a finalizer: the work then ends by the next rule.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestInterrupted:
     """A signal ends the rules, and not the cleaning."""
 
