@@ -49,6 +49,8 @@ def test_every_example_can_be_triggered_and_is_green(standalone: Airflow) -> Non
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
 def test_whoever_ends_the_demo_ends_its_processes(number: signal.Signals) -> None:
     """By Ctrl-C, twice, or by closing the terminal; and neither AWS_PROFILE nor a proxy keeps it from starting."""
+    # A process inherits that a signal is ignored, as nohup has it, but no handler.
+    inherited = signal.signal(number, signal.default_int_handler)
     astray = {"AWS_PROFILE": "missing", "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
     demo = subprocess.Popen(
         [sys.executable, "-m", "scripts.demo", "--keep"],
@@ -58,6 +60,7 @@ def test_whoever_ends_the_demo_ends_its_processes(number: signal.Signals) -> Non
         stderr=subprocess.STDOUT,
         text=True,
     )
+    signal.signal(number, inherited)
     assert demo.stdout is not None
     lines = []
     for line in demo.stdout:
