@@ -11,10 +11,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.simulator.control_plane import ControlPlane
 from tests.system.cluster import TRIGGERERS, WORKERS, cluster, missing_programs
@@ -47,6 +50,11 @@ def unpacked(tree: Path, folder: Path) -> str:
     package = str(folder / "package")
     where = ["--python", sys.executable, "--target", package, "--no-deps"]
     subprocess.run([*uv, "pip", "install", "--quiet", *where, *map(str, wheels.glob("*.whl"))], check=True)
+    (about,) = Path(package).glob("airflow_ddb_backup-*.dist-info")
+    needed = {canonicalize_name(Requirement(each).name) for each in Distribution.at(about).requires or ()}
+    # An earlier version may need what this one does without.
+    if missing := needed - {canonicalize_name(each.name) for each in distributions()}:
+        subprocess.run([*uv, "pip", "install", "--quiet", *where, *sorted(missing)], check=True)
     return package
 
 
