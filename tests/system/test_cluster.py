@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -81,7 +80,7 @@ class TestLoad:
         Backups(running, plane, "many_tables_unretried", 60).assert_each_once()
 
     def test_five_hundred_on_one_triggerer(self, running: Cluster, plane: ControlPlane) -> None:
-        """Its loop is not blocked, and its memory grows by less than 100 MB."""
+        """Its loop is never blocked, and its memory grows by less than 100 MB."""
         first, second = TRIGGERERS
         processes = running.airflow.processes
         plane.creating_for = 99_999
@@ -105,10 +104,7 @@ class TestLoad:
         memory.append(processes.memory(first))
         print("the triggerer with 0, 1 and 500 deferred backups, in MB:", *memory)  # noqa: T201  # figures to quote
         assert memory[2].rss - memory[0].rss < 100
-        # Airflow tells from 0.2 s on, which a machine that is busy with 500 tasks may take by itself.
-        blocked = re.findall(r"blocked for ([0-9.]+) seconds", processes.log(first)[logged:])
-        print("the triggerer's loop was blocked for, in s:", *blocked)  # noqa: T201  # figures to quote
-        assert max(map(float, blocked), default=0.0) < 1
+        assert "blocked" not in processes.log(first)[logged:]
         alone.run.fail()
         backups.run.fail()
 
