@@ -419,6 +419,31 @@ class TestOpenedAgain:
             task(plane, aws_conn_id="shop").execute(context)
         assert self.state(plane) == before
 
+    def test_a_call_that_waits_for_its_rate_goes_to_no_other_account(
+        self, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another thread has the connection read again meanwhile."""
+        plane.create_table("orders", account=OTHER)
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
+        hook, about = DynamoDBBackupHook("shop"), ErrorContext("orders")
+        hook.open_for(about, account_id=ACCOUNT)
+        hook.describe_table(about, "orders")
+
+        def wait(_: object, __: float) -> bool:
+            role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
+            monkeypatch.setenv("AIRFLOW_CONN_SHOP", role)
+            waiting.undo()
+            plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
+            with pytest.raises(CredentialsError):
+                hook.describe_table(about, "orders")
+            return True
+
+        with monkeypatch.context() as waiting:
+            waiting.setattr(RateLimit, "acquire", wait)
+            with pytest.raises(OtherAccountError):
+                hook.create_backup(about, "orders", "nightly")
+        assert plane.backup_arns(account=OTHER) == []
+
 
 def expire_after(plane: ControlPlane, operation: str, then: Callable[[], object] = lambda: None) -> None:
     """Have the session end once, after the first call of an operation, and something else happen too."""
@@ -484,31 +509,6 @@ class TestOpenedAgainTheSame:
         clock.sleep(900)
         expire_after(plane, "RestoreTableToPointInTime", lambda: plane.drop_table("source"))
         assert run(moment).endswith("table/target")
-
-    def test_a_call_that_waits_for_its_rate_goes_to_no_other_account(
-        self, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Another thread has the connection read again meanwhile."""
-        plane.create_table("orders", account=OTHER)
-        monkeypatch.setenv("AIRFLOW_CONN_SHOP", plane.connection())
-        hook, about = DynamoDBBackupHook("shop"), ErrorContext("orders")
-        hook.open_for(about, account_id=ACCOUNT)
-        hook.describe_table(about, "orders")
-
-        def wait(_: object, __: float) -> bool:
-            role = plane.connection(role_arn=f"arn:aws:iam::{OTHER}:role/backup")
-            monkeypatch.setenv("AIRFLOW_CONN_SHOP", role)
-            waiting.undo()
-            plane.fail_next("DescribeTable", Fault(code="ExpiredTokenException"))
-            with pytest.raises(CredentialsError):
-                hook.describe_table(about, "orders")
-            return True
-
-        with monkeypatch.context() as waiting:
-            waiting.setattr(RateLimit, "acquire", wait)
-            with pytest.raises(OtherAccountError):
-                hook.create_backup(about, "orders", "nightly")
-        assert plane.backup_arns(account=OTHER) == []
 
 
 class TestRenewed:
