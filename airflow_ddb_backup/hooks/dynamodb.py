@@ -433,7 +433,7 @@ class DynamoDBBackupHook(AwsBaseHook):
         :param table_name: a table that is to be changed: where nothing has told the account that the task must have,
             it is described first
         :raises OtherAccountError: another, or nothing tells it
-        :raises AccountNotConfirmedError: what has told it is gone
+        :raises AccountNotConfirmedError: what has told it tells it no longer
         """
         known = self.account or self.expected_account
         first = (_DYNAMODB, "DescribeTable", {"TableName": table_name}) if table_name and known else None
@@ -447,6 +447,7 @@ class DynamoDBBackupHook(AwsBaseHook):
                     self._ask(context, first)
 
     def _ask(self, context: ErrorContext, first: _Question | None) -> None:
+        """Ask present clients for their account, by the call that has told it last; where none has, by the first."""
         proof, known = self._proof, self.account or self.expected_account
         service, operation, request = cast("_Question", proof or first)
         kind = exceptions.AccountNotConfirmedError if proof else exceptions.OtherAccountError
