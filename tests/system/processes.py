@@ -152,7 +152,8 @@ class Processes:
     def stop(self, name: str) -> None:
         """Ask a program to end; kill what is left of it."""
         self._say(f"stopping the {name}")
-        process, family = self._running.pop(name), self._family(name)
+        family = self._family(name)
+        process = self._running.pop(name)
         process.send_signal(self._programs[name].stop_signal)
         try:
             process.wait(GRACE)

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.system.processes import EndedError, Processes, Program, wait_until
@@ -28,6 +29,17 @@ def test_a_program_that_has_ended_is_named_with_its_last_lines(tmp_path: Path) -
     with pytest.raises(EndedError, match="ended by itself: scheduler") as ended:
         run_in(tmp_path, short)
     assert "no memory left" in ended.value.__notes__[0]
+
+
+def test_a_program_that_is_stopped_leaves_no_process_behind(tmp_path: Path) -> None:
+    """A Celery worker of Airflow 3 ends without its child that cleans bundles up."""
+    parent = Program("worker", ["sh", "-c", "sleep 600 & exec sleep 600"])
+    processes = Processes(tmp_path, dict(os.environ), print)
+    with processes.stopped_at_the_end():
+        processes.start(parent)
+        wait_until("the child", lambda: len(processes.tree("worker")) == 2)
+        _, child = processes.tree("worker")
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all tests")
