@@ -162,6 +162,18 @@ class Processes:
             process.wait()
         kill_all(family)
 
+    @contextmanager
+    def replaced(self, program: Program) -> Iterator[None]:
+        """Run a program instead of the one of its name, and that one again at the end."""
+        usual = self._programs[program.name]
+        self.stop(program.name)
+        self.start(program)
+        try:
+            yield
+        finally:
+            self.stop(program.name)
+            self.start(usual)
+
     def kill(self, name: str) -> None:
         """Kill a program and all of its children, which can do nothing about it."""
         self._say(f"killing the {name}")
