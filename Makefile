@@ -38,8 +38,14 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
+# Most of them wait: two processes, with a cluster each, keep two cores busy.
 system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest tests/system -m "cluster and alone" -s
+	$(BIN)/python -m pytest tests/system tests/contract -m "(cluster or browser) and not alone" -n 2 --dist loadgroup -v
+else
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
+endif
 
 aws-test: $(READY) ## Check what AWS does in your own account: REGION=…; asks first; docs/aws_test.rst says how
 	$(BIN)/python -W ignore -m tests.contract --region "$(REGION)" --confirm "$(CONFIRM)" --also $(ALSO) $(if $(CLEAN),--clean)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 UNIT, SYSTEM = Path(__file__).parent / "unit", Path(__file__).parent / "system"
 EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
-# The fixtures of the system tests that start Airflow's processes.
-_RUNNING = {"runs", "running", "standalone"}
+# The fixtures of the system tests that start Airflow's processes for their file.
+_RUNNING = {"runs", "standalone"}
 # Airflow reads these once, when it is imported first.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-ddb-backup-")
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "BOTO"))]:
@@ -116,10 +116,14 @@ def pytest_sessionfinish() -> None:
 # Before xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``."""
+    """Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``.
+
+    Each process has a cluster of its own, on which any test can run.
+    """
     for item in items:
-        if SYSTEM in item.path.parents:
-            fixtures = _RUNNING.intersection(getattr(item, "fixturenames", ()))
+        names = getattr(item, "fixturenames", ())
+        if SYSTEM in item.path.parents and "running" not in names:
+            fixtures = _RUNNING.intersection(names)
             item.add_marker(pytest.mark.xdist_group(item.path.stem if fixtures else "dag_test"))
 
 

@@ -34,7 +34,7 @@ class EndedError(Exception):
 def wait_until(
     what: str, done: Callable[[], object], patience: float = PATIENCE, check: Callable[[], object] = lambda: None
 ) -> None:
-    """Wait until something is so.
+    """Wait until something is so. To look at hundreds of tasks keeps the API busy: a tenth of the time is enough.
 
     :param what: what is waited for, in words
     :param done: whether it is so
@@ -43,12 +43,15 @@ def wait_until(
     :raises ImpatientError: it took longer
     """
     give_up = time.monotonic() + patience
-    while not done():
+    while True:
+        looked = time.monotonic()
+        if done():
+            return
         check()
-        if time.monotonic() > give_up:
+        if (now := time.monotonic()) > give_up:
             message = f"waited {patience:.0f} s for {what}"
             raise ImpatientError(message)
-        time.sleep(0.5)
+        time.sleep(min(max(0.5, 9 * (now - looked)), 10))
 
 
 def free_ports(count: int) -> list[int]:

@@ -79,6 +79,7 @@ class TestLoad:
         plane.creating_for = 60.0
         Backups(running, plane, "many_tables_unretried", 60).assert_each_once()
 
+    @pytest.mark.alone
     def test_five_hundred_on_one_triggerer(self, running: Cluster, plane: ControlPlane) -> None:
         """Its loop is never blocked, but by Python's full collections; and its memory grows by less than 100 MB."""
         first, second = TRIGGERERS
@@ -276,12 +277,13 @@ class TestManyTables:
             "back_up"
         )
 
+    @pytest.mark.alone
     def test_beside_a_task_for_each(self, running: Cluster, plane: ControlPlane) -> None:
-        """Of the same 300 tables: one task takes at most a tenth of the mapped tasks' processor time."""
+        """Of the same 100 tables: one task takes at most a tenth of the mapped tasks' processor time."""
         plane.creating_for = 60.0
         processes = running.airflow.processes
         before, begun = processes.cpu_seconds(), plane.clock.time()
-        mapped = Backups(running, plane, "many_tables_patient", 300)
+        mapped = Backups(running, plane, "many_tables_patient", 100)
         mapped.assert_each_once()
         between, middle = processes.cpu_seconds(), plane.clock.time()
         tables = list({arn.split("/")[1] for arn in plane.backup_arns()})
