@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,18 @@ PATIENCE = 180.0
 # What was asked to end and has not by then is killed.
 GRACE = 20.0
 _LAST_LINES = 15
+# Kills the process groups that it was told of once, and not of twice, when whoever tells it is gone.
+_GUARD = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    groups ^= {int(line)}
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
 
 
 class ImpatientError(Exception):
@@ -106,10 +119,16 @@ class Processes:
         self._say = say
         self._programs: dict[str, Program] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._guard: subprocess.Popen[str] | None = None
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
-        """Stop all that runs, the last one first; a failure tells what each program has last printed."""
+        """Stop all that runs, the last one first; a failure tells what each program has last printed.
+
+        If this process is killed, so are they: at Ctrl-C, pytest-xdist gives its processes 10 seconds.
+        """
+        guard = [sys.executable, "-S", "-c", _GUARD]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, text=True, start_new_session=True)
         try:
             yield
         except Exception as error:
@@ -119,11 +138,14 @@ class Processes:
         finally:
             for name in reversed(list(self._running)):
                 self.stop(name)
+            self._guard.communicate()
 
     def start(self, program: Program) -> None:
         """Start a program."""
         self._say(f"starting the {program.name}")
         self._programs[program.name] = program
+        if ended := self._running.get(program.name):
+            self._tell_guard(ended.pid)
         with Path(self.home, f"{program.name}.log").open("ab") as log:
             self._running[program.name] = subprocess.Popen(
                 program.command,
@@ -135,6 +157,7 @@ class Processes:
                 # A session of its own: a terminal's Ctrl-C is not for it.
                 start_new_session=True,
             )
+        self._tell_guard(self._running[program.name].pid)
 
     def check_running(self) -> None:
         """Check that nothing has ended by itself.
@@ -164,6 +187,7 @@ class Processes:
             process.kill()
             process.wait()
         kill_all(family)
+        self._tell_guard(process.pid)
 
     @contextmanager
     def replaced(self, program: Program) -> Iterator[None]:
@@ -185,6 +209,7 @@ class Processes:
         process.kill()
         process.wait()
         kill_all(family)
+        self._tell_guard(process.pid)
 
     def child_with_port(self, port: int) -> psutil.Process | None:
         """Return the child, of any program here, that has a TCP connection from a local port."""
@@ -221,6 +246,12 @@ class Processes:
     def log(self, name: str) -> str:
         """Return what a program has printed."""
         return Path(self.home, f"{name}.log").read_text(errors="replace")
+
+    def _tell_guard(self, group: int) -> None:
+        assert self._guard
+        assert self._guard.stdin
+        self._guard.stdin.write(f"{group}\n")
+        self._guard.stdin.flush()
 
     def _family(self, name: str) -> list[psutil.Process]:
         # Asked for while the program runs: orphans no longer tell whose they were.

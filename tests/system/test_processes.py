@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.system.processes import EndedError, Processes, Program, wait_until
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[2]
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process runs; where nobody asks for its end, it stays as a zombie."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def run_in(home: Path, program: Program) -> None:
@@ -39,7 +44,27 @@ def test_a_program_that_is_stopped_leaves_no_process_behind(tmp_path: Path) -> N
         processes.start(parent)
         wait_until("the child", lambda: len(processes.tree("worker")) == 2)
         _, child = processes.tree("worker")
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert not runs(child.pid)
+
+
+def test_a_process_that_is_killed_leaves_no_program_behind(tmp_path: Path) -> None:
+    """Nor what its programs have started: so pytest-xdist ends its processes 10 seconds after Ctrl-C."""
+    code = """
+import os, sys
+from pathlib import Path
+from tests.system.processes import Processes, Program, wait_until
+processes = Processes(Path(sys.argv[1]), dict(os.environ), print)
+with processes.stopped_at_the_end():
+    processes.start(Program("worker", ["sh", "-c", "sleep 600 & sleep 600; true"]))
+    wait_until("its children", lambda: len(processes.tree("worker")) == 3)
+    print(*(one.pid for one in processes.tree("worker")), flush=True)
+    os._exit(0)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    killed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    left = [int(pid) for pid in killed.stdout.splitlines()[-1].split()]
+    assert len(left) == 3
+    wait_until("their end", lambda: not any(runs(pid) for pid in left))
 
 
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all tests")
