@@ -18,7 +18,7 @@ EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo unit test system-test aws-test soak soak-airflow upgrade-test readers screenshots matrix bench bench-imports lint format docs wheel sbom release release-files installed constraints clean
+.PHONY: help demo unit test system-test aws-test soak soak-airflow upgrade-test readers screenshots matrix bench bench-cluster bench-imports lint format docs wheel sbom release release-files installed constraints clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -41,8 +41,7 @@ endif
 # Most of them wait: two processes, with a cluster each, keep two cores busy.
 system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest tests/system -m "cluster and alone" -s
-	$(BIN)/python -m pytest tests/system tests/contract -m "(cluster or browser) and not alone" -n 2 --dist loadgroup -v
+	$(BIN)/python -m pytest tests/system tests/contract -m "cluster or browser" -n 2 --dist loadgroup -v
 else
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
 endif
@@ -75,6 +74,9 @@ bench: $(READY) ## Measure beside the ways of others (25 minutes); writes docs/b
 	$(BIN)/python -W ignore -m benchmarks.tables
 	$(BIN)/python -W ignore -m benchmarks.operators
 	$(BIN)/python -W ignore -m benchmarks.waiting
+
+bench-cluster: $(READY) ## Measure 500 waits, and one task beside 300, on a cluster (20 minutes): nothing else may run
+	$(BIN)/python -m pytest tests/system -m measured -s $(ARGS)
 
 bench-imports: $(READY) ## Measure the import of the operators beside the amazon provider's; writes docs/imports.csv
 	$(BIN)/python -m benchmarks.imports

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.simulator.faults import INTERNAL_ERROR
-from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster, without_full_collections
+from tests.system.backups import PATIENCE, Backups
+from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
 from tests.system.processes import wait_until
 
 if TYPE_CHECKING:
@@ -21,57 +19,7 @@ if TYPE_CHECKING:
     from tests.system.rest_api import Run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-PATIENCE = 600.0
 OPERATIONS = ("CreateBackup", "DescribeBackup", "DescribeTable", "ListBackups")
-
-
-class Backups:
-    """A run that backs many new tables up.
-
-    :param running: the cluster
-    :param plane: its control plane
-    :param dag_id: the DAG
-    :param count: of the tables
-    :param prefix: of their names
-    """
-
-    def __init__(self, running: Cluster, plane: ControlPlane, dag_id: str, count: int, prefix: str = "table") -> None:
-        self.count = count
-        self._plane = plane
-        self._tables = [f"{prefix}-{number:03}" for number in range(count)]
-        for table in self._tables:
-            plane.create_table(table)
-        self.run: Run = running.airflow.api.start_run(dag_id, {"tables": self._tables})
-
-    def states(self) -> Counter[str]:
-        """Count the tasks in each state."""
-        return Counter(state for task, state in self.run.task_states().items() if task.startswith("back_up"))
-
-    def wait_for(self, what: str, done: Callable[[], object]) -> None:
-        """Wait until something is so."""
-        wait_until(what, done, PATIENCE)
-
-    def wait_until_made(self, count: int) -> None:
-        """Wait until so many backups exist."""
-        self.wait_for(f"{count} backups", lambda: len(self._plane.backup_arns()) >= count)
-
-    def wait_until_deferred(self, count: int) -> None:
-        """Wait until so many tasks are deferred."""
-        self.wait_for(f"{count} deferred tasks", lambda: self.states()["deferred"] >= count)
-
-    def assert_each_once(self) -> None:
-        """Assert that the run succeeds, with one backup of each table."""
-        assert self.run.end(PATIENCE) == "success"
-        assert self.states() == {"success": self.count}
-        assert Counter(arn.split("/")[1] for arn in self._plane.backup_arns()) == dict.fromkeys(self._tables, 1)
-
-
-def blocked(log: str) -> list[float]:
-    """Return for how many seconds a triggerer's loop was blocked each time, as Airflow says in its log."""
-    spec = find_spec("airflow.jobs.triggerer_job_runner")
-    assert spec
-    assert "async thread was blocked for" in Path(str(spec.origin)).read_text()
-    return [float(seconds) for seconds in re.findall(r"async thread was blocked for (\S+) seconds", log)]
 
 
 class TestLoad:
@@ -89,44 +37,6 @@ class TestLoad:
         """At AWS's rates."""
         plane.creating_for = 60.0
         Backups(running, plane, "many_tables_unretried", 60).assert_each_once()
-
-    @pytest.mark.alone
-    def test_five_hundred_on_one_triggerer(self, running: Cluster, plane: ControlPlane) -> None:
-        """Its loop is never blocked, but by Python's full collections; and its memory grows by less than 100 MB.
-
-        Airflow warns from 0.2 s on. While tasks begin to wait, their processes keep both processors busy: 1 s is the
-        bound then.
-        """
-        first, second = TRIGGERERS
-        processes = running.airflow.processes
-        plane.creating_for = 99_999
-        processes.stop(second)
-        with processes.replaced(without_full_collections(first)):
-            running.airflow.api.wait_until_healthy()
-            memory = [processes.memory(first)]
-            # With the first of all, the triggerer loads the amazon provider and botocore's model of DynamoDB.
-            alone = Backups(running, plane, "many_tables_unretried", 1, "alone")
-            alone.wait_until_deferred(1)
-            asked = plane.calls.total()
-            alone.wait_for("a poll", lambda: plane.calls.total() > asked)
-            memory.append(processes.memory(first))
-            logged = len(processes.log(first))
-            backups = Backups(running, plane, "many_tables_unretried", 499)
-            backups.wait_until_deferred(499)
-            joined = len(processes.log(first))
-            # Two rounds with all of them.
-            seen = plane.calls["ListBackups"]
-            backups.wait_for("two sweeps", lambda: plane.calls["ListBackups"] > seen + 12)
-            memory.append(processes.memory(first))
-            log = processes.log(first)
-            alone.run.fail()
-            backups.run.fail()
-        joining, waiting = blocked(log[logged:joined]), blocked(log[joined:])
-        print("the triggerer with 0, 1 and 500 deferred backups, in MB:", *memory)  # noqa: T201  # figures to quote
-        print("its loop was blocked for seconds, by Airflow's log:", joining, waiting)  # noqa: T201
-        assert memory[2].rss - memory[0].rss < 100
-        assert max(joining, default=0) < 1
-        assert waiting == []
 
 
 class TestKilled:
@@ -295,28 +205,6 @@ class TestManyTables:
         assert "were not AVAILABLE in time" in run.task_log("back_up") or "was not AVAILABLE in time" in run.task_log(
             "back_up"
         )
-
-    @pytest.mark.alone
-    def test_beside_a_task_for_each(self, running: Cluster, plane: ControlPlane) -> None:
-        """Of the same 100 tables: one task takes at most a tenth of the mapped tasks' processor time."""
-        plane.creating_for = 60.0
-        processes = running.airflow.processes
-        before, begun = processes.cpu_seconds(), plane.clock.time()
-        mapped = Backups(running, plane, "many_tables_patient", 100)
-        mapped.assert_each_once()
-        between, middle = processes.cpu_seconds(), plane.clock.time()
-        tables = list({arn.split("/")[1] for arn in plane.backup_arns()})
-        run = running.airflow.api.start_run("all_tables_patient", {"tables": tables})
-        assert run.end(PATIENCE) == "success"
-        after, end = processes.cpu_seconds(), plane.clock.time()
-        for what, (first, second), seconds in (
-            ("mapped", (before, between), middle - begun),
-            ("one task", (between, after), end - middle),
-        ):
-            spent = {name: round(second[name] - first[name], 1) for name in first}
-            print(what, f"{seconds:.0f} s,", spent, round(sum(spent.values()), 1))  # noqa: T201  # figures to quote
-        workers = [sum(many[name] for name in WORKERS) for many in (before, between, after)]
-        assert workers[2] - workers[1] <= (workers[1] - workers[0]) / 10
 
 
 class TestAway:
