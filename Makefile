@@ -38,10 +38,10 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-# Most of them wait: two processes, with a cluster each, keep two cores busy.
+# Most of them wait: three processes, with a cluster each, keep two cores busy.
 system-test: $(READY) ## Run the tests on a cluster, in a browser and of the demo: needs postgresql, redis-server, chromium
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest tests/system tests/contract -m "cluster or browser" -n 2 --dist loadgroup -v
+	$(BIN)/python -m pytest tests/system tests/contract -m "cluster or browser" -n 3 --dist loadgroup -v
 else
 	$(BIN)/python -m pytest -m "cluster or browser" -s $(ARGS)
 endif
