@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 def runs(pid: int) -> bool:
     """Return whether a process runs; where nobody asks for its end, it stays as a zombie."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def run_in(home: Path, program: Program) -> None:
