@@ -14,7 +14,7 @@ auto scaling and the resource policy. Neither call that restores has an idempote
   lacks, and which calls put that back;
 * :mod:`.put_back` makes these calls: all are tried, each setting is verified by reading it again, and only what differs
   is put back, so that a retry does the rest;
-* :mod:`.checks` has a unit for each check of a restored table, and :mod:`.drill` restores one only to check it, and
+* :mod:`.checks` has a function for each check of a restored table, and :mod:`.drill` restores one only to check it, and
   drops it.
 
 In between the task waits, by :mod:`airflow_ddb_backup.waiting`, as it does for a backup.

@@ -1,11 +1,10 @@
-"""The checks of a drill, a unit each: what a restored table must be like. Each tells what is wrong, or nothing."""
+"""The checks of a drill, a function each: what a restored table must be like. It tells what is wrong, or nothing."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.boto_errors import map_exceptions
 from airflow_ddb_backup.exceptions import BackupError, BackupNotFoundError, CheckFailedError, InvalidValueError
@@ -73,47 +72,22 @@ class Restored:
         return self.items
 
 
-class Check(ABC):
-    """Something that a restored table must be like."""
-
-    #: the name that users give it, and that the report has
-    name: ClassVar[str]
-
-    @abstractmethod
-    def wrong(self, restored: Restored) -> str | None:
-        """Return what is wrong, a full sentence; ``None``: nothing.
-
-        :param restored: the table
-        :raises BackupError: it can't be known
-        """
+def _schema(restored: Restored) -> str | None:
+    """Compare the primary key with the backup's. Nothing tells which types the backup has."""
+    wanted = (restored.backup.table or {})["KeySchema"]
+    has = restored.table.description["KeySchema"]
+    return None if wanted == has else f"Its key schema is {has}, the backup's is {wanted}."
 
 
-class SchemaCheck(Check):
-    """The primary key is the backup's. Nothing tells which types the backup has."""
-
-    name = "schema"
-
-    def wrong(self, restored: Restored) -> str | None:
-        """Compare the two."""
-        wanted = (restored.backup.table or {})["KeySchema"]
-        has = restored.table.description["KeySchema"]
-        return None if wanted == has else f"Its key schema is {has}, the backup's is {wanted}."
-
-
-class IndexesCheck(Check):
-    """The global, local and vector indexes are the backup's: their names, keys and projections."""
-
-    name = "indexes"
-
-    def wrong(self, restored: Restored) -> str | None:
-        """Compare the two."""
-        backup, table = restored.backup, restored.table.description
-        for kind in INDEX_KINDS:
-            wanted, has = _by_name(backup.indexes[kind]), _by_name(table.get(kind) or ())
-            if differing := sorted(name for name in wanted | has if wanted.get(name) != has.get(name)):
-                parts = (f"{name} is {has.get(name)}, the backup's is {wanted.get(name)}" for name in differing)
-                return f"Of its {kind}, {'; '.join(parts)}."
-        return None
+def _indexes(restored: Restored) -> str | None:
+    """Compare the global, local and vector indexes with the backup's: their names, keys and projections."""
+    backup, table = restored.backup, restored.table.description
+    for kind in INDEX_KINDS:
+        wanted, has = _by_name(backup.indexes[kind]), _by_name(table.get(kind) or ())
+        if differing := sorted(name for name in wanted | has if wanted.get(name) != has.get(name)):
+            parts = (f"{name} is {has.get(name)}, the backup's is {wanted.get(name)}" for name in differing)
+            return f"Of its {kind}, {'; '.join(parts)}."
+    return None
 
 
 def _by_name(indexes: Collection[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -130,42 +104,20 @@ def _unordered(member: Any) -> Any:
     return member
 
 
-@dataclass(frozen=True)
-class MinItemsCheck(Check):
-    """The table has at least so many items.
-
-    :param least: how many
-    """
-
-    name = "min_items"
-    least: int
-
-    def wrong(self, restored: Restored) -> str | None:
-        """Count them."""
-        count = restored.count()
-        return None if count >= self.least else f"It has {count} items, min_items is {self.least}."
+def _min_items(least: int, restored: Restored) -> str | None:
+    count = restored.count()
+    return None if count >= least else f"It has {count} items, min_items is {least}."
 
 
-@dataclass(frozen=True)
-class ValidateCheck(Check):
-    """A callable of the user's accepts the table.
-
-    :param accept: is given a boto3 client and the table's name, and raises to refuse
-    """
-
-    name = "validate"
-    accept: Callable[[Any, str], object]
-
-    def wrong(self, restored: Restored) -> str | None:
-        """Call it."""
-        try:
-            self.accept(restored.table.hook.conn, restored.table.name)
-        except Exception as error:  # noqa: BLE001  # whatever the user's own code raises
-            return f"validate has raised {type(error).__name__}: {str(error)[:LONGEST_TEXT]}"
-        return None
+def _validate(accept: Callable[[Any, str], object], restored: Restored) -> str | None:
+    try:
+        accept(restored.table.hook.conn, restored.table.name)
+    except Exception as error:  # noqa: BLE001  # whatever the user's own code raises
+        return f"validate has raised {type(error).__name__}: {str(error)[:LONGEST_TEXT]}"
+    return None
 
 
-_BY_NAME: Mapping[str, Check] = {check.name: check for check in (SchemaCheck(), IndexesCheck())}
+_BY_NAME: Mapping[str, Callable[[Restored], str | None]] = {"schema": _schema, "indexes": _indexes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +152,18 @@ class DrillChecks:
 
         :param restored: the table
         """
-        units = [_BY_NAME[name] for name in self.checks] + [MinItemsCheck(self.min_items)]
+        checks = {name: _BY_NAME[name] for name in self.checks}
+        checks["min_items"] = partial(_min_items, self.min_items)
         if self.validate is not None:
-            units.append(ValidateCheck(self.validate))
-        return {check.name: _failure(check, restored) for check in units}
+            checks["validate"] = partial(_validate, self.validate)
+        return {name: _failure(check, restored) for name, check in checks.items()}
 
 
-def _failure(check: Check, restored: Restored) -> BackupError | None:
+def _failure(check: Callable[[Restored], str | None], restored: Restored) -> BackupError | None:
     context = restored.table.context
     try:
         with map_exceptions(context):
-            wrong = check.wrong(restored)
+            wrong = check(restored)
     except BackupError as error:
         return error
     return CheckFailedError.about(context, wrong) if wrong else None
