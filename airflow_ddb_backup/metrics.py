@@ -17,7 +17,6 @@ import logging
 import platform
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -36,19 +35,6 @@ log = logging.getLogger(__name__)
 OPTIONS = ("statsd_datadog_enabled", "statsd_on", "otel_on")
 _PREFIX = "dynamodb_backup"
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What is sent under a name.
-
-    :param kind: a ``"counter"``, a ``"gauge"``, or a ``"timer"`` in milliseconds
-    :param tags: the names of its tags
-    """
-
-    kind: str
-    tags: tuple[str, ...] = ("region",)
-
-
 BACKUPS_CREATED = "backups_created"
 BACKUPS_REUSED = "backups_reused"
 BACKUPS_FAILED = "backups_failed"
@@ -62,22 +48,6 @@ DRILLS_FAILED = "drills_failed"
 CALLS = "calls"
 THROTTLED_CALLS = "throttled_calls"
 WAITS = "waits"
-#: all that there are, by name
-METRICS = {
-    BACKUPS_CREATED: Metric("counter"),
-    BACKUPS_REUSED: Metric("counter"),
-    BACKUPS_FAILED: Metric("counter"),
-    BACKUPS_DELETED: Metric("counter"),
-    BACKUP_DURATION: Metric("timer"),
-    TABLES_RESTORED: Metric("counter"),
-    RESTORES_FAILED: Metric("counter"),
-    RESTORE_DURATION: Metric("timer"),
-    DRILLS_PASSED: Metric("counter"),
-    DRILLS_FAILED: Metric("counter"),
-    CALLS: Metric("counter", ("operation", "region")),
-    THROTTLED_CALLS: Metric("counter", ("operation", "region")),
-    WAITS: Metric("gauge", ("hostname", "region")),
-}
 #: the metrics of how a try of a task ends: well, if there is one for that, and not
 Outcomes = tuple[str | None, str]
 
@@ -91,7 +61,7 @@ def is_on() -> bool:
 def count(name: str, number: int = 1, /, **tags: str | None) -> None:
     """Add to a counter, at once: in a task's process.
 
-    :param name: one of :data:`METRICS`
+    :param name: such as :data:`BACKUPS_CREATED`
     :param number: how much, 1 or more
     :param tags: their values; ``None``: not known, and left out
     """
