@@ -364,6 +364,11 @@ class Backup:
             table=table,
         )
 
+    def order(self) -> tuple[datetime, str]:
+        """Return what sorts backups, the oldest first."""
+        # The ARN decides between two of the same millisecond: every try decides alike.
+        return self.created_at, self.arn.text
+
     @classmethod
     def from_creation(cls, response: Mapping[str, Any]) -> Self:
         """Read a CreateBackup response."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ddb_backup.creation.request import IfExists
 from airflow_ddb_backup.limits import FIRST_BACKUP, SCHEDULER_CLOCK_TOLERANCE
-from airflow_ddb_backup.models import BackupStatus
+from airflow_ddb_backup.models import Backup, BackupStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.creation.request import BackupRequest
     from airflow_ddb_backup.exceptions import ErrorContext
-    from airflow_ddb_backup.models import Backup, Table
+    from airflow_ddb_backup.models import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class BackupMatcher:
         :param backups: what ListBackups has shown, in any order
         """
         same = (backup for backup in of_table(table, backups) if backup.name == self.name)
-        return sorted((backup for backup in same if backup.created_at >= since), key=_age)
+        return sorted((backup for backup in same if backup.created_at >= since), key=Backup.order)
 
     def find_reusable(self, table: Table, backups: Iterable[Backup]) -> Backup | None:
         """Return the newest backup, of whatever name, that was young enough when the run started.
@@ -141,7 +141,7 @@ class BackupMatcher:
         if (since := self.reusable_since) is None:
             return None
         young = [backup for backup in of_table(table, backups) if backup.created_at >= since]
-        return (min if self.run.cleared else max)(young, key=_age, default=None)
+        return (min if self.run.cleared else max)(young, key=Backup.order, default=None)
 
     def find_foreign(self, table: Table, backups: Iterable[Backup]) -> Backup | None:
         """Return a backup of the name that this run has not made.
@@ -179,8 +179,3 @@ def of_table(table: Table | None, backups: Iterable[Backup]) -> list[Backup]:
     """
     usable = {BackupStatus.CREATING, BackupStatus.AVAILABLE}
     return [backup for backup in backups if backup.status in usable and (table is None or backup.is_of(table))]
-
-
-def _age(backup: Backup) -> tuple[datetime, str]:
-    # The ARN decides between two of the same millisecond: every try decides alike.
-    return backup.created_at, backup.arn.text

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup import exceptions, limits
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import TABLE_ARN, BackupArn, BackupStatus
+from airflow_ddb_backup.models import TABLE_ARN, Backup, BackupArn, BackupStatus
 from airflow_ddb_backup.parameters import LATER, check_moment, check_name, check_table, set_checked
 from airflow_ddb_backup.retries import read_pages, retrying
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.clock import Deadline
     from airflow_ddb_backup.exceptions import ErrorContext
     from airflow_ddb_backup.hooks.dynamodb import DynamoDBBackupHook
-    from airflow_ddb_backup.models import Backup, Table
+    from airflow_ddb_backup.models import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def eligible_and_others(
     :param prefixes: what their names begin with; empty: anything
     """
     # A page may repeat what another has shown.
-    newest_first = sorted(set(backups), key=_age, reverse=True)
+    newest_first = sorted(set(backups), key=Backup.order, reverse=True)
     # Of a table that is gone its backups tell, and its system backup, which DynamoDB makes when it is deleted.
     last = next((backup for backup in newest_first if before is None or backup.created_at < before), None)
     eligible: list[Backup] = []
@@ -207,7 +207,7 @@ def pick(
     newer = [
         f"{count} {reason}"
         for reason, backups in others.items()
-        if (count := sum(_age(one) > _age(picked) for one in backups))
+        if (count := sum(one.order() > picked.order() for one in backups))
     ]
     if newer:
         log.info("Newer backups that don't count: %s", ", ".join(newer))
@@ -249,11 +249,6 @@ def _picked_before(
     is_of_run = restored.created_at >= started - limits.SCHEDULER_CLOCK_TOLERANCE
     counts = summary.moment < before and (table is None or summary.moment >= table.created_at)
     return BackupArn.from_response(summary.backup_arn) if is_of_it and is_of_run and counts else None
-
-
-def _age(backup: Backup) -> tuple[datetime, str]:
-    # The ARN decides between two of the same millisecond: every try decides alike.
-    return backup.created_at, backup.arn.text
 
 
 def _too_late(before: datetime | None) -> str:

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from airflow_ddb_backup.exceptions import InvalidValueError
-from airflow_ddb_backup.models import BackupStatus
+from airflow_ddb_backup.models import Backup, BackupStatus
 from airflow_ddb_backup.parameters import check_count, check_patterns, check_span, set_checked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
-
-    from airflow_ddb_backup.models import Backup
 
 MINIMUM_REDUNDANCY = "minimum redundancy"
 KEEP_COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
@@ -79,10 +77,9 @@ class RetentionPolicy:
         :param backups: those of one table that the policy is about
         :param now: when the task began, by AWS's clock; nothing made since then is deleted
         """
-        # By ARN where two were made in the same instant, so that every plan of them is the same.
         newest_first = sorted(
             (backup for backup in backups if backup.status == BackupStatus.AVAILABLE),
-            key=lambda backup: (backup.created_at, backup.arn.text),
+            key=Backup.order,
             reverse=True,
         )
         counted = [backup for backup in newest_first if not self._keeps_name(backup.name)]
