@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from airflow_ddb_backup.exceptions import (
 )
 from airflow_ddb_backup.limits import LARGEST_REPORT, NAMED_IN_TEXT, REPORT_VERSION, THREADS
 from airflow_ddb_backup.models import TableStatus
-from airflow_ddb_backup.parameters import check_age, check_choice, check_flag, check_texts, check_timeout, set_checked
+from airflow_ddb_backup.parameters import check_age, check_flag, check_texts, check_timeout, set_checked
 from airflow_ddb_backup.report import Report, age_of, total_of
 from airflow_ddb_backup.retries import read_pages, retrying, rounds
 from airflow_ddb_backup.selection import select_tables
@@ -37,15 +36,9 @@ if TYPE_CHECKING:
     from airflow_ddb_backup.models import Backup
     from airflow_ddb_backup.selection import SelectedTable, TableSelection
 
+# The statuses of a table that can fail the task.
+_FAILING = ("late", "none", "unknown")
 _UNKNOWN: Mapping[str, None] = dict.fromkeys(("newest_backup_arn", "newest_backup_at", "backups", "bytes"))
-
-
-class FailOn(StrEnum):
-    """The statuses of a table that can fail the task."""
-
-    LATE = "late"
-    NONE = "none"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +55,18 @@ class CoverageRequest:
 
     selection: TableSelection
     max_age: timedelta
-    fail_on: Sequence[FailOn]
+    fail_on: Sequence[str]
     point_in_time_recovery: bool
     timeout: float
 
     def __post_init__(self) -> None:
         if isinstance(self.fail_on, str):
             raise InvalidValueError.of("fail_on", self.fail_on, "a list of statuses, also of one")
-        statuses = check_texts("fail_on", self.fail_on, f"a list of {', '.join(map(repr, map(str, FailOn)))}")
+        rule = f"a list of {', '.join(map(repr, _FAILING))}"
         set_checked(
             self,
             max_age=check_age("max_age", self.max_age),
-            fail_on=tuple(check_choice("fail_on", status, FailOn) for status in statuses),
+            fail_on=check_texts("fail_on", self.fail_on, rule, _FAILING.__contains__),
             point_in_time_recovery=check_flag("point_in_time_recovery", self.point_in_time_recovery),
             timeout=check_timeout(self.timeout),
         )
@@ -107,7 +100,7 @@ class CoverageReport(Report[Coverage]):
         age = self._newest_age(name)
         return BackupError(f"Its newest backup is {age} old." if age else "It has no AVAILABLE backup.")
 
-    def conclude(self, fail_on: Sequence[FailOn], context: ErrorContext) -> None:
+    def conclude(self, fail_on: Sequence[str], context: ErrorContext) -> None:
         """Raise if a table has one of these statuses.
 
         :param fail_on: the statuses

@@ -44,7 +44,7 @@ def test_template_fields_are_attributes() -> None:
         ({"max_age": timedelta(0)}, "max_age must be a timedelta above 0"),
         ({"fail_on": "late"}, "fail_on must be a list of statuses"),
         ({"fail_on": None}, "fail_on must be a list of 'late', 'none', 'unknown'"),
-        ({"fail_on": ["fresh"]}, "fail_on must be one of 'late', 'none', 'unknown'"),
+        ({"fail_on": ["fresh"]}, "fail_on must be a list of 'late', 'none', 'unknown'"),
         ({"fail_on": [1]}, "fail_on must be a list of 'late', 'none', 'unknown'"),
         ({"point_in_time_recovery": "no"}, "point_in_time_recovery must be True or False"),
         ({"point_in_time_recovery": None}, "point_in_time_recovery must be True or False"),
