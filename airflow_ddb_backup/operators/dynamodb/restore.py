@@ -86,19 +86,8 @@ class TableRestorer(RestoreWaiter):
     timeout_error = RestoreTimeoutError
     outcomes = metrics.TABLES_RESTORED, metrics.RESTORES_FAILED
 
-    target_table_name: str | XComArg
-    if_exists: str
-    billing_mode: str | None
-    provisioned_throughput: Mapping[str, int] | None
-    on_demand_throughput: Mapping[str, int] | None
-    kms_key_id: str | None
-    exclude_indexes: Collection[str]
     settings: Collection[str] | XComArg
-    settings_from: str | XComArg | None
     tags: Mapping[str, str] | None
-    wait_for_completion: bool
-    poll_interval: float | timedelta
-    timeout: float | timedelta
 
     def _find_source(self, request: RestoreRequest, run: Run, deadline: Deadline) -> RestoreSource:
         """Open the hook, and return what the table is restored from.

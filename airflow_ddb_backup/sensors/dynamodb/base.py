@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, PokeReturnValue
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.clock import Deadline
@@ -42,9 +42,9 @@ class WaitSensor(DeferredWaitMixin, ConnectionMixin, AwsBaseSensor[DynamoDBBacku
     def __init__(
         self,
         *,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta = 5,
-        timeout: float | timedelta = 1800,
+        deferrable: bool,
+        poke_interval: float | timedelta,
+        timeout: float | timedelta,
         **kwargs: Any,
     ) -> None:
         # Airflow's own checks, which come first, name no parameter.
