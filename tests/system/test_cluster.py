@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_ddb_backup.models import BackupArn
 from tests.simulator.faults import INTERNAL_ERROR
 from tests.system.backups import PATIENCE, Backups
 from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
@@ -213,20 +214,22 @@ class TestAway:
     def test_both_triggerers(self, running: Cluster, plane: ControlPlane) -> None:
         """The waits go on, with their old deadline."""
         plane.creating_for = 99_999
+        begun = plane.clock.time()
         backups = Backups(running, plane, "many_tables_impatient", 4)
         backups.wait_until_deferred(4)
         for triggerer in TRIGGERERS:
             running.airflow.processes.stop(triggerer)
         soon, late = plane.backup_arns()[:2], plane.backup_arns()[2:]
         plane.statuses |= dict.fromkeys(soon, "AVAILABLE")
+        back = plane.clock.time()
         running.start_again()
         assert backups.run.end() == "failed"
         assert backups.states() == {"success": 2, "failed": 2}
         logs = [backups.run.task_log("back_up", map_index=index) for index in range(4)]
         for arn in late:
             (log,) = (log for log in logs if arn in log)
-            # A whole new minute would make it 80 and more.
-            assert 55 <= elapsed(log) < 75
+            # A minute after the task has begun, and not after the triggerers were back.
+            assert begun + 59 <= up_at(arn, log) < back + 60
 
     def test_the_control_plane(self, running: Cluster, plane: ControlPlane) -> None:
         """For a minute every call fails."""
@@ -257,9 +260,11 @@ def wait_until_deferred(run: Run) -> None:
     wait_until("the deferral", lambda: run.task_states().get("back_up") == "deferred")
 
 
-def elapsed(log: str) -> int:
-    """Return how old the backup was when time was up, in seconds, as the log tells."""
-    return int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0])
+def up_at(arn: str, log: str) -> float:
+    """Return when time was up: as many seconds after the backup was started as the log tells."""
+    started = BackupArn.parse(arn).created_hint
+    assert started
+    return started.timestamp() + int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0])
 
 
 class Silence:
@@ -324,13 +329,14 @@ class TestOutOfTime:
         """ARN, last status and elapsed time are in the log."""
         plane.creating_for = 99_999
         plane.create_table("orders")
+        begun = plane.clock.time()
         run = running.airflow.api.start_run("one_table_impatient", {"table": "orders"})
         assert run.end() == "failed"
         (arn,) = plane.backup_arns()
         log = run.task_log("back_up")
         assert "The backup was not AVAILABLE in time" in log
         assert arn in log
-        assert 55 <= elapsed(log) < 75
+        assert begun + 59 <= up_at(arn, log) <= plane.clock.time()
 
     @pytest.mark.parametrize(("dag_id", "state"), [("hard", "failed"), ("soft", "skipped")])
     def test_the_sensor_fails_or_is_skipped(

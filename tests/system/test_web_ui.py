@@ -156,8 +156,8 @@ def test_a_timeout_says_what_it_waited_for(page: Page, runs: Runs) -> None:
         "The backup continues: a retry finds it and waits for it.",
     )
     last = page.inner_text("body").partition("Last status CREATING, ")[2]
-    # A whole new minute would make it 120 and more.
-    assert 55 <= int(last.partition(" s after it was started.")[0]) < 115
+    # The task's minute, but for what it takes to start the backup; a whole new one would make it 120 and more.
+    assert 30 <= int(last.partition(" s after it was started.")[0]) < 115
     take_picture_of_task(page, "timeout")
 
 
