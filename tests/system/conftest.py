@@ -41,6 +41,13 @@ class RunDag(Protocol):
         """Take the DAG's id, and what ``DAG.test`` takes."""
 
 
+# After pytest-randomly has put them into its order.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that take long: else one process is still at them when the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def _airflow_database() -> None:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)

@@ -187,6 +187,7 @@ class TestManyTables:
         calls, throttled = plane.calls["CreateBackup"], plane.throttled["CreateBackup"]
         print(f"{calls} CreateBackup calls, {throttled} of them throttled")  # noqa: T201  # figures to quote
 
+    @pytest.mark.long
     def test_a_triggerer_with_thousands_of_waits(self, running: Cluster, plane: ControlPlane) -> None:
         """Killed, it resumes with the old deadline."""
         plane.creating_for = 99_999

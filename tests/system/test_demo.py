@@ -37,6 +37,7 @@ def standalone() -> Iterator[Airflow]:
         yield running
 
 
+@pytest.mark.long
 def test_every_example_can_be_triggered_and_is_green(standalone: Airflow) -> None:
     """By hand, as they are, one after the other: SQLite is slow. A form is filled in where it has no default."""
     states: dict[str, str] = {}
