@@ -115,6 +115,11 @@ def _install(session: nox.Session, airflow: str) -> None:
     session.install("--compile-bytecode", ".", "--group", "test", *wanted)
 
 
+def _default_marks() -> str:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    return str(options[options.index("-m") + 1])
+
+
 def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[str]) -> dict[str, object]:
     beside = Path(session.create_tmp())
     for name in TESTED:
@@ -124,7 +129,7 @@ def _run_tests(session: nox.Session, versions: dict[str, str], selected: list[st
     start = time.monotonic()
     with session.chdir(beside):
         # Load is the same on every version.
-        marked = ["-m", "not cluster and not browser and not reader and not upgrade and not load"]
+        marked = ["-m", f"{_default_marks()} and not load"]
         two_cores = ["-n", "2", "--dist", "loadgroup"]
         session.run("python", "-m", "pytest", "--junitxml=report.xml", *two_cores, *marked, *selected)
     report = ET.parse(beside / "report.xml").getroot().find("testsuite")  # noqa: S314  # our own pytest wrote it
