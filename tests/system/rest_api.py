@@ -134,6 +134,7 @@ class Run:
         self._dag = f"{_PREFIX}/dags/{dag_id}"
         self._path = f"{self._dag}/dagRuns/{run_id}"
         self._noted: dict[str, str] = {}
+        self._seen = ""
 
     def end(self, patience: float = PATIENCE, check: Callable[[], object] = lambda: None) -> str:
         """Wait for the end, and return the state.
@@ -142,7 +143,7 @@ class Run:
         :param check: raises once waiting is in vain
         """
         wait_until(f"the run of {self.dag_id}", self._has_ended, patience, check)
-        return self.state()
+        return self._seen
 
     def state(self) -> str:
         """Return the state, empty while nobody tells."""
@@ -198,7 +199,8 @@ class Run:
         if states != self._noted:
             self._noted = states
             self._api.say(_summary(states))
-        return self.state() in _FINISHED
+        self._seen = self.state()
+        return self._seen in _FINISHED
 
 
 def _name(task: dict[str, Any]) -> str:
