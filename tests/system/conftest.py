@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from tests.simulator.loop import SkippingLoop
 
 
+# So that a failure says which of the tables has no backup, or two.
+pytest.register_assert_rewrite("tests.system.backups")
+
 _LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # Those of the DAGs, by their IDs.
 _FILES: dict[str, Path] = {}
