@@ -10,13 +10,14 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+_T = TypeVar("_T")
 # Airflow is healthy after 12 to 18 s on 2 cores, when nothing else runs.
 PATIENCE = 180.0
 # What was asked to end and has not by then is killed.
@@ -144,7 +145,7 @@ class Processes:
         """Start a program."""
         self._say(f"starting the {program.name}")
         self._programs[program.name] = program
-        if ended := self._running.get(program.name):
+        if ended := self._running.pop(program.name, None):
             self._tell_guard(ended.pid)
         with Path(self.home, f"{program.name}.log").open("ab") as log:
             self._running[program.name] = subprocess.Popen(
@@ -164,8 +165,9 @@ class Processes:
 
         :raises EndedError: a program has
         """
-        if ended := [name for name, process in self._running.items() if process.poll() is not None]:
-            message = f"ended by itself: {', '.join(ended)}"
+        ended = {name: process.poll() for name, process in self._running.items()}
+        if told := [f"{name} (exit code {code})" for name, code in ended.items() if code is not None]:
+            message = f"ended by itself: {', '.join(told)}"
             raise EndedError(message)
 
     def start_again(self, *names: str) -> None:
@@ -213,13 +215,10 @@ class Processes:
 
     def child_with_port(self, port: int) -> psutil.Process | None:
         """Return the child, of any program here, that has a TCP connection from a local port."""
-        for name in self._running:
-            for child in self._family(name):
-                try:
-                    ports = {one.laddr.port for one in child.net_connections("tcp") if one.laddr}
-                except psutil.NoSuchProcess:
-                    continue
-                if port in ports:
+        # Another thread may start and stop programs meanwhile.
+        for name in list(self._running):
+            for child, connections in told_by(self._family(name), lambda child: child.net_connections("tcp")):
+                if port in {one.laddr.port for one in connections if one.laddr}:
                     return child
         return None
 
@@ -232,16 +231,15 @@ class Processes:
 
     def memory(self, name: str) -> Memory:
         """Return what a program and its children take."""
-        taken = [process.memory_full_info() for process in self.tree(name)]
+        taken = [told for _, told in told_by(self.tree(name), psutil.Process.memory_full_info)]
         return Memory(rss=sum(one.rss for one in taken) / 1e6, pss=sum(one.pss for one in taken) / 1e6)
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return the processor time that each running program has taken, with its children, also those that ended."""
-        spent = {}
-        for name, running in self._running.items():
-            processes = [psutil.Process(running.pid), *self._family(name)]
-            spent[name] = float(sum(sum(process.cpu_times()[:4]) for process in processes))
-        return spent
+        return {
+            name: float(sum(sum(times[:4]) for _, times in told_by(self.tree(name), psutil.Process.cpu_times)))
+            for name in list(self._running)
+        }
 
     def log(self, name: str) -> str:
         """Return what a program has printed."""
@@ -256,11 +254,21 @@ class Processes:
     def _family(self, name: str) -> list[psutil.Process]:
         # Asked for while the program runs: orphans no longer tell whose they were.
         try:
-            return (
-                list(psutil.Process(self._running[name].pid).children(recursive=True)) if name in self._running else []
-            )
-        except psutil.NoSuchProcess:
+            return list(psutil.Process(self._running[name].pid).children(recursive=True))
+        except (KeyError, psutil.NoSuchProcess):
             return []
+
+
+def told_by(
+    processes: Iterable[psutil.Process], read: Callable[[psutil.Process], _T]
+) -> Iterator[tuple[psutil.Process, _T]]:
+    """Yield each process with what is read of it, but for those that end meanwhile, or tell nothing once they have."""
+    for process in processes:
+        try:
+            told = read(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        yield process, told
 
 
 def kill_all(processes: Sequence[psutil.Process]) -> None:

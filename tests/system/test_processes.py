@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.system.processes import EndedError, Processes, Program, wait_until
+from tests.system.processes import EndedError, Processes, Program, told_by, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,9 +34,18 @@ def run_in(home: Path, program: Program) -> None:
 def test_a_program_that_has_ended_is_named_with_its_last_lines(tmp_path: Path) -> None:
     """On a machine that is too small the demo says why."""
     short = Program("scheduler", [sys.executable, "-c", "raise SystemExit('no memory left')"])
-    with pytest.raises(EndedError, match="ended by itself: scheduler") as ended:
+    with pytest.raises(EndedError, match=r"ended by itself: scheduler \(exit code 1\)") as ended:
         run_in(tmp_path, short)
     assert "no memory left" in ended.value.__notes__[0]
+
+
+def test_a_child_that_ends_while_it_is_read_counts_no_more() -> None:
+    """Airflow ends a process for each task, whenever that is."""
+    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    processes = [psutil.Process(), psutil.Process(child.pid)]
+    child.kill()
+    child.wait()
+    assert [one.pid for one, _ in told_by(processes, psutil.Process.memory_full_info)] == [os.getpid()]
 
 
 def test_a_program_that_is_stopped_leaves_no_process_behind(tmp_path: Path) -> None:
