@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from airflow_ddb_backup.models import BackupArn
 from tests.system.processes import wait_until
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from tests.system.rest_api import Run
 
 PATIENCE = 600.0
+
+
+def up_at(arn: str, log: str) -> float:
+    """Return when time was up: as many seconds after the backup was started as the log tells."""
+    started = BackupArn.parse(arn).created_hint
+    assert started
+    return started.timestamp() + int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0])
 
 
 class Backups:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_ddb_backup.models import BackupArn
 from tests.simulator.faults import INTERNAL_ERROR
-from tests.system.backups import PATIENCE, Backups
+from tests.system.backups import PATIENCE, Backups, up_at
 from tests.system.cluster import POSTGRES, TRIGGERERS, WORKERS, Cluster
 from tests.system.processes import wait_until
 
@@ -289,13 +288,6 @@ class TestAway:
 def wait_until_deferred(run: Run) -> None:
     """Wait until the task, once it has not been for a while, is deferred."""
     wait_until("the deferral", lambda: run.task_states().get("back_up") == "deferred")
-
-
-def up_at(arn: str, log: str) -> float:
-    """Return when time was up: as many seconds after the backup was started as the log tells."""
-    started = BackupArn.parse(arn).created_hint
-    assert started
-    return started.timestamp() + int(log.partition("Last status CREATING, ")[2].partition(" s after it was started")[0])
 
 
 class Silence:
