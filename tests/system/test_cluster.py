@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from tests.simulator.faults import INTERNAL_ERROR
 from tests.system.backups import PATIENCE, Backups, up_at
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
     from tests.system.rest_api import Run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-# As the scheduler of Airflow 3 sets a task that is stuck in the queue, whatever has become of it since it looked.
-_QUEUE_AGAIN = text(
-    "UPDATE task_instance SET state = 'scheduled', queued_dttm = NULL, queued_by_job_id = NULL, scheduled_dttm = now() "
-    "WHERE dag_id = :dag_id AND task_id = 'back_up' AND state = 'running'"
-)
 OPERATIONS = ("CreateBackup", "DescribeBackup", "DescribeTable", "ListBackups")
 
 
@@ -170,30 +164,6 @@ class TestKilled:
         assert Counter(arn.split("/")[1] for arn in made) == dict.fromkeys(tables, 1)
         report = run.xcom("back_up", "return_value")
         assert (sorted(report["backups"].values()), report["failed"]) == (sorted(made), {})
-
-
-class TestRunTwice:
-    """Airflow runs one try of a task twice."""
-
-    @pytest.mark.xfail(strict=True, reason="a first try does not look for what another execution of it has made")
-    def test_a_task_that_is_queued_again_as_it_runs(self, running: Cluster, plane: ControlPlane) -> None:
-        """Its scheduler does so to one that begins just as it is taken for stuck in the queue: one try, run twice."""
-        database = create_engine(running.airflow.processes.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
-        plane.creating_for = 30.0
-        plane.create_table("orders")
-        queued_again: list[int] = []
-
-        def queue_again(_: str, __: int) -> None:
-            if not queued_again:
-                with database.begin() as connection:
-                    running_tasks = connection.execute(_QUEUE_AGAIN, {"dag_id": "one_table_unretried"})
-                    queued_again.append(running_tasks.rowcount)
-
-        plane.on_commit = queue_again
-        assert running.airflow.api.start_run("one_table_unretried", {"table": "orders"}).end() == "success"
-        database.dispose()
-        assert queued_again == [1]
-        assert len(plane.backup_arns()) == 1
 
 
 class TestManyTables:

@@ -488,6 +488,36 @@ class TestFirstTries:
         assert f": {deleted} and " in told.partition("The older is used, created at")[2]
         assert f"{new}, created at" in told
 
+    def test_one_that_airflow_runs_twice_makes_two(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Its scheduler may: one backup too many, since the next three tests' tasks must not take an earlier one."""
+        ti = begun(clock)
+        clock.sleep(600)
+        assert [run(ti), run(ti)] == control_plane.backup_arns()
+
+    def test_mapped_steps_on_one_table_make_one_each(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """One step at a time: each must be able to go back to what the step before has left."""
+        ti = begun(clock, map_index=0)
+        before_the_first = run(ti)
+        clock.sleep(900)
+        before_the_second = run(replace(ti, map_index=1, xcoms={}))
+        assert [before_the_first, before_the_second] == control_plane.backup_arns()
+
+    def test_a_dag_that_is_tested_twice_for_one_date_makes_two(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """``airflow dags test`` of Airflow 2 deletes the first run; the second has its ID, due date and start."""
+        date = at(clock, -DAY)
+        tested = FakeTaskInstance(run_id="manual__2026-11-22", run_after=date, started=date)
+        morning = run(tested)
+        clock.sleep(5 * 3600)
+        assert [morning, run(replace(tested, xcoms={}))] == control_plane.backup_arns()
+
+    def test_a_run_that_is_made_again_at_once_makes_one(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """Though it is within the tolerance for the scheduler's clock, and waits in the queue."""
+        deleted = run(begun(clock, "ticket-4711"))
+        clock.sleep(8)
+        again = begun(clock, "ticket-4711")
+        clock.sleep(600)
+        assert deleted != run(again) == control_plane.backup_arns()[1]
+
     def test_two_runs_within_a_minute_make_one_each(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Under one given name; so does catch-up with one run at a time."""
         first = begun(clock, "one")
