@@ -410,6 +410,12 @@ class TestIfExists:
         clock.sleep(60)
         assert run(retry(ti), if_exists="fail", **GIVEN) == first
 
+    def test_a_later_try_lists_what_was_ever_made_once(self, control_plane: ControlPlane, clock: Clock) -> None:
+        """It looks for its own again and again, but only since its run started."""
+        control_plane.add_backups("orders", 1000, "hourly", age=DAY)
+        assert [run(retry(begun(clock)), if_exists="fail")] == control_plane.backup_arns()[1000:]
+        assert control_plane.calls["ListBackups"] == 3 + 10 + 1
+
     def test_an_earlier_start_s_is_refused(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Clearing a finished run starts it again; a table's backup from before that is refused."""
         ti = begun(clock)
