@@ -96,8 +96,9 @@ def test_it_shows_a_report_to_who_is_signed_in(browser: TestClient, session: Ses
     assert "customers" in response.text
 
 
+@pytest.mark.clock_speed(1)
 def test_a_check_is_shown(browser: TestClient, session: Session, run_dag: RunDag, control_plane: ControlPlane) -> None:
-    """What the operator has found is on the page once its task has succeeded."""
+    """What the operator has found is on the page, whose clock is the real one, once its task has succeeded."""
     control_plane.add_backups("orders", 3, age=3600)
     assert run_dag("coverage_outlet").state == "success"
     text = browser.get(PAGE).text
