@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 UNIT, SYSTEM = Path(__file__).parent / "unit", Path(__file__).parent / "system"
 EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
+# Of the values that a test is parametrized with, so many are measured.
+_MEASURED = 2
 # The fixtures of the system tests that start Airflow's processes for their file.
 _RUNNING = {"runs", "standalone"}
 # Airflow reads these once, when it is imported first.
@@ -129,12 +131,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure coverage in the tests of the package alone, and not of whole DAGs nor of many histories.
+    """Measure coverage in the tests of the package alone, and not of whole DAGs, many histories, nor more of the same.
 
     To measure it takes two to ten times a test's own time. pytest-cov's ``no_cover`` goes on measuring beside xdist.
     """
     is_whole = "run_dag" in getattr(item, "fixturenames", ())
-    if {UNIT, SYSTEM} & {*item.path.parents} and not is_whole and not item.get_closest_marker("load"):
+    callspec = getattr(item, "callspec", None)
+    is_one_of_many = callspec is not None and max(callspec.indices.values(), default=0) >= _MEASURED
+    if {UNIT, SYSTEM} & {*item.path.parents} and not (is_whole or is_one_of_many or item.get_closest_marker("load")):
         return (yield)
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
