@@ -33,6 +33,7 @@ class TestLoad:
         plane.creating_for = 1.0
         Backups(running, plane, "many_tables_unretried", 36).assert_each_once()
 
+    @pytest.mark.long
     def test_sixty_tables(self, running: Cluster, plane: ControlPlane) -> None:
         """At AWS's rates."""
         plane.creating_for = 60.0
