@@ -495,7 +495,7 @@ class TestFirstTries:
         assert f"{new}, created at" in told
 
     def test_one_that_airflow_runs_twice_makes_two(self, control_plane: ControlPlane, clock: Clock) -> None:
-        """Its scheduler may: one backup too many, since the next three tests' tasks must not take an earlier one."""
+        """Its scheduler may. One too many: mapped steps, and runs that are made again, must not take an earlier one."""
         ti = begun(clock)
         clock.sleep(600)
         assert [run(ti), run(ti)] == control_plane.backup_arns()
@@ -516,7 +516,7 @@ class TestFirstTries:
         clock.sleep(5 * 3600)
         assert [morning, run(replace(tested, xcoms={}))] == control_plane.backup_arns()
 
-    def test_a_run_that_is_made_again_at_once_makes_one(self, control_plane: ControlPlane, clock: Clock) -> None:
+    def test_a_run_that_is_made_again_at_once_takes_none(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Though it is within the tolerance for the scheduler's clock, and waits in the queue."""
         deleted = run(begun(clock, "ticket-4711"))
         clock.sleep(8)
