@@ -180,9 +180,12 @@ class Creation:
         wanted = self.wanted
         if (since := wanted.listed_since) is None:
             return None
-        own_since = wanted.own_since
-        own = self._poll(partial(wanted.find_own, table), own_since, self._began_at) if own_since else None
-        # A backup of others, which may be of long ago, may be missing without harm.
+        own = None
+        if own_since := wanted.own_since:
+            # What was ever made is listed once; what may be reused comes along with the run's own.
+            looked_since = own_since if self._request.if_exists is IfExists.FAIL else since
+            own = self._poll(partial(wanted.find_own, table), looked_since, self._began_at)
+        # A backup of others may be missing without harm.
         listed = self._list(since, self._began_at)
         if self._request.if_exists is IfExists.FAIL and (foreign := wanted.find_foreign(table, listed)):
             detail = f"It is named {foreign.name!r} and was created at {foreign.created_at.isoformat()}."

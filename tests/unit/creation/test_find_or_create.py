@@ -416,6 +416,16 @@ class TestIfExists:
         assert [run(retry(begun(clock)), if_exists="fail")] == control_plane.backup_arns()[1000:]
         assert control_plane.calls["ListBackups"] == 3 + 10 + 1
 
+    def test_a_later_try_lists_what_it_may_reuse_along_with_its_own(
+        self, control_plane: ControlPlane, clock: Clock
+    ) -> None:
+        """One listing shows both."""
+        first = begun(clock)
+        made = run(first)
+        control_plane.calls.clear()
+        assert run(retry(first), reuse_within=timedelta(hours=1)) == made
+        assert control_plane.calls["ListBackups"] == 1
+
     def test_an_earlier_start_s_is_refused(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Clearing a finished run starts it again; a table's backup from before that is refused."""
         ti = begun(clock)
