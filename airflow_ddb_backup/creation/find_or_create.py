@@ -253,7 +253,7 @@ class Creation:
         """Look into listings until something is found, or as long as a listing may be behind.
 
         :param find: looks into a listing
-        :param since: leave out what was requested earlier, by AWS's clock
+        :param since: leave out what was created earlier, by AWS's clock
         :param made_by: when it was made at the latest, by the monotonic clock
         :raises CreationTimeoutError: the task's time was up before that
         """

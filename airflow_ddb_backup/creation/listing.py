@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_ddb_backup.exceptions import CreationTimeoutError, PermanentError
+from airflow_ddb_backup.limits import SWEEP_MARGIN
 from airflow_ddb_backup.retries import read_pages, retrying
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Listing:
         """Return the backups of all tables of a name, whatever their own names; older ones may be among them.
 
         :param table: the table's name
-        :param since: leave out what was requested earlier, by AWS's clock
+        :param since: leave out what was created earlier, by AWS's clock
         :param begun_after: when the listing must have begun at the earliest, by the monotonic clock
         :raises CreationTimeoutError: time was up before the last page
         :raises BackupError: it has failed
@@ -82,7 +83,8 @@ class Listing:
 
     def _list(self, since: datetime) -> None:
         began = self._deadline.clock.monotonic()
-        listing = partial(self._hook.list_backups, self._context, self._table_name, created_since=since)
+        since_request = since - SWEEP_MARGIN
+        listing = partial(self._hook.list_backups, self._context, self._table_name, created_since=since_request)
         by_table: defaultdict[str, list[Backup]] = defaultdict(list)
         try:
             for backup in read_pages(lambda cursor: self._retry(listing, cursor=cursor), self._context) or ():

@@ -145,6 +145,7 @@ class Creations(Machine):
         """Set the clocks: AWS's is the true one; the worker's is the test's own."""
         self.plane.clock_offset = worker
         self.plane.listing_lag = lag
+        self.plane.requested_before = 1.5
         self.plane.create_table("orders")
         self.scheduler = scheduler
         self.clock.sleep(100)

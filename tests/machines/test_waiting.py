@@ -110,7 +110,7 @@ class Waits(Machine):
     )
     def begin(self, offset: float, lag: float, count: int, many: bool) -> None:
         """Set the clocks, AWS's may be off the triggerer's, and listings be behind; let some tasks wait already."""
-        self.plane.clock_offset, self.plane.listing_lag = offset, lag
+        self.plane.clock_offset, self.plane.listing_lag, self.plane.requested_before = offset, lag, 1.5
         self.plane.create_table("orders")
         self.plane.restoring_for = 9e9
         self.plane.after = self.note_call

@@ -119,6 +119,8 @@ class ControlPlane:
         self.requests: deque[tuple[str, dict[str, Any]]] = deque(maxlen=10_000)
         #: seconds that ListBackups is behind, with new backups and with deleted ones
         self.listing_lag = 0.0
+        #: seconds from the request of a backup, which the bounds of ListBackups are on, to its creation
+        self.requested_before = 0.0
         #: the IAM policy of whoever calls; None allows everything
         self.policy: dict[str, Any] | None = None
         #: access keys whose session is over
@@ -706,7 +708,12 @@ class ControlPlane:
             for arn, backup in (_BACKENDS[call.account][call.region].backups | ghosts).items()
             if call.table in {"", backup.table.name} and self._is_past(backup, self.listing_lag)
         }
-        summaries, cursor = page_of_backups([*map(_listed_as, backups.values())], call.body)
+        bounds = {
+            name: call.body[name] + self.requested_before
+            for name in ("TimeRangeLowerBound", "TimeRangeUpperBound")
+            if name in call.body
+        }
+        summaries, cursor = page_of_backups([*map(_listed_as, backups.values())], call.body | bounds)
         for summary in summaries:
             backup = backups[summary["BackupArn"]]
             self._set_status(summary, backup)

@@ -791,6 +791,18 @@ class TestClocks:
         if "if_exists" not in settings:
             assert run(retry(ti), **settings) == own
 
+    @pytest.mark.parametrize("if_exists", ["fail", "reuse"])
+    def test_a_backup_that_was_requested_just_before_the_run_started_is_found(
+        self, control_plane: ControlPlane, clock: Clock, if_exists: str
+    ) -> None:
+        """By the scheduler's clock, which is ahead: ListBackups' bounds are on the request, a backup's time is not."""
+        control_plane.requested_before = 1.5
+        ti = begun(clock, ahead=3)
+        clock.sleep(3.2)
+        first = run(ti, if_exists=if_exists, **GIVEN)
+        clock.sleep(300)
+        assert run(retry(ti), if_exists=if_exists, **GIVEN) == first
+
     def test_a_proxy_s_clock_hides_no_backup(self, control_plane: ControlPlane, clock: Clock) -> None:
         """Its 429 has a date; the answer of the next call is lost."""
         control_plane.clock_offset = -200
