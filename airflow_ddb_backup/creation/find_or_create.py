@@ -182,9 +182,11 @@ class Creation:
             return None
         own = None
         if own_since := wanted.own_since:
-            # What was ever made is listed once; what may be reused comes along with the run's own.
-            looked_since = own_since if self._request.if_exists is IfExists.FAIL else since
-            own = self._poll(partial(wanted.find_own, table), looked_since, self._began_at)
+            find = partial(wanted.find_own, table)
+            if self._request.if_exists is IfExists.FAIL:
+                # These listings only wait: that of what was ever made decides, and one is enough then.
+                self._poll(find, own_since, self._began_at)
+            own = self._poll(find, since, self._began_at)
         # A backup of others may be missing without harm.
         listed = self._list(since, self._began_at)
         if self._request.if_exists is IfExists.FAIL and (foreign := wanted.find_foreign(table, listed)):

@@ -13,6 +13,8 @@ from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.unit.conftest import FakeTaskInstance, context_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Context
 
     from tests.simulator.clock import Clock
@@ -107,3 +109,17 @@ def xcoms(context: Context) -> dict[str, Any]:
     ti: Any = context["ti"]
     pushed: dict[str, Any] = ti.xcoms
     return pushed
+
+
+def once_listed(control_plane: ControlPlane, since: float, do: Callable[[], object]) -> None:
+    """Do it once, when the first page of backups since then has been read and not yet been sent.
+
+    :param since: by the tests' clock
+    """
+    left = [do]
+
+    def after(operation: str) -> None:
+        if operation == "ListBackups" and control_plane.clock.time() >= since and left:
+            left.pop()()
+
+    control_plane.after = after

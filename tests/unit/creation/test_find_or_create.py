@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +41,7 @@ from tests.simulator.faults import (
     Fault,
 )
 from tests.unit.conftest import FakeTaskInstance
-from tests.unit.creation.support import DAY, GIVEN, at, begun, cleared, execute, retry, run
+from tests.unit.creation.support import DAY, GIVEN, at, begun, cleared, execute, once_listed, retry, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -347,6 +348,12 @@ class TestOtherBackups:
         assert len(control_plane.backup_arns()) == 2
 
 
+@pytest.fixture
+def oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """List backups in the order of their creation, one of those that AWS may choose."""
+    monkeypatch.setattr("tests.simulator.rules._any_order", lambda backup: backup["BackupArn"].rpartition("/")[2])
+
+
 class TestIfExists:
     """The choices for a run that has its backup already."""
 
@@ -415,6 +422,57 @@ class TestIfExists:
         control_plane.add_backups("orders", 1000, "hourly", age=DAY)
         assert [run(retry(begun(clock)), if_exists="fail")] == control_plane.backup_arns()[1000:]
         assert control_plane.calls["ListBackups"] == 3 + 10 + 1
+
+    @pytest.mark.parametrize("settings", [{}, GIVEN])
+    @pytest.mark.parametrize(("seconds", "lag"), [(12, 0), (3, 9)])
+    def test_a_backup_that_only_the_history_shows_is_the_run_s(
+        self,
+        control_plane: ControlPlane,
+        clock: Clock,
+        oldest_first: None,
+        settings: dict[str, Any],
+        seconds: float,
+        lag: float,
+    ) -> None:
+        """A lost process of the first try makes it after the last look, or just before, while ListBackups is behind."""
+        control_plane.add_backups("orders", 1000, "hourly", age=DAY)
+        clock.sleep(60)
+        control_plane.listing_lag = lag
+        ti = begun(clock)
+        clock.sleep(30)
+        name = settings.get("backup_name") or derive_backup_name("", ti.dag_id, ti.task_id, ti.run_id)
+        create = partial(control_plane.ask, "CreateBackup", TableName="orders", BackupName=name)
+        once_listed(control_plane, clock.time() + seconds, create)
+        assert [run(retry(ti), if_exists="fail", **settings)] == control_plane.backup_arns()[1000:]
+
+    def test_a_backup_that_the_history_shows_no_more_is_gone(
+        self, control_plane: ControlPlane, clock: Clock, oldest_first: None
+    ) -> None:
+        """It is deleted between the look for the run's own and the end of the listing."""
+        control_plane.add_backups("orders", 1000, "hourly", age=DAY)
+        clock.sleep(60)
+        ti = begun(clock)
+        first = run(ti, if_exists="fail")
+        clock.sleep(60)
+        once_listed(control_plane, clock.time() + 2, partial(control_plane.ask, "DeleteBackup", BackupArn=first))
+        second = run(retry(ti), if_exists="fail")
+        assert control_plane.backup_arns()[1000:] == [second] != [first]
+
+    def test_the_history_may_show_an_older_one(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """Of two tries: the younger's is listed before the older's."""
+        ti = begun(clock)
+        clock.sleep(20)
+        (younger,) = control_plane.add_backups("orders", 1, GIVEN["backup_name"], age=2)
+        older: list[str] = []
+
+        def show() -> None:
+            older.extend(control_plane.add_backups("orders", 1, GIVEN["backup_name"], age=5))
+
+        once_listed(control_plane, clock.time(), show)
+        assert [run(retry(ti), if_exists="fail", **GIVEN)] == older
+        assert f"{older[0]} and {younger}" in log()
 
     def test_a_later_try_lists_what_it_may_reuse_along_with_its_own(
         self, control_plane: ControlPlane, clock: Clock
