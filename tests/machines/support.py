@@ -19,8 +19,8 @@ from botocore.httpsession import URLLib3Session
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from tests.conftest import EXAMPLES
 from tests.simulator import faults
-from tests.unit.conftest import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

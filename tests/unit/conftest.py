@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from airflow_ddb_backup.clock import Clock
+from tests.conftest import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.loop import SkippingLoop
 
-#: of each property, so many examples are tried
-EXAMPLES = int(os.environ.get("EXAMPLES", "25"))
 # None has a time limit: machines may be busy.
 hypothesis_settings.register_profile("unhurried", deadline=None, max_examples=EXAMPLES)
 hypothesis_settings.load_profile("unhurried")

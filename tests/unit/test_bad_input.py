@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, InvalidValueError
+from tests.conftest import EXAMPLES
 from tests.simulator.control_plane import REGION
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
-from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
+from tests.unit.conftest import FakeTaskInstance, context_of
 from tests.unit.strategies import JSON
 
 if TYPE_CHECKING:

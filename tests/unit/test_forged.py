@@ -31,10 +31,11 @@ from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBFreshBackupTrigger,
     DynamoDBRestoreTrigger,
 )
+from tests.conftest import EXAMPLES
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Answer, Fault
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
-from tests.unit.conftest import EXAMPLES, FakeTaskInstance, context_of
+from tests.unit.conftest import FakeTaskInstance, context_of
 from tests.unit.restoring.drills import back_up_items, drill_operator
 from tests.unit.restoring.support import SHOP, TARGET, give, make_source, operator, restore_by_others, tags_of
 from tests.unit.strategies import JSON
