@@ -136,9 +136,8 @@ class DynamoDBCreateBackupOperator(BackupCreator):
         self, context: Context, backup: Backup, request: BackupRequest, region: str | None, deadline: Deadline
     ) -> WaitResult:
         wait = BackupWait(backup.arn, deadline)
-        result = None
-        # A listing may show a backup as AVAILABLE that was deleted since: a poll decides.
-        if self.deferrable:
+        result = wait.observe(backup)
+        if result is None and self.deferrable:
             # A small table's backup is AVAILABLE at once: it needs no deferral.
             (result,) = poll_on_worker(self.hook, [wait], CALL_SECONDS, self.log)
             if result is None:

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import DAG, AirflowException, TaskDefer
 from airflow_ddb_backup.creation.names import derived_prefix
 from airflow_ddb_backup.exceptions import (
     BackupError,
-    BackupLostError,
     BackupNotReusedTimeoutError,
     BackupTimeoutError,
     ConfigurationError,
@@ -272,21 +271,6 @@ def test_without_waiting_it_neither_waits_nor_defers(
 def test_a_backup_that_is_available_at_once_does_not_defer(control_plane: ControlPlane, context: Context) -> None:
     """There is nothing to wait for."""
     assert [operator(deferrable=True).execute(context)] == control_plane.backup_arns()
-
-
-def test_a_found_backup_that_was_just_deleted_is_no_success(
-    control_plane: ControlPlane, context: Context, clock: Clock
-) -> None:
-    """A listing shows it AVAILABLE for some seconds more: a poll decides, on the worker and on the triggerer."""
-    kwargs = {"reuse_within": timedelta(hours=1)}
-    arn = operator(**kwargs).execute(context)
-    control_plane.listing_lag = 8
-    clock.sleep(60)
-    control_plane.client().delete_backup(BackupArn=arn)
-    defer(operator(deferrable=True, **kwargs), context)
-    with pytest.raises(BackupLostError, match=f"{arn}.*It was not found 3 times in a row"):
-        operator(**kwargs).execute(context)
-    assert control_plane.calls["CreateBackup"] == 1
 
 
 def test_arn_and_link_are_kept_before_the_deferral(
