@@ -199,12 +199,15 @@ class Creation:
             self._log.warning(message, earlier.created_at.isoformat(), earlier.arn.text)
         if found := own or wanted.find_reusable(table, listed):
             self._log_reuse(found)
-        elif self._request.reuse_within and wanted.run.cleared:
+        run, within = wanted.run, self._request.reuse_within
+        # To clear a finished run moves its start, and with it what is young enough.
+        made_since = found is None or (run.clear_number > 0 and found.created_at >= run.earliest)
+        if within and run.cleared and not own and made_since:
             message = (
-                "No backup was at most %s old when this run started, at %s. A new one is made; it may hold what the "
-                "run has begun to change already."
+                "No backup from before this run was due was at most %s old when it started, at %s. %s may hold what "
+                "the run has begun to change already."
             )
-            self._log.warning(message, self._request.reuse_within, wanted.run.started.isoformat())
+            self._log.warning(message, within, run.started.isoformat(), found.arn.text if found else "A new one")
         return found
 
     def _create(self) -> Backup | exceptions.AmbiguousOutcomeError:

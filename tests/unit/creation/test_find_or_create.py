@@ -759,6 +759,22 @@ class TestReuse:
         control_plane.add_backups("orders", 1)
         assert run(retry(ti), reuse_within=self.WITHIN) == before
 
+    def test_where_only_one_made_since_is_young_enough_it_warns(
+        self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
+    ) -> None:
+        """To clear a finished run moves its start: what the run had rested on may be too old by then."""
+        control_plane.add_backups("orders", 1)
+        clock.sleep(3000)
+        ti = begun(clock)
+        run(ti, reuse_within=self.WITHIN)
+        clock.sleep(600)
+        (since,) = control_plane.add_backups("orders", 1)
+        assert run(retry(ti), reuse_within=self.WITHIN) != since
+        clock.sleep(2400)
+        assert "may hold what the run has begun" not in log()
+        assert run(cleared(ti, clock), reuse_within=self.WITHIN) == since
+        assert f"{since} may hold what the run has begun to change already" in log()
+
     def test_where_none_is_left_it_warns(
         self, control_plane: ControlPlane, clock: Clock, log: Callable[[], str]
     ) -> None:
@@ -769,7 +785,9 @@ class TestReuse:
         run(ti, reuse_within=self.WITHIN)
         clock.sleep(DAY)
         assert run(cleared(ti, clock), reuse_within=self.WITHIN) == control_plane.backup_arns()[1]
-        assert "No backup was at most 1:00:00 old when this run started" in log()
+        told = log()
+        assert "No backup from before this run was due was at most 1:00:00 old when it started" in told
+        assert "A new one may hold what the run has begun to change already" in told
 
     def test_the_run_s_own_comes_first(self, control_plane: ControlPlane, clock: Clock) -> None:
         """A retry gets what its first try made, also while ListBackups is behind."""
