@@ -14,7 +14,7 @@ RESOLVE = $(BIN)/uv pip compile --quiet --python-version 3.11.0 --group dev --gr
 # A build of a commit is the same whenever it is made; that of no repository has hatchling's own time.
 EPOCH = $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
 
-# Of the unit tests, what meets Airflow, boto3 or aiobotocore.
+# Of the unit tests, what meets Airflow, boto3 or aiobotocore. Of the system tests, make lowest has all in one process.
 MEETING := test_boto_errors.py test_connection.py hooks links operators sensors triggers waiting
 
 # Importing Airflow takes 2.5 s with compiled modules, and 6 s without.
@@ -69,7 +69,8 @@ screenshots: $(READY) ## Take the documentation's pictures of Airflow's web UI: 
 	REQUIRE_CHROMIUM=1 SCREENSHOTS=docs/images $(BIN)/python -m pytest -m browser tests/system/test_web_ui.py
 
 lowest: $(READY) ## Run whole DAGs, and what meets Airflow, boto3 or aiobotocore, on the lowest versions that are claimed
-	$(BIN)/nox --session "tests(lowest-3.11)" -- tests/system $(addprefix tests/unit/,$(MEETING))
+	$(BIN)/nox --session "tests(lowest-3.11)" -- tests/system --ignore tests/system/test_standalone.py \
+		$(addprefix tests/unit/,$(MEETING))
 
 matrix: $(READY) ## Run the tests on every Airflow and Python that is claimed; writes docs/versions.csv
 	$(BIN)/nox --session tests write_results
