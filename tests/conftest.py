@@ -5,12 +5,10 @@ from __future__ import annotations
 import gc
 import inspect
 import os
-import random
 import re
 import sys
 import tempfile
 import threading
-from collections import defaultdict
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -28,21 +26,17 @@ from packaging.version import Version
 
 import airflow_ddb_backup
 from airflow_ddb_backup.clock import Clock as PackageClock
+from tests.sampling import FEW, sampled
 from tests.simulator.clock import Clock, StillClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tests.simulator.control_plane import ControlPlane
     from tests.simulator.loop import SkippingLoop
 
 UNIT, SYSTEM = Path(__file__).parent / "unit", Path(__file__).parent / "system"
 EXAMPLE_DAGS = Path(__file__).parents[1] / "example_dags"
-_ALL_EXAMPLES = 25
-#: of each property, so many examples are tried
-EXAMPLES = int(os.environ.get("EXAMPLES", _ALL_EXAMPLES))
-# With fewer than by default, of the cases of a test under load one in so many runs.
-_SAMPLED = 3
 # Of the values that a test is parametrized with, so many are measured.
 _MEASURED = 2
 # The fixtures of the system tests that start Airflow's processes for their file.
@@ -130,21 +124,6 @@ def pytest_sessionfinish() -> None:
     gc.freeze()
 
 
-def sampled(nodes: Iterable[str]) -> set[str]:
-    """Return one in three of each test's cases, one at least: the same whenever the test has these.
-
-    :param nodes: the names of the cases
-    """
-    cases = defaultdict(list)
-    for node in nodes:
-        cases[node.partition("[")[0]].append(node)
-    return {
-        node
-        for test, each in cases.items()
-        for node in random.Random(test).sample(each, -(-len(each) // _SAMPLED))  # noqa: S311  # no secret
-    }
-
-
 # Before xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -153,7 +132,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Let one process begin with each file that starts Airflow's own processes, and one with all of ``DAG.test``. Each
     process has a cluster of its own, on which any test can run.
     """
-    if EXAMPLES < _ALL_EXAMPLES:
+    if FEW:
         under_load = {item.nodeid: item for item in items if item.get_closest_marker("load")}
         left_out = [under_load[node] for node in under_load.keys() - sampled(under_load)]
         config.hook.pytest_deselected(items=left_out)

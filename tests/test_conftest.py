@@ -1,4 +1,4 @@
-"""What the tests of an event loop take for a call that blocks it, and which cases a short run has."""
+"""What the tests of an event loop take for a call that blocks it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from blockbuster import BlockingError
-
-from tests.conftest import sampled
 
 
 class Held:
@@ -43,13 +41,3 @@ def collector() -> Any:
 async def test_a_lock_of_coverage_is_the_measurement_s_own(collector: Any) -> None:
     """A thread and the loop may reach a file's first line at once, and nothing of that is the package's."""
     collector.lock_data()
-
-
-def test_a_short_run_has_a_third_of_each_test_s_cases() -> None:
-    """They are the same each time, and in no step with those of another parameter."""
-    cases = [f"test_killed[{name}-{number}]" for number in range(10) for name in ("one", "many", "none")]
-    kept = sampled([*cases, "test_lost[1]", "test_lost[2]", "test_alone"])
-    assert len(kept.intersection(cases)) == 10
-    assert len({case.partition("-")[0] for case in kept.intersection(cases)}) == 3
-    assert len(kept) == 12
-    assert kept == sampled([*cases, "test_lost[1]", "test_lost[2]", "test_alone"])

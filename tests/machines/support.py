@@ -19,7 +19,7 @@ from botocore.httpsession import URLLib3Session
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.conftest import EXAMPLES
+from tests.sampling import EXAMPLES
 from tests.simulator import faults
 
 if TYPE_CHECKING:

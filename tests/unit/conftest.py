@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from airflow_ddb_backup.clock import Clock
-from tests.conftest import EXAMPLES
+from tests.sampling import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from airflow_ddb_backup import exceptions
 from airflow_ddb_backup.exceptions import BackupError, EmptySelectionError, InvalidValueError
-from tests.conftest import EXAMPLES
+from tests.sampling import EXAMPLES
 from tests.simulator.control_plane import REGION
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
 from tests.unit.conftest import FakeTaskInstance, context_of

@@ -31,7 +31,7 @@ from airflow_ddb_backup.triggers.dynamodb import (
     DynamoDBFreshBackupTrigger,
     DynamoDBRestoreTrigger,
 )
-from tests.conftest import EXAMPLES
+from tests.sampling import EXAMPLES
 from tests.simulator.control_plane import ACCOUNT, REGION
 from tests.simulator.faults import Answer, Fault
 from tests.unit.classes import parameters_of, public_classes, usual_arguments
