@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.simulator.control_plane import ControlPlane
+from tests.system.backups import PATIENCE
 from tests.system.rest_api import EARLY_3
 from tests.system.standalone import EXAMPLE_DAGS, STANDALONE, SYSTEM_DAGS, Airflow, airflow, airflow_program
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.system.rest_api import Run
 
+# The first test waits for Airflow too, and on Airflow 2 with SQLite one task runs at a time, for all runs.
+pytestmark = pytest.mark.timeout(900)
 SECRETS = {
     "access_key": "AKIAMARKEDACCESSKEY1",
     "password": "marked/secret+access/key",
@@ -81,7 +84,7 @@ def test_the_rewrite_reads_the_arn_of_the_deferred_backup(standalone: Standalone
     """Worker, triggerer, and a worker again; and after clearing the whole run there is still one backup."""
     plane = standalone.plane
     run = standalone.runs["rewrite"]
-    assert run.end() == "success"
+    assert run.end(PATIENCE) == "success"
     (arn,) = (arn for arn in plane.backup_arns() if "/rewritten/" in arn)
     assert run.xcom("back_up", "return_value") == run.xcom("back_up", "backup_arn") == arn
     assert f"to go back, restore {arn}" in run.task_log("rewrite_table")
@@ -91,7 +94,7 @@ def test_the_rewrite_reads_the_arn_of_the_deferred_backup(standalone: Standalone
     address = "https://console.aws.amazon.com/dynamodbv2/home?region=us-east-1#table?name=rewritten"
     assert run.links("back_up") == {"DynamoDB backup": address}
     run.clear()
-    assert run.end() == "success"
+    assert run.end(PATIENCE) == "success"
     assert run.xcom("back_up", "return_value") == arn
     assert f"Reusing backup {arn}" in run.task_log("back_up", try_number=2)
     assert [each for each in plane.backup_arns() if "/rewritten/" in each] == [arn]
@@ -100,7 +103,7 @@ def test_the_rewrite_reads_the_arn_of_the_deferred_backup(standalone: Standalone
 def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone) -> None:
     """In every mode; the log names the backup, its last status and the time."""
     hard, soft = standalone.runs["hard"], standalone.runs["soft"]
-    assert (hard.end(), soft.end()) == ("failed", "success")
+    assert (hard.end(PATIENCE), soft.end(PATIENCE)) == ("failed", "success")
     modes = ["poke", "reschedule", "deferrable"]
     assert hard.task_states() == dict.fromkeys(modes, "failed")
     assert soft.task_states() == dict.fromkeys(modes, "skipped")
@@ -113,7 +116,7 @@ def test_a_sensor_that_is_out_of_time_fails_or_is_skipped(standalone: Standalone
 def test_the_triggerer_polls_in_the_region_of_the_worker(standalone: Standalone) -> None:
     """Neither the task nor its connection names one, and the two environments name different ones."""
     run = standalone.runs["no_region"]
-    assert run.end() == "success"
+    assert run.end(PATIENCE) == "success"
     assert ":us-east-1:" in run.xcom("back_up", "return_value")
     assert "defer" in run.task_log("back_up").lower()
 
@@ -122,7 +125,7 @@ def test_the_triggerer_polls_in_the_region_of_the_worker(standalone: Standalone)
 def test_a_retry_after_a_deferral_waits_for_its_own_backup(standalone: Standalone, task: str) -> None:
     """Airflow 3.0 and 3.1.0 resume it with the event of the first try: it runs from the top, and defers again."""
     run = standalone.runs["retried"]
-    assert run.end() == "success"
+    assert run.end(PATIENCE) == "success"
     _, made = (arn for arn in standalone.plane.backup_arns() if f"/retried-{task}/" in arn)
     # Airflow 2's API gives a dict as text.
     returned = str(run.xcom(task, "return_value"))
@@ -138,14 +141,14 @@ def test_a_wait_that_no_triggerer_takes_is_out_of_time(standalone: Standalone) -
     """Each version of Airflow has words of its own for it; the package says what is missing."""
     plane, airflow = standalone.plane, standalone.airflow
     for started in standalone.runs.values():
-        started.end()
+        started.end(PATIENCE)
     plane.create_table("unwatched")
     (arn,) = plane.add_backups("unwatched", 1)
     plane.statuses[arn] = "CREATING"
     airflow.processes.stop("triggerer")
     try:
         run = airflow.api.start_run("unwatched", {"backup_arn": arn})
-        assert run.end() == "failed"
+        assert run.end(PATIENCE) == "failed"
     finally:
         airflow.processes.start_again("triggerer")
     assert run.task_states() == {"hard": "failed", "soft": "skipped"}, run.task_log("soft")
@@ -178,7 +181,7 @@ def found_in(home: Path) -> set[tuple[str, str]]:
 def stored(standalone: Standalone) -> tuple[set[tuple[str, str]], str]:
     """Return what was found after a run that succeeds and one that fails, and what was searched, as text."""
     home = standalone.airflow.processes.home
-    ends = {name: run.end() for name, run in standalone.runs.items()}
+    ends = {name: run.end(PATIENCE) for name, run in standalone.runs.items()}
     assert (ends["good"], ends["bad"]) == ("success", "failed")
     with closing(sqlite3.connect(home / "airflow.db")) as database:
         dump = "\n".join(database.iterdump())
