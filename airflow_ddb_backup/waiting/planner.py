@@ -1,9 +1,10 @@
 """Which calls the poller makes next. No I/O: the poller makes them, and tells the time.
 
 Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
-of the rates that there are *now*. While a sweep is on its way, the backups that it covers wait for it, but not for
-long: once its pages fail or take too long, and for those that it did not list, the ones not asked for longest are
-described. So no backup waits for a sweep that does not come. Tables have a planner of their own, and no sweeps.
+of the rates that there are *now*. A backup whose calls fail is taken to need more of them, so that one of which only
+sweeps can tell is swept. While a sweep is on its way, the backups that it covers wait for it, but not for long: once
+its pages fail or take too long, and for those that it did not list, the ones not asked for longest are described. So
+no backup waits for a sweep that does not come. Tables have a planner of their own, and no sweeps.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Entry:
     :param asking: the call that describes it is under way
     :param awaited: the sweep on its way covers it, and AWS has said nothing of it since that began
     :param missed: a sweep that should have listed it did not
+    :param calls: how many calls it is taken to need until one describes it
     """
 
     key: str
@@ -72,6 +74,15 @@ class Entry:
     asking: bool = False
     awaited: bool = False
     missed: bool = False
+    calls: float = 1.0
+
+    def told(self, *, answered: bool) -> None:
+        """Take in the end of a call that has asked for it.
+
+        :param answered: whether AWS has said something of it
+        """
+        self.awaited = self.awaited and not answered
+        self.calls = 1.0 if answered else min(2 * self.calls, limits.MOST_CALLS)
 
 
 class Traffic:
@@ -115,21 +126,25 @@ def plan_sweep(
     :param rates: the calls per second that there are now
     :param now: seconds
     """
-    oldest_first, newest_first = _times(due), _times(waiting)[::-1]
-    best, cost = None, len(due) / rates.describe
-    undated = len(due) - len(oldest_first)
-    for older, created_at in enumerate(oldest_first):
+    newest_first = sorted((at for entry in waiting if (at := _dated(entry))), reverse=True)
+    oldest_first = sorted((at, entry.calls) for entry in due if (at := _dated(entry)))
+    best, calls = None, sum(entry.calls for entry in due)
+    cost = calls / rates.describe
+    # What is not dated, and what is older than the sweep.
+    described = calls - sum(each for _, each in oldest_first)
+    for created_at, each in oldest_first:
         sweep = Sweep(created_at - limits.SWEEP_MARGIN, newest_first[0] + limits.SWEEP_MARGIN)
         while newest_first[-1] < sweep.lower:
             newest_first.pop()
-        seconds = (undated + older) / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
+        seconds = described / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
         if seconds < cost:
             best, cost = sweep, seconds
+        described += each
     return best
 
 
-def _times(entries: Iterable[Entry]) -> list[datetime]:
-    return sorted(created for entry in entries if (created := entry.created_at) and created >= limits.FIRST_BACKUP)
+def _dated(entry: Entry) -> datetime | None:
+    return entry.created_at if entry.created_at and entry.created_at >= limits.FIRST_BACKUP else None
 
 
 class Planner:

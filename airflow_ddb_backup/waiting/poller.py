@@ -155,8 +155,7 @@ class BackupPoller:
             entry.polled, entry.missed = asked, False
             if isinstance(observation, Backup):
                 entry.created_at = observation.created_at
-            if not isinstance(observation, BackupError) or is_answer(observation):
-                entry.awaited = False
+            entry.told(answered=not isinstance(observation, BackupError) or is_answer(observation))
         self._reschedule(entry)
 
     def _count_success(self, wait: Wait) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import TYPE_CHECKING
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +15,6 @@ from airflow_ddb_backup.limits import LISTING_LAG
 from airflow_ddb_backup.models import BackupArn
 from airflow_ddb_backup.rates import Rates
 from airflow_ddb_backup.waiting.planner import Entry, Planner, Sweep, Traffic, plan_sweep
-
-if TYPE_CHECKING:
-    from random import Random
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = 3600.0
@@ -321,23 +318,24 @@ class Simulation:
     def deliver(self, entry: Entry, now: float, *, succeeded: bool) -> None:
         """Take in what a call has said of a backup."""
         entry.polled, entry.missed, entry.due = now, False, now + 5
+        entry.told(answered=succeeded)
         if succeeded:
-            entry.awaited = False
             self.answered.add(entry.key)
 
 
 @settings(deadline=None)
 @given(
-    count=st.integers(1, 250),
+    count=st.integers(1, 3) | st.integers(1, 250),
     describe=st.floats(1, 5),
     sweep=st.floats(0.1, 2.5),
-    chances=st.sampled_from([(1, 0), (0.3, 0), (0.3, 0.3), (1, 1)]),
-    random=st.randoms(use_true_random=False),
+    chances=st.sampled_from([(1, 0), (0.3, 0), (0.3, 0.3), (0, 1), (0, 0.3), (1, 1)]),
+    # Draws of hypothesis's own end an example that has many, with those that never end among them.
+    seed=st.integers(0, 2**32),
 )
 def test_each_is_answered_while_either_operation_has_rate_left(
-    count: int, describe: float, sweep: float, chances: tuple[float, float], random: Random
+    count: int, describe: float, sweep: float, chances: tuple[float, float], seed: int
 ) -> None:
-    """Whether pages fail, some or all of them, or some describes."""
-    simulation = Simulation(count, Rates(describe, sweep), chances, random)
+    """Whether pages fail, some or all of them, or describes."""
+    simulation = Simulation(count, Rates(describe, sweep), chances, Random(seed))  # noqa: S311  # no secret
     simulation.run(20_000)
     assert len(simulation.answered) == count
