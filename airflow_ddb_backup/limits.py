@@ -35,9 +35,8 @@ RATE_RECOVERY = 16.0
 LOWEST_RATE_FRACTION = 1 / 32
 
 # Sweeps: a ListBackups of a whole account, page by page.
-#: each call in a row that fails to describe a backup doubles how many it is taken to need, up to so many (chosen): a
-#: sweep of three minutes costs less then, one of a month's backups does not
-MOST_CALLS = 1024.0
+#: each throttled call in a row doubles what a backup is taken to cost, up to so many pages (chosen): some hours' worth
+PAGES_FOR_ONE = 10
 #: backups on a page (documented, https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ListBackups.html)
 SWEEP_PAGE = 100
 #: backups that nobody waits for: one a night of each of the 2,500 tables that an account has (assumed)

@@ -1,10 +1,10 @@
 """Which calls the poller makes next. No I/O: the poller makes them, and tells the time.
 
 Either each backup that is due is described, or one sweep of ListBackups shows them all: whichever takes fewer seconds
-of the rates that there are *now*. A backup whose calls fail is taken to need more of them, so that one of which only
-sweeps can tell is swept. While a sweep is on its way, the backups that it covers wait for it, but not for long: once
-its pages fail or take too long, and for those that it did not list, the ones not asked for longest are described. So
-no backup waits for a sweep that does not come. Tables have a planner of their own, and no sweeps.
+of the rates that there are *now*. A backup whose calls are throttled is taken to need more of them, so that one of
+which only sweeps can tell is swept. While a sweep is on its way, the backups that it covers wait for it, but not for
+long: once its pages fail or take too long, and for those that it did not list, the ones not asked for longest are
+described. So no backup waits for a sweep that does not come. Tables have a planner of their own, and no sweeps.
 """
 
 from __future__ import annotations
@@ -76,13 +76,15 @@ class Entry:
     missed: bool = False
     calls: float = 1.0
 
-    def told(self, *, answered: bool) -> None:
+    def told(self, *, answered: bool, throttled: bool = False) -> None:
         """Take in the end of a call that has asked for it.
 
         :param answered: whether AWS has said something of it
+        :param throttled: whether the call was throttled
         """
         self.awaited = self.awaited and not answered
-        self.calls = 1.0 if answered else min(2 * self.calls, limits.MOST_CALLS)
+        if answered or throttled:
+            self.calls = 1.0 if answered else 2 * self.calls
 
 
 class Traffic:
@@ -128,18 +130,20 @@ def plan_sweep(
     """
     newest_first = sorted((at for entry in waiting if (at := _dated(entry))), reverse=True)
     oldest_first = sorted((at, entry.calls) for entry in due if (at := _dated(entry)))
-    best, calls = None, sum(entry.calls for entry in due)
-    cost = calls / rates.describe
+    # Seconds of each. However often its calls were throttled, it is worth a few pages: others wait for them too.
+    one = 1 / rates.describe
+    most = max(one, limits.PAGES_FOR_ONE / rates.list)
+    best, cost = None, sum(min(entry.calls * one, most) for entry in due)
     # What is not dated, and what is older than the sweep.
-    described = calls - sum(each for _, each in oldest_first)
-    for created_at, each in oldest_first:
+    described = cost - sum(min(calls * one, most) for _, calls in oldest_first)
+    for created_at, calls in oldest_first:
         sweep = Sweep(created_at - limits.SWEEP_MARGIN, newest_first[0] + limits.SWEEP_MARGIN)
         while newest_first[-1] < sweep.lower:
             newest_first.pop()
-        seconds = described / rates.describe + traffic.pages(sweep, len(newest_first), now) / rates.list
+        seconds = described + traffic.pages(sweep, len(newest_first), now) / rates.list
         if seconds < cost:
             best, cost = sweep, seconds
-        described += each
+        described += min(calls * one, most)
     return best
 
 

@@ -155,7 +155,8 @@ class BackupPoller:
             entry.polled, entry.missed = asked, False
             if isinstance(observation, Backup):
                 entry.created_at = observation.created_at
-            entry.told(answered=not isinstance(observation, BackupError) or is_answer(observation))
+            answered = not isinstance(observation, BackupError) or is_answer(observation)
+            entry.told(answered=answered, throttled=isinstance(observation, exceptions.ThrottledError))
         self._reschedule(entry)
 
     def _count_success(self, wait: Wait) -> None:

@@ -98,6 +98,17 @@ class TestPlan:
         assert sweep is not None
         assert sweep.lower > NOON - timedelta(seconds=65)
 
+    def test_an_old_backup_whose_calls_are_throttled_stretches_no_sweep(self) -> None:
+        """The young ones would wait for all its pages."""
+        old, young = made(6 * 24 * HOUR), made(60, 20)
+        for _ in range(20):
+            old[0].told(answered=False, throttled=True)
+        sweep = planned(old + young, rates=Rates(2, 2.5))
+        assert sweep is not None
+        assert sweep.lower > NOON - timedelta(seconds=65)
+        assert planned(old, old + young[:1], rates=Rates(2, 2.5)) is None
+        assert planned(old) is not None
+
     def test_a_burst_of_other_backups_is_forgotten_with_time(self) -> None:
         """Otherwise no sweep would ever be cheap enough again to show that it is over."""
         due = made(60, 50) + made(0, 50)
@@ -318,7 +329,7 @@ class Simulation:
     def deliver(self, entry: Entry, now: float, *, succeeded: bool) -> None:
         """Take in what a call has said of a backup."""
         entry.polled, entry.missed, entry.due = now, False, now + 5
-        entry.told(answered=succeeded)
+        entry.told(answered=succeeded, throttled=not succeeded)
         if succeeded:
             self.answered.add(entry.key)
 

@@ -466,7 +466,7 @@ class TestNeighbours:
         arns = control_plane.add_backups("orders", 2500)
         assert await waiting.statuses(arns, patience=300) == {"success": 2500}
 
-    @pytest.mark.parametrize("count", [1, 150])
+    @pytest.mark.parametrize("count", [150])
     @pytest.mark.parametrize("fault", [INTERNAL_ERROR, HANGING_AFTER_COMMIT])
     async def test_who_waits_is_swept_while_describe_backup_is_broken(
         self, control_plane: ControlPlane, waiting: Waiting, count: int, fault: Fault
@@ -509,7 +509,7 @@ class TestNeighbours:
         waits = asyncio.ensure_future(waiting.statuses(old, patience=60))
         assert await waiting.statuses(young, patience=60) == {"success": 100}
         assert max(waiting.ended[arn] for arn in young) - start < 7 + 10
-        assert (await waits).total() == 20
+        assert await waits == {"timeout": 20}
 
 
 class TestRates:
