@@ -207,7 +207,8 @@ class Creation:
                 "No backup from before this run was due was at most %s old when it started, at %s. %s may hold what "
                 "the run has begun to change already."
             )
-            self._log.warning(message, within, run.started.isoformat(), found.arn.text if found else "A new one")
+            which = found.arn.text if found else f"A new one of table {wanted.table!r}"
+            self._log.warning(message, within, run.started.isoformat(), which)
         return found
 
     def _create(self) -> Backup | exceptions.AmbiguousOutcomeError:
